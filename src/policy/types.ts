@@ -1,0 +1,206 @@
+/**
+ * The records that flow through a training step, one per station, and the verbs of a policy.
+ *
+ * The data's way: Row -> Prompt -> RolloutGroup -> (rewards, advantages) -> TrainBatch -> UpdateResult.
+ * Legend: P prompts, G completions per prompt, N = sum of G over prompts, T tokens of one completion.
+ *
+ * @module
+ */
+
+/** A picture as a prompt refers to it. The worker holds the pixels under `key`. */
+export interface ImageReference {
+  /** Content hash of the decoded pixels and the target size: identifies what the model will see. */
+  readonly key: string;
+  /** Size the model sees, multiples of patch size x merge size. */
+  readonly height: number;
+  readonly width: number;
+}
+
+/** A prompt as token ids, image placeholders already expanded. `row` is the caller's own record, carried along. */
+export interface Prompt<R = unknown> {
+  readonly row: R;
+  readonly tokenIds: Int32Array;
+  readonly images: readonly ImageReference[];
+  /** Identifies the prompt in random draws: (index of the data file, 1-based line). */
+  readonly source: { readonly file: number; readonly line: number };
+}
+
+export type FinishReason = "stop" | "length" | "aborted";
+
+export interface Completion {
+  /** Decoded text without special tokens. */
+  readonly text: string;
+  /** [T] ids as sampled; the end token is included when the reason is "stop". */
+  readonly tokenIds: Int32Array;
+  /** [T] log-probabilities under the distribution actually sampled from. */
+  readonly logprobs: Float32Array;
+  readonly finishReason: FinishReason;
+}
+
+export interface RolloutGroup<R = unknown> {
+  readonly prompt: Prompt<R>;
+  /** [G] */
+  readonly completions: readonly Completion[];
+}
+
+/** Keeps the random draws of different purposes apart. */
+export type SeedStream = "train" | "eval" | "warmup";
+
+export interface GenerateOptions {
+  /** Completions per prompt, G. */
+  readonly samples: number;
+  /** Step the draws belong to. */
+  readonly step: number;
+  /** Default "train". */
+  readonly stream?: SeedStream;
+  /** 0 is greedy. Default: the policy's configuration. */
+  readonly temperature?: number;
+  readonly topP?: number;
+  /** 0 is off. */
+  readonly topK?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly maxCompletionLength?: number;
+  readonly signal?: AbortSignal;
+  /** Tokens decoded so far over all rows, and rows finished. */
+  readonly onProgress?: (progress: { readonly tokens: number; readonly finished: number }) => void;
+}
+
+/** One completion ready for the loss. */
+export interface TrainSequence {
+  /** [T] */
+  readonly tokenIds: Int32Array;
+  /** [T] how good each token was; already carries corrections and masks. */
+  readonly advantages: Float32Array;
+  /** [T] contains the normaliser over the whole update; 0 leaves a token out. */
+  readonly weights: Float32Array;
+}
+
+export interface TrainGroup {
+  readonly promptIds: Int32Array;
+  readonly images: readonly ImageReference[];
+  /** [G] */
+  readonly sequences: readonly TrainSequence[];
+}
+
+/** Everything one optimizer update needs: ids and numbers, no text. */
+export interface TrainBatch {
+  /** Names the rollout batch, under which the worker keeps old and reference log-probabilities. */
+  readonly id: string;
+  /** [P] */
+  readonly groups: readonly TrainGroup[];
+}
+
+/** The generic loss a worker can execute: sum over tokens of w * (surrogate + beta * kl). */
+export interface LossSpec {
+  readonly surrogate: "clip" | "nll";
+  /** Clip range below 1. Default 0.2. */
+  readonly epsilon?: number;
+  /** Clip range above 1. Default: epsilon. */
+  readonly epsilonHigh?: number;
+  /** Weight of the KL term against the reference. Default 0: no reference needed. */
+  readonly beta?: number;
+  /** Estimator of the KL term. Default "k3". */
+  readonly kl?: "k1" | "k2" | "k3";
+  /** Log-probabilities the ratio is taken against: this forward's own, or those kept for the batch. Default "detach". */
+  readonly old?: "detach" | "stored";
+}
+
+/** Sums over all tokens of an update; divide by `tokens` or use as they are, weights are inside where it says so. */
+export interface LossSums {
+  /** The loss itself: weighted sum. */
+  readonly loss: number;
+  /** Weighted sum of the surrogate part. */
+  readonly policyLoss: number;
+  /** Sum over tokens of the KL estimator, unweighted; 0 without a reference. */
+  readonly kl: number;
+  /** Weighted sum of the KL estimator. */
+  readonly weightedKl: number;
+  /** Sum of the entropy over tokens, in nats. */
+  readonly entropy: number;
+  /** Tokens where the clipped branch decided, below and above. */
+  readonly clippedLow: number;
+  readonly clippedHigh: number;
+  /** Tokens with weight != 0, and sequences that have any. */
+  readonly tokens: number;
+  readonly sequences: number;
+}
+
+export interface ForwardBackwardOptions {
+  /** Optimizer step (1-based) the gradients are for. Default: the next one. */
+  readonly step?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface OptimStepOptions {
+  /** 1-based; must be the last applied step + 1. */
+  readonly step: number;
+  readonly learningRate: number;
+  /** Default: the policy's configuration. */
+  readonly maxGradNorm?: number;
+}
+
+export interface UpdateResult {
+  /** Before clipping. */
+  readonly gradNorm: number;
+  /** True when the gradient was not finite and the weights were left alone. */
+  readonly skipped: boolean;
+}
+
+export type LogprobsOf = "policy" | "reference";
+
+export interface LogprobsOptions {
+  readonly of?: LogprobsOf;
+  /** Keep the result on the worker for this batch id, as `old` or `ref` of the loss. Default false. */
+  readonly store?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** What a checkpoint turned out to be. Constants come from the checkpoint's own files. */
+export interface ModelDescription {
+  readonly family: string;
+  readonly device: string;
+  readonly dtype: string;
+  readonly attention: string;
+  readonly image: {
+    readonly patchSize: number;
+    readonly mergeSize: number;
+    readonly minPixels: number;
+    readonly maxPixels: number;
+  };
+  readonly parameters: { readonly total: number; readonly trainable: number };
+  readonly versions: Readonly<Record<string, string>>;
+  readonly threads: number;
+}
+
+/** Seconds spent, by where: inside the worker's model code, on the wire, waiting. */
+export interface PolicyTimings {
+  readonly worker: number;
+  readonly bridge: number;
+}
+
+/** File written by `save`, relative to the folder. */
+export interface SavedFile {
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** A model that can be sampled from and trained, whatever the number of ranks behind it. */
+export interface Policy<R = unknown> extends AsyncDisposable {
+  readonly description: ModelDescription;
+  /** Number of updates applied so far: the version of the weights. */
+  readonly version: number;
+  encode(rows: readonly R[], options?: { readonly step?: number; readonly signal?: AbortSignal }): Promise<Prompt<R>[]>;
+  generate(prompts: readonly Prompt<R>[], options: GenerateOptions): Promise<RolloutGroup<R>[]>;
+  /** [group][completion][token] */
+  logprobs(batch: TrainBatch, options?: LogprobsOptions): Promise<Float32Array[][]>;
+  forwardBackward(batch: TrainBatch, loss: LossSpec, options?: ForwardBackwardOptions): Promise<LossSums>;
+  optimStep(options: OptimStepOptions): Promise<UpdateResult>;
+  /** Training state (weights, optimizer, step) into an existing folder. */
+  save(folder: string): Promise<SavedFile[]>;
+  restore(folder: string): Promise<void>;
+  /** A Hugging Face checkpoint folder. */
+  export(folder: string): Promise<void>;
+  close(): Promise<void>;
+}
