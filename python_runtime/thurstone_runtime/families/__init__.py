@@ -1,0 +1,6 @@
+"""Model families: one contract (`base`), one module per family, and `load_model`, which picks the family."""
+
+from .base import Family, ImageConstants, ImagePatches, LoadedModel
+from .loading import load_model
+
+__all__ = ["Family", "ImageConstants", "ImagePatches", "LoadedModel", "load_model"]

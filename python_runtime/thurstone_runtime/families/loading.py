@@ -1,0 +1,273 @@
+"""Opens a Hugging Face checkpoint, from a folder or the hub, without running any code that comes with it.
+
+transformers' AutoProcessor is not used: it needs torchvision. The image constants are read from the checkpoint's own
+preprocessor_config.json, and pictures are prepared by `images` and the family.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.image_processing_base import ImageProcessingMixin
+
+from ..errors import EngineError
+from .base import Family, ImageConstants, LoadedModel
+from .qwen_vl import MODEL_TYPES, QwenVlFamily
+
+logger = logging.getLogger(__name__)
+
+# transformers' class defaults, for a preprocessor_config.json that leaves a field out.
+DEFAULT_MIN_PIXELS = 56 * 56
+DEFAULT_MAX_PIXELS = 28 * 28 * 1280
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+PILLOW_BICUBIC = 3
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
+
+
+def load_model(
+    path_or_id: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    torch_dtype: str = "auto",
+    attention: str = "auto",
+    train: bool = False,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+) -> LoadedModel:
+    """Reads config, weights (safetensors only), tokenizer and image constants of one checkpoint.
+
+    `train` keeps float32 weights and leaves the compute type to `LoadedModel.autocast`; otherwise the weights are in the
+    compute type. The model is in eval mode either way (these families have no dropout to switch on), and its parameters
+    require gradients exactly when `train` is set. HF_HUB_OFFLINE is respected.
+
+    Raises EngineError: `unsupported_model`, `checkpoint_invalid`, `device_unavailable`, `attention_unavailable`,
+    `bad_argument`.
+    """
+    chosen_device = choose_device(device)
+    config = _read("config", lambda: AutoConfig.from_pretrained(path_or_id, revision=revision, trust_remote_code=False))
+    _check_supported(config, path_or_id)
+    source_dtype = _source_dtype(config)
+    compute_dtype = choose_dtype(torch_dtype, chosen_device.type, source_dtype)
+    chosen_attention = choose_attention(
+        attention,
+        device_type=chosen_device.type,
+        dtype=compute_dtype,
+        flash_installed=importlib.util.find_spec("flash_attn") is not None,
+    )
+    processor: dict[str, Any] = _read(
+        "preprocessor_config.json",
+        lambda: ImageProcessingMixin.get_image_processor_dict(path_or_id, revision=revision)[0],
+    )
+    constants = read_image_constants(processor, min_pixels=min_pixels, max_pixels=max_pixels)
+    _check_tower(constants, config.vision_config)
+    tokenizer: PreTrainedTokenizerBase = _read(
+        "tokenizer", lambda: AutoTokenizer.from_pretrained(path_or_id, revision=revision, trust_remote_code=False)
+    )
+    model = _read_weights(path_or_id, revision, torch.float32 if train else compute_dtype, chosen_attention)
+    model.to(chosen_device)  # pyright: ignore[reportArgumentType]
+    model.eval()
+    model.requires_grad_(train)
+
+    eos_token_ids = end_token_ids(model.generation_config, tokenizer)
+    end_of_turn_id = tokenizer.eos_token_id if isinstance(tokenizer.eos_token_id, int) else eos_token_ids[0]
+    pad_token_id = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else end_of_turn_id
+    family: Family = QwenVlFamily(config.model_type, constants, config.image_token_id)
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        family=family,
+        device=chosen_device,
+        compute_dtype=compute_dtype,
+        attention=chosen_attention,
+        source_dtype=source_dtype,
+        vocab_size=config.text_config.vocab_size,
+        max_position_embeddings=config.text_config.max_position_embeddings,
+        eos_token_ids=eos_token_ids,
+        end_of_turn_id=end_of_turn_id,
+        pad_token_id=pad_token_id,
+        chat_template=tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else None,
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """auto: the first of cuda, mps, cpu that is there. A device that is named and absent is `device_unavailable`."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = "cuda"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
+        raise EngineError("bad_argument", f'unknown device "{name}"; expected auto, cpu, cuda, cuda:N or mps.')
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise EngineError(
+            "device_unavailable",
+            f'device "{name}" was asked for, but PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices; '
+            'install the CUDA build of PyTorch, or use device "auto".',
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise EngineError("device_unavailable", 'device "mps" was asked for, but PyTorch does not see one here.')
+    return torch.device(name)
+
+
+def choose_dtype(name: str, device_type: str, source: torch.dtype) -> torch.dtype:
+    """auto: on CUDA the checkpoint's own type (float16 becomes bfloat16, which needs no loss scaling), elsewhere float32,
+    because few CPUs multiply bfloat16 faster."""
+    if name == "auto":
+        return torch.float32 if device_type != "cuda" or source == torch.float32 else torch.bfloat16
+    if name not in DTYPES:
+        raise EngineError("bad_argument", f'unknown torch_dtype "{name}"; expected auto, float32 or bfloat16.')
+    return DTYPES[name]
+
+
+def choose_attention(name: str, *, device_type: str, dtype: torch.dtype, flash_installed: bool) -> str:
+    """auto: flash_attention_2 where it can run (installed, CUDA, bfloat16), else sdpa. Asked for and unable to run is
+    `attention_unavailable`, never a silent replacement."""
+    if name not in ATTENTIONS:
+        raise EngineError("bad_argument", f'unknown attention "{name}"; expected one of {", ".join(ATTENTIONS)}.')
+    flash_runs = flash_installed and device_type == "cuda" and dtype == torch.bfloat16
+    if name == "auto":
+        return "flash_attention_2" if flash_runs else "sdpa"
+    if name == "flash_attention_2" and not flash_runs:
+        raise EngineError(
+            "attention_unavailable",
+            f"flash_attention_2 needs the flash-attn package ({'' if flash_installed else 'not '}installed), a CUDA device "
+            f"(this is {device_type}) and bfloat16 (this is {str(dtype).removeprefix('torch.')}); "
+            'use attention "auto" or "sdpa".',
+        )
+    return name
+
+
+def read_image_constants(
+    processor: dict[str, Any], *, min_pixels: int | None = None, max_pixels: int | None = None
+) -> ImageConstants:
+    """From the content of a preprocessor_config.json; the arguments override the checkpoint's pixel limits.
+
+    The limits stand either in `min_pixels` / `max_pixels` or in `size`; where both are given the first are used, as
+    transformers does. A preparation that the worker does not do (another filter, no normalisation) is
+    `unsupported_model`.
+    """
+    size = processor.get("size") or {}
+    for switch in ("do_resize", "do_rescale", "do_normalize"):
+        if processor.get(switch) is False:
+            raise EngineError(
+                "unsupported_model", f"preprocessor_config.json switches {switch} off; the worker always does it."
+            )
+    if processor.get("resample", PILLOW_BICUBIC) != PILLOW_BICUBIC:
+        raise EngineError(
+            "unsupported_model",
+            f"preprocessor_config.json asks for Pillow's filter {processor['resample']}; the worker resizes with bicubic (3).",
+        )
+    low = min_pixels or processor.get("min_pixels") or size.get("shortest_edge") or DEFAULT_MIN_PIXELS
+    high = max_pixels or processor.get("max_pixels") or size.get("longest_edge") or DEFAULT_MAX_PIXELS
+    if low > high:
+        raise EngineError("bad_argument", f"min_pixels {low} is larger than max_pixels {high}.")
+    return ImageConstants(
+        patch_size=int(processor.get("patch_size", 14)),
+        merge_size=int(processor.get("merge_size", 2)),
+        temporal_patch_size=int(processor.get("temporal_patch_size", 2)),
+        min_pixels=int(low),
+        max_pixels=int(high),
+        mean=_triple(processor.get("image_mean", CLIP_MEAN)),
+        std=_triple(processor.get("image_std", CLIP_STD)),
+        rescale_factor=float(processor.get("rescale_factor", 1 / 255)),
+    )
+
+
+def end_token_ids(generation: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Every id that ends a completion, ascending; a checkpoint without any is `checkpoint_invalid`."""
+    found: set[int] = set()
+    for source in (generation.eos_token_id if generation else None, tokenizer.eos_token_id):
+        found.update([source] if isinstance(source, int) else source or [])
+    if not found:
+        raise EngineError(
+            "checkpoint_invalid",
+            "neither generation_config.json nor the tokenizer names an end token, so no answer could end.",
+        )
+    return tuple(sorted(found))
+
+
+def _triple(value: Any) -> tuple[float, float, float]:
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
+        raise EngineError(
+            "checkpoint_invalid", f"preprocessor_config.json: image_mean and image_std need 3 numbers, found {value!r}."
+        )
+    return float(value[0]), float(value[1]), float(value[2])
+
+
+def _read(what: str, read: Any) -> Any:
+    try:
+        return read()
+    except (OSError, ValueError, KeyError) as error:
+        raise EngineError(
+            "checkpoint_invalid",
+            f"cannot read the {what}: {error} Expected a Hugging Face checkpoint folder or a hub id that can be reached.",
+        ) from error
+
+
+def _check_supported(config: PreTrainedConfig, path_or_id: str) -> None:
+    if config.model_type not in MODEL_TYPES:
+        raise EngineError(
+            "unsupported_model",
+            f'"{path_or_id}" is of model_type "{config.model_type}"; this worker runs {" and ".join(MODEL_TYPES)}.',
+        )
+    if "sliding_attention" in (config.text_config.layer_types or []):
+        raise EngineError(
+            "unsupported_model", f'"{path_or_id}" uses sliding window attention, which the worker does not.'
+        )
+
+
+def _check_tower(constants: ImageConstants, vision: Any) -> None:
+    expected = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
+    found = (constants.patch_size, constants.merge_size, constants.temporal_patch_size)
+    if found != expected:
+        raise EngineError(
+            "checkpoint_invalid",
+            f"preprocessor_config.json gives patch, merge and temporal patch sizes {found}, config.json {expected}.",
+        )
+
+
+def _source_dtype(config: PreTrainedConfig) -> torch.dtype:
+    found = config.dtype or config.text_config.dtype or torch.float32
+    return getattr(torch, found) if isinstance(found, str) else found
+
+
+def _read_weights(path_or_id: str, revision: str | None, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+    model, info = _read(
+        "weights",
+        lambda: AutoModelForImageTextToText.from_pretrained(
+            path_or_id,
+            revision=revision,
+            dtype=dtype,
+            attn_implementation=attention,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        ),
+    )
+    absent = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+    if absent:
+        raise EngineError(
+            "checkpoint_invalid",
+            f"{len(absent)} weights are missing or have another shape, {absent[0]} first; transformers would fill them with "
+            "random numbers.",
+        )
+    if info["unexpected_keys"]:
+        logger.warning("weights that the model does not have were left out: %s", sorted(info["unexpected_keys"])[:8])
+    return model
