@@ -36,8 +36,8 @@ def mrope_positions(
 ) -> tuple[Tensor, Tensor]:
     """Positions of every token, and the position that the next token of each row would take.
 
-    `grids[row]` lists the row's images in the order of their placeholders. `attention_mask_BL` is 0 at padding, wherever
-    it lies; padding gets position 0. Works on the CPU and moves the result to the device of `input_ids_BL`.
+    `grids[row]` lists the row's images in the order of their placeholders. `attention_mask_BL` is 0 at padding,
+    wherever it lies; padding gets position 0. Works on the CPU; the result is on the device of `input_ids_BL`.
 
     Returns int64 [3, B, L] and int64 [B]. Raises `image_token_mismatch` when placeholders and grids do not fit.
     """

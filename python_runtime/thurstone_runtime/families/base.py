@@ -1,4 +1,4 @@
-"""What a family of vision-language models must offer, and what a loaded checkpoint looks like to the rest of the worker.
+"""What a family of vision-language models must offer, and what a loaded checkpoint looks like to the worker.
 
 Suffixes: B rows, L positions, K cached positions, N any number of positions, P patches, D values of a patch,
 T tokens of one image, H hidden size, V vocabulary, 3 axes of a position.
@@ -38,8 +38,8 @@ class ImageConstants:
 class ImagePatches(NamedTuple):
     """One image as the vision tower takes it."""
 
-    values_PD: Tensor
-    """float32, normalised, in the tower's patch order."""
+    values: Tensor
+    """float32 [P, D], normalised, in the tower's patch order."""
     grid: Grid
 
 

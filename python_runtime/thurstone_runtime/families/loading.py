@@ -52,9 +52,9 @@ def load_model(
 ) -> LoadedModel:
     """Reads config, weights (safetensors only), tokenizer and image constants of one checkpoint.
 
-    `train` keeps float32 weights and leaves the compute type to `LoadedModel.autocast`; otherwise the weights are in the
-    compute type. The model is in eval mode either way (these families have no dropout to switch on), and its parameters
-    require gradients exactly when `train` is set. HF_HUB_OFFLINE is respected.
+    `train` keeps float32 weights and leaves the compute type to `LoadedModel.autocast`; otherwise the weights are in
+    the compute type. The model is in eval mode either way (these families have no dropout to switch on), and its
+    parameters require gradients exactly when `train` is set. HF_HUB_OFFLINE is respected.
 
     Raises EngineError: `unsupported_model`, `checkpoint_invalid`, `device_unavailable`, `attention_unavailable`,
     `bad_argument`.
@@ -108,18 +108,15 @@ def load_model(
 def choose_device(name: str) -> torch.device:
     """auto: the first of cuda, mps, cpu that is there. A device that is named and absent is `device_unavailable`."""
     if name == "auto":
-        if torch.cuda.is_available():
-            name = "cuda"
-        else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
         raise EngineError("bad_argument", f'unknown device "{name}"; expected auto, cpu, cuda, cuda:N or mps.')
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise EngineError(
             "device_unavailable",
-            f'device "{name}" was asked for, but PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices; '
-            'install the CUDA build of PyTorch, or use device "auto".',
+            f'device "{name}" was asked for, but PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA '
+            'devices; install the CUDA build of PyTorch, or use device "auto".',
         )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise EngineError("device_unavailable", 'device "mps" was asked for, but PyTorch does not see one here.')
@@ -127,8 +124,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device_type: str, source: torch.dtype) -> torch.dtype:
-    """auto: on CUDA the checkpoint's own type (float16 becomes bfloat16, which needs no loss scaling), elsewhere float32,
-    because few CPUs multiply bfloat16 faster."""
+    """auto: on CUDA the checkpoint's own type (float16 becomes bfloat16, which needs no loss scaling), elsewhere
+    float32, because few CPUs multiply bfloat16 faster."""
     if name == "auto":
         return torch.float32 if device_type != "cuda" or source == torch.float32 else torch.bfloat16
     if name not in DTYPES:
@@ -147,8 +144,8 @@ def choose_attention(name: str, *, device_type: str, dtype: torch.dtype, flash_i
     if name == "flash_attention_2" and not flash_runs:
         raise EngineError(
             "attention_unavailable",
-            f"flash_attention_2 needs the flash-attn package ({'' if flash_installed else 'not '}installed), a CUDA device "
-            f"(this is {device_type}) and bfloat16 (this is {str(dtype).removeprefix('torch.')}); "
+            f"flash_attention_2 needs the flash-attn package ({'' if flash_installed else 'not '}installed), a CUDA "
+            f"device (this is {device_type}) and bfloat16 (this is {str(dtype).removeprefix('torch.')}); "
             'use attention "auto" or "sdpa".',
         )
     return name
@@ -172,7 +169,8 @@ def read_image_constants(
     if processor.get("resample", PILLOW_BICUBIC) != PILLOW_BICUBIC:
         raise EngineError(
             "unsupported_model",
-            f"preprocessor_config.json asks for Pillow's filter {processor['resample']}; the worker resizes with bicubic (3).",
+            f"preprocessor_config.json asks for Pillow's filter {processor['resample']}; "
+            "the worker resizes with bicubic (3).",
         )
     low = min_pixels or processor.get("min_pixels") or size.get("shortest_edge") or DEFAULT_MIN_PIXELS
     high = max_pixels or processor.get("max_pixels") or size.get("longest_edge") or DEFAULT_MAX_PIXELS
@@ -217,7 +215,7 @@ def _read(what: str, read: Any) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise EngineError(
             "checkpoint_invalid",
-            f"cannot read the {what}: {error} Expected a Hugging Face checkpoint folder or a hub id that can be reached.",
+            f"cannot read the {what}: {error} Expected a Hugging Face checkpoint folder or a hub id in reach.",
         ) from error
 
 
@@ -265,8 +263,8 @@ def _read_weights(path_or_id: str, revision: str | None, dtype: torch.dtype, att
     if absent:
         raise EngineError(
             "checkpoint_invalid",
-            f"{len(absent)} weights are missing or have another shape, {absent[0]} first; transformers would fill them with "
-            "random numbers.",
+            f"{len(absent)} weights are missing or have another shape, {absent[0]} first; "
+            "transformers would fill them with random numbers.",
         )
     if info["unexpected_keys"]:
         logger.warning("weights that the model does not have were left out: %s", sorted(info["unexpected_keys"])[:8])

@@ -57,7 +57,7 @@ class QwenVlFamily:
         """See `Family.encode_images`."""
         if not images:
             return []
-        values_PD = torch.cat([image.values_PD for image in images])
+        values_PD = torch.cat([image.values for image in images])
         grid_thw = torch.tensor([[1, *image.grid] for image in images], device=values_PD.device)
         core: Any = model
         return list(core.model.get_image_features(values_PD, grid_thw, return_dict=True).pooler_output)
