@@ -1,0 +1,103 @@
+"""AdamW on float32 master weights, with clipping by the global norm and steps that a broken gradient cannot spoil.
+
+AdamW: Loshchilov and Hutter, arXiv 1711.05101, as torch implements it. Weight decay leaves out what has fewer than two
+dimensions (norms and biases), as Hugging Face's Trainer does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+STATE_FIELDS = ("exp_avg", "exp_avg_sq", "step")
+"""What AdamW keeps per parameter: two running means of the parameter's shape, and a scalar count, all float32."""
+
+_FUSED_DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class AdamWSettings:
+    """Hyperparameters that stay the same over a run; the learning rate comes with each step."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+
+class StepResult(NamedTuple):
+    """What a step did."""
+
+    grad_norm: float
+    """Norm of the whole gradient before clipping; not finite when the step was skipped."""
+    skipped: bool
+
+
+class MasterAdamW:
+    """Optimizer over named float32 parameters."""
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], settings: AdamWSettings) -> None:
+        self._parameters = dict(parameters)
+        everything = list(self._parameters.values())
+        decayed = [parameter for parameter in everything if parameter.ndim >= 2]
+        plain = [parameter for parameter in everything if parameter.ndim < 2]
+        self._adamw = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": settings.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=0.0,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.epsilon,
+            fused=all(parameter.device.type in _FUSED_DEVICES for parameter in everything),
+        )
+
+    def clear(self) -> None:
+        """Drops all gradients."""
+        self._adamw.zero_grad(set_to_none=True)
+
+    def step(self, learning_rate: float, max_grad_norm: float | None) -> StepResult:
+        """Applies the accumulated gradients and drops them.
+
+        When their norm is not finite the step is skipped: weights and optimizer state keep every bit.
+        A parameter without a gradient (a vision tower in a batch without images) is left alone.
+        """
+        parameters = [parameter for parameter in self._parameters.values() if parameter.grad is not None]
+        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        grad_norm = norm.item()
+        skipped = not norm.isfinite().item()
+        if not skipped:
+            if max_grad_norm is not None:
+                clip_grads_with_norm_(parameters, max_grad_norm, norm)
+            for group in self._adamw.param_groups:
+                group["lr"] = learning_rate
+            self._adamw.step()
+        self.clear()
+        return StepResult(grad_norm, skipped)
+
+    def state(self) -> dict[str, Tensor]:
+        """`<parameter name>.<field>` for every parameter that was ever stepped; the tensors themselves, no copies."""
+        return {
+            f"{name}.{field}": self._adamw.state[parameter][field]
+            for name, parameter in self._parameters.items()
+            if parameter in self._adamw.state
+            for field in STATE_FIELDS
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Takes over what `state` returned. The caller has checked names and shapes."""
+        self._adamw.state.clear()
+        for name, parameter in self._parameters.items():
+            if f"{name}.step" not in state:
+                continue
+            step_device = parameter.device if self._adamw.defaults["fused"] else torch.device("cpu")
+            self._adamw.state[parameter] = {
+                "step": state[f"{name}.step"].to(step_device, copy=True),
+                "exp_avg": state[f"{name}.exp_avg"].to(parameter.device, copy=True),
+                "exp_avg_sq": state[f"{name}.exp_avg_sq"].to(parameter.device, copy=True),
+            }
