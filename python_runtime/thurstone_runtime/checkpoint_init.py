@@ -1,5 +1,5 @@
-"""Initial weights from which a small vision tower learns picture quality in minutes; from noise it learns nothing in that
-time. Two parts, and neither is enough alone:
+"""Initial weights from which a small vision tower learns picture quality in minutes; from noise it learns nothing in
+that time. Two parts, and neither is enough alone:
 
 1. the patch embedding starts as luma and chroma DCT filters, each with about unit response on photographs;
 2. the MLP of the first block starts as energy detectors: how much of a frequency there is, whatever its phase.

@@ -9,8 +9,8 @@ arguments give the same bytes in every file.
     tiny   for the quickstart: 2.5 M parameters, starts from filters that see distortions (`checkpoint_init`)
     mid    for benchmarks: layers weigh as in a real model
 
-`--vocab small` is a byte-level BPE of 512 tokens trained here; `full` keeps those tokens and gives the embedding and the
-head Qwen2.5's 151,936 rows, so that the head costs what it costs there.
+`--vocab small` is a byte-level BPE of 512 tokens trained here; `full` keeps those tokens and gives the embedding and
+the head Qwen2.5's 151,936 rows, so that the head costs what it costs there.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.utils.logging import disable_progress_bar
 
 from .checkpoint_init import start_from_distortion_filters
 from .families.loading import CLIP_MEAN, CLIP_STD
@@ -73,28 +74,31 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
 )
 
-# What the merges are learnt from: words of questions and answers about picture quality.
-TRAINING_TEXT = """
-system user assistant
+# What the merges are learnt from: words of questions (they make up most of a prompt, so they count several times) and
+# of answers about picture quality.
+QUESTION_TEXT = """
+system
+user
+assistant
 You are a helpful assistant.
-You are judging the quality of this picture. What is your overall rating of the quality of the image?
-The rating should be a number, a float between 1 and 5, rounded to two decimal places.
-A rating of 1 stands for very poor quality, representing the worst, and 5 stands for excellent quality.
-First write the thinking process in the thinking tags and then give the final answer with only one score.
-Please only output the final answer with only one score in the answer tags.
-First output the reasoning, then the score. Here is the question: how good is the quality of this photo?
-Rate the quality of this image from 1 to 5. Which of the two pictures has the better quality? Describe it.
-Picture 1: Picture 2: the first picture is better than the second picture, because the second is blurred.
+You are doing a quality assessment of an image. What is your overall rating of the quality of this picture?
+The rating should be a float between 1 and 5, rounded to two decimal places. The rating should be one number.
+Here 1 is representing very poor quality, and 5 is representing excellent quality. Here is the question: and the task.
+First output the thinking process in the tags, and then output the final answer with only one score in the tags.
+Please only output the final answer with only one score in the tags. Rate the quality of this image from 1 to 5.
+"""
+QUESTION_WEIGHT = 4
+ANSWER_TEXT = """
 The picture is sharp and clear, with rich detail, natural colours and good contrast. The quality is excellent.
 The picture is a little soft, with slight noise in the dark parts. The quality is good, the rating is about 4.
 The image is blurred by motion and the edges are doubled. The quality is fair, so the rating is about 3.
 The image shows strong compression artifacts, with blocks and ringing around the edges. The quality is poor.
 The image is overexposed, too bright, and the highlights are lost. The image is underexposed and too dark.
 The image is distorted by heavy white noise and impulse noise. The quality is bad, the worst of all images.
+The first picture is better than the second picture, because the second is blurred. Picture 1: Picture 2:
 gaussian blur, lens blur, motion blur, colour shift, saturation, quantization, compression, white noise, impulse noise
 multiplicative noise, denoise, brighten, darken, mean shift, jitter, pixelate, sharpness, contrast, distortion
-The task is image quality assessment: look at noise, sharpness, contrast, brightness and colour, then answer.
-The answer is a score between very low and very high. There is no visible distortion in this image.
+Look at noise, sharpness, contrast, brightness and colour. There is no visible distortion in this image.
 """
 
 
@@ -110,36 +114,58 @@ class Preset:
 
 PRESETS = {
     "micro": Preset(
-        text=dict(
-            num_hidden_layers=2, hidden_size=64, num_attention_heads=4, num_key_value_heads=2, intermediate_size=128
-        ),
-        vision=dict(
-            depth=2, hidden_size=32, num_heads=2, intermediate_size=64, out_hidden_size=64, fullatt_block_indexes=[1]
-        ),
+        text={
+            "num_hidden_layers": 2,
+            "hidden_size": 64,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "intermediate_size": 128,
+        },
+        vision={
+            "depth": 2,
+            "hidden_size": 32,
+            "num_heads": 2,
+            "intermediate_size": 64,
+            "out_hidden_size": 64,
+            "fullatt_block_indexes": [1],
+        },
         mrope_section=[2, 3, 3],
     ),
     "tiny": Preset(
-        text=dict(
-            num_hidden_layers=2, hidden_size=128, num_attention_heads=4, num_key_value_heads=2, intermediate_size=384
-        ),
-        vision=dict(
-            depth=3,
-            hidden_size=192,
-            num_heads=4,
-            intermediate_size=384,
-            out_hidden_size=128,
-            fullatt_block_indexes=[0, 1, 2],
-        ),
+        text={
+            "num_hidden_layers": 2,
+            "hidden_size": 128,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "intermediate_size": 384,
+        },
+        vision={
+            "depth": 3,
+            "hidden_size": 192,
+            "num_heads": 4,
+            "intermediate_size": 384,
+            "out_hidden_size": 128,
+            "fullatt_block_indexes": [0, 1, 2],
+        },
         mrope_section=[4, 6, 6],
         distortion_filters=True,
     ),
     "mid": Preset(
-        text=dict(
-            num_hidden_layers=8, hidden_size=512, num_attention_heads=8, num_key_value_heads=2, intermediate_size=1376
-        ),
-        vision=dict(
-            depth=4, hidden_size=320, num_heads=4, intermediate_size=856, out_hidden_size=512, fullatt_block_indexes=[3]
-        ),
+        text={
+            "num_hidden_layers": 8,
+            "hidden_size": 512,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 2,
+            "intermediate_size": 1376,
+        },
+        vision={
+            "depth": 4,
+            "hidden_size": 320,
+            "num_heads": 4,
+            "intermediate_size": 856,
+            "out_hidden_size": 512,
+            "fullatt_block_indexes": [3],
+        },
         mrope_section=[8, 12, 12],
     ),
 }
@@ -174,10 +200,11 @@ def make_checkpoint(
         do_sample=True,
     )
 
+    disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     _write_tokenizer(tokenizer, folder)
-    _write_json(folder / "preprocessor_config.json", _preprocessor_config(chosen))
+    _write_json(folder / "preprocessor_config.json", _preprocessor_config())
     return {
         "path": str(folder),
         "preset": preset,
@@ -203,7 +230,8 @@ def train_tokenizer() -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(TRAINING_TEXT.strip().splitlines(), trainer)
+    lines = QUESTION_TEXT.strip().splitlines(keepends=True) * QUESTION_WEIGHT + ANSWER_TEXT.strip().splitlines()
+    tokenizer.train_from_iterator(lines, trainer)
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS])
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in TAG_TOKENS])
     return tokenizer
@@ -231,7 +259,7 @@ def _config(preset: Preset, ids: dict[str, int], rows: int) -> Qwen2_5_VLConfig:
             eos_token_id=ids["<|im_end|>"],
             pad_token_id=ids["<|endoftext|>"],
             tie_word_embeddings=True,
-            rope_parameters=dict(rope_type="default", rope_theta=1_000_000.0, mrope_section=preset.mrope_section),
+            rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": preset.mrope_section},
             **preset.text,
         ),
         vision_config=dict(
@@ -254,7 +282,7 @@ def _config(preset: Preset, ids: dict[str, int], rows: int) -> Qwen2_5_VLConfig:
     return config
 
 
-def _preprocessor_config(preset: Preset) -> dict[str, Any]:
+def _preprocessor_config() -> dict[str, Any]:
     return {
         "do_convert_rgb": True,
         "do_normalize": True,

@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.image_processing_base import ImageProcessingMixin
+from transformers.utils.logging import disable_progress_bar
 
 from ..errors import EngineError
 from .base import Family, ImageConstants, LoadedModel
@@ -247,6 +248,7 @@ def _source_dtype(config: PreTrainedConfig) -> torch.dtype:
 
 
 def _read_weights(path_or_id: str, revision: str | None, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+    disable_progress_bar()
     model, info = _read(
         "weights",
         lambda: AutoModelForImageTextToText.from_pretrained(
