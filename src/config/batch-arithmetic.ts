@@ -1,0 +1,79 @@
+/**
+ * How many prompts, completions, updates and batches there are. The one place where they are counted.
+ *
+ * A rollout batch is `prompts_per_step` prompts with `num_generations` completions each. It feeds
+ * `num_iterations` x (completions / update size) optimizer updates. A step is one optimizer update.
+ *
+ * @module
+ */
+import type { ParsedConfig } from "./schema.js";
+
+/** Prompts of a rollout batch when the configuration says nothing. */
+const DEFAULT_PROMPTS_PER_STEP = 8;
+
+/** The keys that decide on sizes. */
+export type BatchKeys = Pick<
+  ParsedConfig,
+  | "num_generations"
+  | "num_iterations"
+  | "prompts_per_step"
+  | "per_device_train_batch_size"
+  | "gradient_accumulation_steps"
+>;
+
+export interface BatchSizes {
+  /** Prompts of a rollout batch. */
+  readonly promptsPerStep: number;
+  /** Completions of a rollout batch. */
+  readonly completionsPerBatch: number;
+  /** Completions of one optimizer update. */
+  readonly completionsPerUpdate: number;
+  /** Optimizer updates that one rollout batch feeds. */
+  readonly updatesPerBatch: number;
+}
+
+/** Sizes of a configuration; fractions where it contradicts itself, which `resolveConfig` refuses. */
+export function batchSizes(config: BatchKeys): BatchSizes {
+  const { num_generations, num_iterations, per_device_train_batch_size: perDevice } = config;
+  const asked = perDevice === null ? null : perDevice * config.gradient_accumulation_steps;
+  const promptsPerStep =
+    config.prompts_per_step ?? (asked === null ? DEFAULT_PROMPTS_PER_STEP : asked / num_generations);
+  const completionsPerBatch = promptsPerStep * num_generations;
+  const completionsPerUpdate = asked ?? completionsPerBatch;
+  const updatesPerBatch = num_iterations * (completionsPerBatch / completionsPerUpdate);
+  return { promptsPerStep, completionsPerBatch, completionsPerUpdate, updatesPerBatch };
+}
+
+/**
+ * Full batches that the first `epochs` passes over one data set give; rows left over by one pass are used by the next.
+ *
+ * @param options.rows rows of the data set
+ * @param options.epochs passes; may be a fraction
+ * @returns whole batches, and the rows that remain after them
+ */
+export function countBatches(options: {
+  readonly rows: number;
+  readonly epochs: number;
+  readonly promptsPerStep: number;
+}): { readonly batches: number; readonly leftOver: number } {
+  const { rows, epochs, promptsPerStep } = options;
+  // 30 rows x 0.1 epochs are 3 rows, also where the product is 2.9999999999999996.
+  const drawn = Math.floor(rows * epochs + 1e-9);
+  const batches = Math.floor(drawn / promptsPerStep);
+  return { batches, leftOver: drawn - batches * promptsPerStep };
+}
+
+/**
+ * Whether something that is due every `every` steps is due at the end of a rollout batch.
+ *
+ * @param options.step last step of the rollout batch, 1-based
+ * @returns true when a multiple of `every` falls on one of the batch's steps
+ */
+export function isDue(options: {
+  readonly step: number;
+  readonly every: number;
+  readonly updatesPerBatch: number;
+}): boolean {
+  const { step, every, updatesPerBatch } = options;
+  return Math.floor(step / every) > Math.floor((step - updatesPerBatch) / every);
+}

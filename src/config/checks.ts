@@ -1,0 +1,256 @@
+/**
+ * Contradictions between keys. Each check names the keys it reads and states both numbers.
+ *
+ * @module
+ */
+import { batchSizes } from "./batch-arithmetic.js";
+import { nearestName } from "./nearest.js";
+import type { ConfigKey, ParsedConfig } from "./schema.js";
+
+/** Built-in rewards and what they look at: one completion, or the whole rollout batch. */
+const BUILT_IN_REWARDS: Readonly<Record<string, "score" | "batch">> = {
+  fidelity: "batch",
+  accuracy: "batch",
+  format: "score",
+};
+
+export interface CheckContext {
+  /** Names of rewards the caller supplies besides the built-in ones. */
+  readonly customRewards: readonly string[];
+}
+
+export interface Finding {
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface Check {
+  /** Keys it reads. The check is skipped when one of them is wrong by itself; the first places the problem. */
+  readonly keys: readonly ConfigKey[];
+  readonly find: (config: ParsedConfig, context: CheckContext) => Finding | null;
+}
+
+const BATCH_KEYS = [
+  "num_generations",
+  "prompts_per_step",
+  "per_device_train_batch_size",
+  "gradient_accumulation_steps",
+  "num_iterations",
+] as const satisfies readonly ConfigKey[];
+
+const conflict = (message: string): Finding => ({ code: "CONFIG_CONFLICT", message });
+const indivisible = (message: string): Finding => ({ code: "CONFIG_NOT_DIVISIBLE", message });
+
+function folderCount(folders: string, files: string, folderCounted: number, fileCounted: number): Finding | null {
+  if (folderCounted <= 1 || folderCounted === fileCounted) return null;
+  return {
+    code: "CONFIG_LENGTH_MISMATCH",
+    message: `${folders} has ${folderCounted} folders and ${files} has ${fileCounted} files. Give one folder per file, or one for all.`,
+  };
+}
+
+/** "8 x 1 = 8 completions": how an update's size comes about. */
+function updateInWords(config: ParsedConfig): string {
+  const { per_device_train_batch_size: perDevice, gradient_accumulation_steps: passes } = config;
+  return (
+    `per_device_train_batch_size x gradient_accumulation_steps is ${perDevice} x ${passes} = ` +
+    `${(perDevice ?? 0) * passes} completions`
+  );
+}
+
+/** Multiples of `unit` on both sides of `value`, for advice. */
+function multiplesNear(value: number, unit: number): string {
+  const below = Math.floor(value / unit) * unit;
+  return below === 0 ? `${below + unit}` : `${below} or ${below + unit}`;
+}
+
+const modelChecks: readonly Check[] = [
+  {
+    keys: ["torch_dtype", "bf16"],
+    find: ({ torch_dtype, bf16 }) =>
+      torch_dtype === "bfloat16" && !bf16
+        ? conflict(
+            'torch_dtype is "bfloat16" and bf16 is false: weights kept in bfloat16 alone lose small updates. ' +
+              "Set bf16 to true (bfloat16 computation over float32 weights), or torch_dtype to float32.",
+          )
+        : null,
+  },
+  {
+    keys: ["max_pixels", "min_pixels"],
+    find: ({ max_pixels, min_pixels }) =>
+      max_pixels !== null && min_pixels !== null && max_pixels < min_pixels
+        ? conflict(`max_pixels is ${max_pixels}, which is less than min_pixels, ${min_pixels}.`)
+        : null,
+  },
+];
+
+const dataChecks: readonly Check[] = [
+  {
+    keys: ["image_folders", "data_file_paths"],
+    find: ({ image_folders, data_file_paths }) =>
+      folderCount("image_folders", "data_file_paths", image_folders.length, data_file_paths.length),
+  },
+  {
+    keys: ["eval_image_folders", "eval_data_file_paths"],
+    find: ({ eval_image_folders: folders, eval_data_file_paths: files }) =>
+      folders.length > 0 && files.length === 0
+        ? conflict("eval_image_folders is set and eval_data_file_paths is not: there is nothing to look up in them.")
+        : folderCount("eval_image_folders", "eval_data_file_paths", folders.length, files.length),
+  },
+  {
+    keys: ["val_split_ratio", "eval_data_file_paths"],
+    find: ({ val_split_ratio, eval_data_file_paths }) =>
+      val_split_ratio > 0 && eval_data_file_paths.length > 0
+        ? conflict(`val_split_ratio is ${val_split_ratio} and eval_data_file_paths is set too. Choose one of them.`)
+        : null,
+  },
+  {
+    keys: ["eval_steps", "val_split_ratio", "eval_data_file_paths"],
+    find: ({ eval_steps, val_split_ratio, eval_data_file_paths }) =>
+      eval_steps !== null && val_split_ratio === 0 && eval_data_file_paths.length === 0
+        ? conflict(
+            `eval_steps is ${eval_steps}, and no rows are held out. Set val_split_ratio or eval_data_file_paths.`,
+          )
+        : null,
+  },
+];
+
+const rewardChecks: readonly Check[] = [
+  {
+    keys: ["reward_funcs", "rewards"],
+    find: ({ reward_funcs, rewards }, { customRewards }) => {
+      if (rewards !== null) return null;
+      const known = [...Object.keys(BUILT_IN_REWARDS), ...customRewards];
+      const unknown = reward_funcs.find((name) => !known.includes(name));
+      if (unknown === undefined) return null;
+      const near = nearestName(unknown, known);
+      const advice = near === null ? `Known are ${known.join(", ")}` : `Did you mean "${near}"`;
+      return {
+        code: "CONFIG_UNKNOWN_REWARD",
+        message: `reward_funcs names "${unknown}", which is no built-in reward. ${advice}? Own rewards need a module (rewards).`,
+      };
+    },
+  },
+  {
+    keys: ["reward_funcs"],
+    find: ({ reward_funcs }) => {
+      const names = reward_funcs.map((name) => (name === "accuracy" ? "fidelity" : name));
+      const twice = reward_funcs.find((_, index) => names.indexOf(names[index]!) < index);
+      return twice === undefined ? null : conflict(`reward_funcs counts "${twice}" twice (accuracy is fidelity).`);
+    },
+  },
+  {
+    keys: ["reward_weights", "reward_funcs"],
+    find: ({ reward_weights, reward_funcs }) =>
+      reward_weights === null || reward_weights.length === reward_funcs.length
+        ? null
+        : {
+            code: "CONFIG_LENGTH_MISMATCH",
+            message: `reward_weights has ${reward_weights.length} entries and reward_funcs has ${reward_funcs.length}. Give one weight per reward.`,
+          },
+  },
+  {
+    keys: [...BATCH_KEYS, "reward_funcs"],
+    find: (config) => {
+      const ranking = config.reward_funcs.find((name) => BUILT_IN_REWARDS[name] === "batch");
+      if (batchSizes(config).promptsPerStep !== 1 || ranking === undefined) return null;
+      return {
+        code: "CONFIG_TOO_FEW_IMAGES",
+        message:
+          `prompts_per_step is 1, and the ${ranking} reward compares pictures with each other: it needs at least 2. ` +
+          'Raise prompts_per_step, or use a reward of scope "score".',
+      };
+    },
+  },
+  {
+    keys: ["comparison_set", ...BATCH_KEYS],
+    find: (config) => {
+      const { promptsPerStep } = batchSizes(config);
+      const { comparison_set: size } = config;
+      return size === null || !Number.isInteger(promptsPerStep) || promptsPerStep % size === 0
+        ? null
+        : indivisible(`comparison_set is ${size}, which does not divide prompts_per_step, ${promptsPerStep}.`);
+    },
+  },
+];
+
+const scheduleChecks: readonly Check[] = [
+  {
+    keys: ["gradient_accumulation_steps", "per_device_train_batch_size"],
+    find: ({ gradient_accumulation_steps, per_device_train_batch_size }) =>
+      gradient_accumulation_steps > 1 && per_device_train_batch_size === null
+        ? conflict(
+            `gradient_accumulation_steps is ${gradient_accumulation_steps}, which counts passes of ` +
+              "per_device_train_batch_size completions, and that is not set. Set both, or neither.",
+          )
+        : null,
+  },
+  {
+    keys: ["per_device_train_batch_size", ...BATCH_KEYS],
+    find: (config) => {
+      if (config.per_device_train_batch_size === null) return null;
+      const { completionsPerUpdate, completionsPerBatch } = batchSizes(config);
+      const { num_generations } = config;
+      if (completionsPerUpdate % num_generations !== 0) {
+        return indivisible(
+          `${updateInWords(config)}, no multiple of num_generations, ${num_generations}. ` +
+            `Make it ${multiplesNear(completionsPerUpdate, num_generations)}.`,
+        );
+      }
+      if (completionsPerBatch % completionsPerUpdate !== 0) {
+        return indivisible(
+          `${updateInWords(config)} per update, which does not divide the rollout batch of prompts_per_step x ` +
+            `num_generations = ${config.prompts_per_step} x ${num_generations} = ${completionsPerBatch} completions.`,
+        );
+      }
+      return null;
+    },
+  },
+  {
+    keys: ["max_steps", ...BATCH_KEYS],
+    find: (config) => {
+      const { updatesPerBatch } = batchSizes(config);
+      const { max_steps } = config;
+      if (max_steps < 0 || !Number.isInteger(updatesPerBatch) || max_steps % updatesPerBatch === 0) return null;
+      return indivisible(
+        `max_steps is ${max_steps}, no multiple of the ${updatesPerBatch} updates that one rollout batch feeds. ` +
+          `Make it ${multiplesNear(max_steps, updatesPerBatch)}.`,
+      );
+    },
+  },
+  {
+    keys: ["warmup_ratio", "warmup_steps"],
+    find: ({ warmup_ratio, warmup_steps }) =>
+      warmup_ratio > 0 && warmup_steps > 0
+        ? conflict(`warmup_ratio is ${warmup_ratio} and warmup_steps is ${warmup_steps}. Choose one of them.`)
+        : null,
+  },
+  {
+    keys: ["lr_scheduler_type", "warmup_ratio", "warmup_steps"],
+    find: ({ lr_scheduler_type, warmup_ratio, warmup_steps }) =>
+      lr_scheduler_type === "constant" && (warmup_ratio > 0 || warmup_steps > 0)
+        ? conflict('lr_scheduler_type is "constant", which has no warm-up. Use "constant_with_warmup".')
+        : null,
+  },
+];
+
+const outputChecks: readonly Check[] = [
+  {
+    keys: ["overwrite_output_dir", "resume_from_checkpoint"],
+    find: ({ overwrite_output_dir, resume_from_checkpoint }) =>
+      overwrite_output_dir && resume_from_checkpoint !== null
+        ? conflict(
+            "overwrite_output_dir would delete the run that resume_from_checkpoint goes on with. Set one of them.",
+          )
+        : null,
+  },
+];
+
+/** All checks, in the order in which people read the keys. */
+export const checks: readonly Check[] = [
+  ...modelChecks,
+  ...dataChecks,
+  ...rewardChecks,
+  ...scheduleChecks,
+  ...outputChecks,
+];

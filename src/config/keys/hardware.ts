@@ -1,0 +1,33 @@
+/**
+ * Configuration keys of the section "Hardware": the device and the worker process.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+export const hardwareKeys = {
+  device: z
+    .string()
+    .regex(/^(auto|cpu|mps|cuda(:\d+)?)$/, { error: 'must be "auto", "cpu", "cuda", "cuda:<number>" or "mps"' })
+    .default("auto")
+    .describe(
+      "Where the model runs: auto, cpu, cuda, cuda:<number> or mps. auto: the first accelerator found, else cpu.",
+    ),
+  python_bin: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("Python interpreter of the worker. null: the one that `thurstone setup` prepared."),
+  worker_threads: z.int().min(0).default(0).describe("CPU threads of the worker. 0: PyTorch's default."),
+  worker_timeout: z
+    .number()
+    .positive()
+    .default(600)
+    .describe("Seconds that the worker may go without any progress before the run is ended."),
+  image_cache_bytes: z
+    .int()
+    .min(0)
+    .default(1_073_741_824)
+    .describe("Bytes of resized pictures the worker keeps at most (1 GiB)."),
+};

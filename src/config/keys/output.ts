@@ -1,0 +1,51 @@
+/**
+ * Configuration keys of the section "Saving and logging": the run folder, checkpoints, and what is written down.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+export const outputKeys = {
+  output_dir: z.string().min(1).default("output/run").describe("The run folder. Relative to the current directory."),
+  run_name: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("Name shown for the run. null: the last part of `output_dir`."),
+  overwrite_output_dir: z.boolean().default(false).describe("Replace an existing run folder instead of refusing it."),
+  resume_from_checkpoint: z
+    .union([z.string().min(1), z.boolean()])
+    .nullable()
+    .transform((value): string | null => (value === true ? "latest" : value === false ? null : value))
+    .default(null)
+    .describe(
+      'Checkpoint folder to go on from. true or "latest": the newest complete one of `output_dir`. null or false: start anew.',
+    ),
+  save_steps: z
+    .int()
+    .min(1)
+    .default(50)
+    .describe(
+      "Optimizer steps between checkpoints. One is taken at the end of the rollout batch in which a multiple falls, and after the last step.",
+    ),
+  save_total_limit: z.int().min(1).nullable().default(null).describe("Newest checkpoints to keep. null: all."),
+  save_only_model: z
+    .boolean()
+    .default(false)
+    .describe("Save the Hugging Face model only: smaller, but a run cannot be resumed from it."),
+  logging_steps: z.int().min(1).default(1).describe("Optimizer steps between lines of metrics."),
+  log_completions: z.boolean().default(true).describe("Write every completion with its rewards to `rollouts/`."),
+  report_to: z
+    .union([z.enum(["none", "tensorboard"]), z.array(z.enum(["none", "tensorboard"]))])
+    .transform((value): "tensorboard"[] => [value].flat().filter((entry) => entry !== "none"))
+    .default([])
+    .describe("Where metrics go besides the run folder's own files: none or tensorboard."),
+  seed: z.int().min(0).default(42).describe("Seed of every random draw: sampling, data order, splits."),
+  data_seed: z
+    .int()
+    .min(0)
+    .nullable()
+    .default(null)
+    .describe("Seed of the order and the split of the data. null: as `seed`."),
+};

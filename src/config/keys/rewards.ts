@@ -1,0 +1,59 @@
+/**
+ * Configuration keys of the section "Rewards": what a completion is paid for.
+ *
+ * Whether a name in `reward_funcs` exists is checked in checks.ts, because own reward modules add names.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+/** One value, or a list of them. */
+const oneOrMore = <T extends z.ZodType>(entry: T) =>
+  z.union([entry, z.array(entry).min(1)]).transform((value): z.output<T>[] => (Array.isArray(value) ? value : [value]));
+
+export const rewardKeys = {
+  reward_funcs: oneOrMore(z.string().min(1))
+    .default(["fidelity", "format"])
+    .describe("Names of the rewards: fidelity (alias accuracy), format, and those of `rewards`."),
+  reward_weights: oneOrMore(z.number())
+    .nullable()
+    .default(null)
+    .describe("Weight of each reward, in the order of `reward_funcs`. null: 1 each."),
+  rewards: oneOrMore(z.string().min(1))
+    .nullable()
+    .default(null)
+    .describe("Paths of TypeScript or JavaScript modules that export own rewards. They are run as code. null: none."),
+  fidelity_variance: z
+    .enum(["floored", "sample", "additive", "fixed"])
+    .default("floored")
+    .describe(
+      "Variance of an image's scores in the fidelity reward: sample (unbiased), floored (sample, at least the floor), " +
+        "additive (sample plus the floor), fixed (the floor itself).",
+    ),
+  fidelity_variance_floor: z
+    .number()
+    .positive()
+    .default(0.05)
+    .describe("The floor of `fidelity_variance`, in squared score points."),
+  fidelity_opponent: z
+    .enum(["mean", "samples"])
+    .default("mean")
+    .describe("What a score is compared with: the other image's mean score, or the mean over its single scores."),
+  comparison_set: z
+    .int()
+    .min(2)
+    .nullable()
+    .default(null)
+    .describe(
+      "Images compared with each other, in sampler order; must divide `prompts_per_step`. null: the whole step.",
+    ),
+  tie_band: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("Mean opinion scores at most this far apart count as equal, in points of the data set's scale."),
+  reference_parity: z
+    .boolean()
+    .default(false)
+    .describe("Compute rewards as the reference code does, quirks included. For comparison runs only."),
+};

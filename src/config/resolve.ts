@@ -1,0 +1,149 @@
+/**
+ * From what a user wrote to a complete configuration without contradictions, or one error that lists all problems.
+ *
+ * @module
+ */
+import path from "node:path";
+import type { z } from "zod";
+import { batchSizes } from "./batch-arithmetic.js";
+import { checks } from "./checks.js";
+import { expectation } from "./expectation.js";
+import { nearestName } from "./nearest.js";
+import { isNotBuiltKey, notBuilt, NOT_BUILT_KEYS } from "./not-built.js";
+import { configError, NOWHERE, problemAt } from "./problems.js";
+import type { ConfigProblem, Place } from "./problems.js";
+import { configSchema } from "./schema.js";
+import type { ConfigInput, ConfigKey, ParsedConfig, ResolvedConfig } from "./schema.js";
+
+/** Schema of each key. */
+const KEYS: Readonly<Record<string, z.ZodType>> = configSchema.shape;
+
+/** Every name a configuration may contain. */
+export const knownKeys: readonly string[] = [...Object.keys(KEYS), ...Object.keys(NOT_BUILT_KEYS)];
+
+export interface ResolveOptions {
+  /** Names of rewards the caller supplies besides the built-in ones. Default: none. */
+  readonly customRewards?: readonly string[];
+  /** Keys that must not be empty, although they have a default. Default: none. */
+  readonly require?: readonly ConfigKey[];
+}
+
+/** Where each value was written, by key. */
+export type Places = ReadonlyMap<string, Place>;
+
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** A key that no configuration may contain. */
+export function unknownKey(key: string, place: Place): ConfigProblem {
+  const near = nearestName(key, knownKeys);
+  const advice = near === null ? "`thurstone schema` lists all keys" : `did you mean "${near}"?`;
+  return problemAt(place, "CONFIG_UNKNOWN_KEY", key, `unknown key "${key}"; ${advice}`);
+}
+
+function wrongValue(key: string, value: unknown, error: z.ZodError, place: Place): ConfigProblem {
+  // Own conditions of a key say what they want themselves; all others follow from the schema.
+  const own = error.issues.find((issue) => issue.message.startsWith("must be"))?.message;
+  const message = `${key} is ${show(value)}; it ${own ?? `must be ${expectation(KEYS[key]!)}`}`;
+  return problemAt(place, "CONFIG_INVALID_VALUE", key, message);
+}
+
+/** Parses key by key, so that one wrong value hides no other. */
+function parse(
+  input: Readonly<Record<string, unknown>>,
+  placeOf: (key: string) => Place,
+  options: ResolveOptions,
+): { readonly values: Record<string, unknown>; readonly wrong: Set<string>; readonly problems: ConfigProblem[] } {
+  const problems: ConfigProblem[] = [];
+  const wrong = new Set<string>();
+  const values: Record<string, unknown> = {};
+  const fail = (key: string, problem: ConfigProblem): void => {
+    wrong.add(key);
+    problems.push(problem);
+  };
+
+  const taken = input["rewards"] == null ? (options.customRewards ?? []) : [input["reward_funcs"]].flat().map(String);
+  for (const [key, value] of Object.entries(input)) {
+    if (value === undefined) continue;
+    const missing = notBuilt(key, value, key === "reward_funcs" ? taken : []);
+    if (missing !== null) fail(key, problemAt(placeOf(key), "CONFIG_NOT_BUILT", key, missing));
+    else if (!Object.hasOwn(KEYS, key) && !isNotBuiltKey(key)) fail(key, unknownKey(key, placeOf(key)));
+  }
+
+  for (const [key, schema] of Object.entries(KEYS)) {
+    if (wrong.has(key)) continue;
+    const value = input[key];
+    const result = schema.safeParse(value);
+    if (result.success) values[key] = result.data;
+    else if (value === undefined) {
+      fail(key, problemAt(NOWHERE, "CONFIG_MISSING_KEY", key, `${key} is missing; it has no default`));
+    } else fail(key, wrongValue(key, value, result.error, placeOf(key)));
+  }
+
+  for (const key of options.require ?? []) {
+    const value = values[key];
+    const empty = value === null || (Array.isArray(value) && value.length === 0);
+    if (empty) fail(key, problemAt(placeOf(key), "CONFIG_MISSING_KEY", key, `${key} is missing, and this needs it`));
+  }
+  return { values, wrong, problems };
+}
+
+/**
+ * All that is wrong with an input, and the configuration if nothing is.
+ *
+ * @param places where values were written, for the messages
+ */
+export function checkConfig(
+  input: Readonly<Record<string, unknown>>,
+  places: Places = new Map(),
+  options: ResolveOptions = {},
+): { readonly problems: readonly ConfigProblem[]; readonly config: ResolvedConfig | null } {
+  const placeOf = (key: string): Place => places.get(key) ?? NOWHERE;
+  const { values, wrong, problems } = parse(input, placeOf, options);
+  const parsed = values as ParsedConfig;
+
+  for (const { keys, find } of checks) {
+    if (keys.some((key) => wrong.has(key))) continue;
+    const finding = find(parsed, { customRewards: options.customRewards ?? [] });
+    if (finding === null) continue;
+    const key = keys.find((one) => places.has(one)) ?? keys[0]!;
+    problems.push(problemAt(placeOf(key), finding.code, key, finding.message));
+  }
+  return { problems, config: problems.length === 0 ? derive(parsed) : null };
+}
+
+/** Fills in what follows from other keys. */
+function derive(parsed: ParsedConfig): ResolvedConfig {
+  return {
+    ...parsed,
+    prompts_per_step: batchSizes(parsed).promptsPerStep,
+    reward_weights: parsed.reward_weights ?? parsed.reward_funcs.map(() => 1),
+    epsilon_high: parsed.epsilon_high ?? parsed.epsilon,
+    data_seed: parsed.data_seed ?? parsed.seed,
+    run_name: parsed.run_name ?? path.basename(path.resolve(parsed.output_dir)),
+  };
+}
+
+/**
+ * A complete configuration from the keys a user set; resolving the result again changes nothing.
+ *
+ * @throws ConfigError that lists every problem in `fields.problems`
+ */
+export function resolveConfig(input: ConfigInput | ResolvedConfig, options: ResolveOptions = {}): ResolvedConfig {
+  const { problems, config } = checkConfig({ ...input }, new Map(), options);
+  if (config === null) throw configError(problems);
+  return config;
+}
+
+/** Returns its argument: gives editors the keys, their types and their documentation. */
+export function defineConfig(input: ConfigInput): ConfigInput {
+  return input;
+}
+
+/** Precision of the computation that the model section asks for; "auto" leaves it to the worker. */
+export function computeDtype(config: Pick<ParsedConfig, "torch_dtype" | "bf16">): "auto" | "float32" | "bfloat16" {
+  if (config.bf16) return "bfloat16";
+  return config.torch_dtype;
+}

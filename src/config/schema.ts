@@ -1,0 +1,69 @@
+/**
+ * The configuration's schema: all keys of all sections in one flat namespace, and the types made from it.
+ *
+ * Keys have the names of Hugging Face and TRL, in snake_case, in YAML, as flags and in TypeScript alike. Nothing is read
+ * from environment variables. Relative paths are relative to the current directory.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { dataKeys } from "./keys/data.js";
+import { hardwareKeys } from "./keys/hardware.js";
+import { modelKeys } from "./keys/model.js";
+import { objectiveKeys } from "./keys/objective.js";
+import { optimiserKeys } from "./keys/optimiser.js";
+import { outputKeys } from "./keys/output.js";
+import { rewardKeys } from "./keys/rewards.js";
+import { samplingKeys } from "./keys/sampling.js";
+import { scheduleKeys } from "./keys/schedule.js";
+import type { NotBuiltInput } from "./not-built.js";
+
+/** Sections in the order in which people read them. */
+export const configSections = {
+  Model: modelKeys,
+  Data: dataKeys,
+  Sampling: samplingKeys,
+  Rewards: rewardKeys,
+  Objective: objectiveKeys,
+  Optimiser: optimiserKeys,
+  Schedule: scheduleKeys,
+  "Saving and logging": outputKeys,
+  Hardware: hardwareKeys,
+} as const;
+
+/** The whole configuration. Contradictions between keys are looked for by `resolveConfig`, not here. */
+export const configSchema = z.strictObject({
+  ...modelKeys,
+  ...dataKeys,
+  ...samplingKeys,
+  ...rewardKeys,
+  ...objectiveKeys,
+  ...optimiserKeys,
+  ...scheduleKeys,
+  ...outputKeys,
+  ...hardwareKeys,
+});
+
+/** What a user writes: only `model_name_or_path` is required. */
+export type ConfigInput = z.input<typeof configSchema> & NotBuiltInput;
+
+/** Every key with its default, before values that follow from other keys are filled in. */
+export type ParsedConfig = z.output<typeof configSchema>;
+
+/** Name of a key. */
+export type ConfigKey = keyof ParsedConfig;
+
+/** Keys whose default follows from other keys, once resolved. */
+interface DerivedValues {
+  /** Prompts of one rollout batch. */
+  readonly prompts_per_step: number;
+  /** One weight per entry of `reward_funcs`. */
+  readonly reward_weights: number[];
+  /** Clip range above 1. */
+  readonly epsilon_high: number;
+  readonly data_seed: number;
+  readonly run_name: string;
+}
+
+/** A complete configuration without contradictions. Resolving it again changes nothing. */
+export type ResolvedConfig = Readonly<Omit<ParsedConfig, keyof DerivedValues>> & DerivedValues;
