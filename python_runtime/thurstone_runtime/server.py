@@ -1,0 +1,366 @@
+"""The worker process: one thread owns the sockets, the main thread does the model work, two threads the side work.
+
+Sockets are not thread-safe, so every other thread leaves its messages in an outbox and wakes the owner through a socket
+pair. The signal handler of C writes to the same pair, so SIGTERM is seen even while the main thread computes.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from math import ceil
+from queue import SimpleQueue
+from typing import Any
+
+import zmq
+
+from . import __version__
+from .calls import Call, CallBook
+from .context import CallContext, Pulse
+from .errors import CancelledError, EngineError, MethodUnknownError, WireError, describe_error
+from .launch import Launch
+from .protocol import VERSION, Buffer, Limits, Message, decode, encode
+from .tensors import ITEM_SIZES, to_wire
+from .verbs import EngineTable
+
+EXIT_REFUSED = 11
+"""Exit status when the parent refuses hello."""
+EXIT_BROKEN = 12
+"""Exit status when the thread that owns the sockets fails, which is a bug of this file."""
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+BYE_GRACE = 5.0
+"""Seconds that running work gets to reach a boundary after `bye`."""
+TERMINATE_GRACE = 1.0
+"""The same after SIGTERM."""
+
+SIDE_THREADS = 2
+QUEUED_MESSAGES = 32
+"""High-water mark of both sockets, in messages."""
+MAX_OPEN_CALLS = 256
+"""Above it the data socket is not read, so that pressure reaches the sender."""
+MAX_WAITING_EVENTS = 1000
+"""Progress events are dropped while this many messages wait to be sent."""
+READ_AT_ONCE = 64
+LOGGED_REFUSALS = 20
+
+
+class Outbox:
+    """Messages that wait for a socket. Any thread appends, the owner of the socket sends."""
+
+    def __init__(self, connection: zmq.Socket[bytes]) -> None:
+        self.connection = connection
+        self.messages: deque[list[Buffer]] = deque()
+        self.interest = 0
+
+    def flush(self) -> None:
+        """Sends until nothing is left or the socket is full. Large frames are not copied."""
+        while self.messages:
+            try:
+                self.connection.send_multipart(self.messages[0], zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            self.messages.popleft()
+
+
+class Server:
+    """A worker between greeting and exit. Made and run on the main thread."""
+
+    def __init__(self, launch: Launch, table: EngineTable) -> None:
+        self._launch = launch
+        self._table = table
+        self._limits = Limits(launch.max_message_bytes)
+        self._calls = CallBook()
+        self._pulse = Pulse()
+        self._lanes: dict[str, SimpleQueue[Call | None]] = {"model": SimpleQueue(), "side": SimpleQueue()}
+        self._engine: Any = None
+        self._engine_error: Exception | None = None
+        self._engine_ready = threading.Event()
+        self._refused = 0
+        self._exit_status: int | None = None
+        self._exit_at = float("inf")
+        self._main_ended = False
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        self._context = zmq.Context()
+        nonce = secrets.token_hex(4)
+        self._hello_ids = {role: f"hello-{role}-{nonce}" for role in ("data", "control")}
+        identity = f"worker-{launch.rank}-{nonce}".encode()
+        self._data = Outbox(self._connect(launch.data, identity))
+        self._control = Outbox(self._connect(launch.control, identity))
+
+    def run(self) -> int:
+        """Serves until told to stop; returns the exit status."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+        signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+
+        owner = threading.Thread(target=self._own_sockets, name="sockets", daemon=True)
+        owner.start()
+        for index in range(SIDE_THREADS):
+            threading.Thread(target=self._work, args=("side",), name=f"side-{index}", daemon=True).start()
+        self._build_engine()
+        self._work("model")
+        self._main_ended = True
+        self._wake()
+        owner.join()
+        return self._exit_status or 0
+
+    # ---- the threads that work
+
+    def _build_engine(self) -> None:
+        try:
+            self._engine = self._table.make()
+        except Exception as error:
+            self._engine_error = error
+            traceback.print_exc()
+        self._pulse.enter(None, "idle")
+        self._engine_ready.set()
+
+    def _work(self, lane: str) -> None:
+        # The call is never bound to a name here: it would hold the memory of its tensors while the queue is empty.
+        while self._answer(self._lanes[lane].get()):
+            pass
+
+    def _answer(self, call: Call | None) -> bool:
+        """Runs one call and posts its answer; False when the lane is to end."""
+        if call is None:
+            return False
+        if not self._calls.start(call):
+            return True
+        if call.verb.lane == "model":
+            self._pulse.enter(call.message.method, "running")
+        try:
+            frames = self._run(call)
+        except Exception as error:
+            frames = self._error_frames(call.message.id, error)
+        if call.verb.lane == "model":
+            self._pulse.enter(None, "idle")
+        if self._calls.finish(call, frames):
+            self._post(self._data, frames)
+        return True
+
+    def _run(self, call: Call) -> list[Buffer]:
+        call.context.check_cancelled()
+        self._engine_ready.wait()
+        if self._engine_error is not None:
+            raise EngineError("engine_unavailable", "the engine could not be built") from self._engine_error
+        tensors = {name: tensor.to_numpy() for name, tensor in call.message.tensors.items()}
+        result, produced = getattr(self._engine, call.verb.method)(call.message.params, tensors, call.context)
+        reply = Message(
+            "res",
+            call.message.id,
+            self._launch.session,
+            params=result,
+            tensors={name: to_wire(value) for name, value in produced.items()},
+        )
+        return encode(reply, self._limits)
+
+    def _error_frames(self, identity: str, error: Exception) -> list[Buffer]:
+        return encode(Message("err", identity, self._launch.session, error=describe_error(error)))
+
+    def _post(self, outbox: Outbox, frames: list[Buffer]) -> None:
+        outbox.messages.append(frames)
+        self._wake()
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # a full pair wakes as well as one more byte
+            self._wake_writer.send(b"\0")
+
+    # ---- the thread that owns the sockets
+
+    def _connect(self, address: str, identity: bytes) -> zmq.Socket[bytes]:
+        connection = self._context.socket(zmq.DEALER)
+        connection.setsockopt(zmq.IDENTITY, identity)
+        connection.setsockopt(zmq.LINGER, 0)
+        connection.setsockopt(zmq.IMMEDIATE, 1)
+        connection.setsockopt(zmq.SNDHWM, QUEUED_MESSAGES)
+        connection.setsockopt(zmq.RCVHWM, QUEUED_MESSAGES)
+        connection.setsockopt(zmq.MAXMSGSIZE, self._launch.max_message_bytes)
+        connection.connect(address)
+        return connection
+
+    def _own_sockets(self) -> None:
+        try:
+            self._greet()
+            self._loop()
+            for outbox in (self._control, self._data):
+                outbox.flush()
+                outbox.connection.close()
+        except Exception:
+            traceback.print_exc()
+            leave(EXIT_BROKEN)
+
+    def _loop(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._wake_reader, zmq.POLLIN)
+        interval = self._launch.heartbeat_ms / 1000
+        next_heartbeat = time.monotonic()
+        while not self._main_ended:
+            now = time.monotonic()
+            if now >= self._exit_at:
+                leave(self._exit_status or 0)
+            if now >= next_heartbeat:
+                self._beat()
+                next_heartbeat = now + interval
+            for outbox in (self._control, self._data):
+                outbox.flush()
+                reading = outbox is self._control or len(self._calls) < MAX_OPEN_CALLS
+                interest = (zmq.POLLIN if reading else 0) | (zmq.POLLOUT if outbox.messages else 0)
+                if interest != outbox.interest:
+                    poller.register(outbox.connection, interest)
+                    outbox.interest = interest
+            until = min(next_heartbeat, self._exit_at)
+            ready = dict(poller.poll(max(0, ceil((until - time.monotonic()) * 1000))))
+            if self._wake_reader.fileno() in ready and signal.SIGTERM in self._drain_wakes():
+                self._stop(EXIT_TERMINATED, TERMINATE_GRACE)
+            for outbox in (self._control, self._data):
+                if ready.get(outbox.connection, 0) & zmq.POLLIN:
+                    self._read(outbox)
+
+    def _drain_wakes(self) -> bytes:
+        with suppress(BlockingIOError):
+            return self._wake_reader.recv(4096)
+        return b""
+
+    def _greet(self) -> None:
+        for role, outbox in (("data", self._data), ("control", self._control)):
+            hello = {
+                "token": self._launch.token,
+                "role": role,
+                "rank": self._launch.rank,
+                "pid": os.getpid(),
+                "protocol": list(VERSION),
+                "runtime": __version__,
+                "python": platform.python_version(),
+                "methods": {name: verb.kind for name, verb in self._table.verbs.items()},
+                "dtypes": list(ITEM_SIZES),
+            }
+            outbox.messages.append(encode(Message("hello", self._hello_ids[role], self._launch.session, params=hello)))
+
+    def _beat(self) -> None:
+        # A heartbeat is worth something only now: it never waits behind others.
+        if not self._control.messages:
+            params = {**self._pulse.snapshot(), "rss": resident_bytes()}
+            beat = Message("evt", "heartbeat", self._launch.session, method="heartbeat", params=params)
+            self._control.messages.append(encode(beat))
+
+    def _read(self, outbox: Outbox) -> None:
+        for _ in range(READ_AT_ONCE):
+            try:
+                frames = outbox.connection.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            self._receive([frame.buffer for frame in frames])
+
+    def _receive(self, frames: list[Buffer]) -> None:
+        try:
+            message = decode(frames, self._limits)
+        except WireError as error:
+            self._refuse(f"{error.code}: {error}")
+            if error.request_id is not None and error.session == self._launch.session:
+                self._data.messages.append(self._error_frames(error.request_id, error))
+            return
+        if message.session != self._launch.session:
+            self._refuse(f"{message.kind} of another launch")
+        elif message.kind == "req":
+            self._admit(message)
+        elif message.kind == "cancel":
+            self._cancel(message.id)
+        elif message.kind == "bye":
+            self._stop(0, BYE_GRACE)
+        elif message.id in self._hello_ids.values() and message.kind in ("hello", "res", "err"):
+            self._welcome(message)
+        else:
+            self._refuse(f"a worker has no use for {message.kind}")
+
+    def _welcome(self, message: Message) -> None:
+        if message.error is not None:
+            print(f"the parent refused hello: {message.error['code']}: {message.error['message']}", file=sys.stderr)
+            leave(EXIT_REFUSED)
+
+    def _refuse(self, reason: str) -> None:
+        self._refused += 1
+        if self._refused <= LOGGED_REFUSALS:
+            print(f"refused message {self._refused}: {reason}", file=sys.stderr, flush=True)
+
+    def _admit(self, message: Message) -> None:
+        stored = self._calls.stored_reply(message.id)
+        if stored is not None:
+            self._data.messages.append(stored)
+            return
+        verb = self._table.verbs.get(message.method or "")
+        if verb is None:
+            error = MethodUnknownError(message.method or "", list(self._table.verbs))
+            self._data.messages.append(self._error_frames(message.id, error))
+            return
+        context = CallContext(
+            deadline=None if message.deadline is None else time.monotonic() + message.deadline / 1000,
+            pulse=self._pulse if verb.lane == "model" else Pulse(),
+            send_progress=self._progress_sender(message.id),
+        )
+        call = Call(message, verb, context)
+        if not self._calls.add(call):
+            return
+        if context.cancelled:
+            self._answer_cancelled(call)
+        else:
+            self._lanes[verb.lane].put(call)
+
+    def _progress_sender(self, identity: str) -> Callable[[dict[str, Any]], None]:
+        def send(fields: dict[str, Any]) -> None:
+            if len(self._data.messages) < MAX_WAITING_EVENTS:
+                event = Message("evt", identity, self._launch.session, method="progress", params=fields)
+                self._post(self._data, encode(event))
+
+        return send
+
+    def _cancel(self, identity: str) -> None:
+        call = self._calls.cancel(identity)
+        if call is not None:
+            self._answer_cancelled(call)
+
+    def _answer_cancelled(self, call: Call) -> None:
+        frames = self._error_frames(call.message.id, CancelledError())
+        if self._calls.finish(call, frames):
+            self._data.messages.append(frames)
+
+    def _stop(self, status: int, grace: float) -> None:
+        """Ends both lanes at their next boundary, and the process when they are deaf; at once when asked twice."""
+        if self._exit_status is not None:
+            leave(status)
+        self._exit_status = status
+        self._exit_at = time.monotonic() + grace
+        self._calls.cancel_all()
+        self._lanes["model"].put(None)
+        for _ in range(SIDE_THREADS):
+            self._lanes["side"].put(None)
+
+
+def leave(status: int) -> None:
+    """Ends the process from any thread, without exit hooks that native threads could hold up."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def resident_bytes() -> int:
+    """Memory of this process, now where the system says so, else its peak."""
+    if sys.platform == "linux":
+        with open("/proc/self/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
