@@ -1,0 +1,7 @@
+/**
+ * The Python installation: where it is.
+ *
+ * @module
+ */
+
+export { findPython, PACKAGE_ROOT, type FindPythonOptions, type PythonLocation } from "./find-python.js";

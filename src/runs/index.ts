@@ -1,0 +1,29 @@
+/**
+ * The run folder: what a training writes and everything else reads.
+ *
+ * @module
+ */
+
+export {
+  beginCheckpoint,
+  latestCheckpoint,
+  listCheckpoints,
+  pruneCheckpoints,
+  verifyCheckpoint,
+  type Checkpoint,
+  type CheckpointDraft,
+  type CheckpointFile,
+} from "./checkpoints.js";
+export type { LogRecord } from "./jsonl.js";
+export type { Pixels } from "./pictures.js";
+export { findRuns, openRun, type MetricsRecord, type Run, type RunStatus } from "./reader.js";
+export { tail, type TailOptions } from "./tail.js";
+export {
+  createRun,
+  resumeRun,
+  type CreateRunOptions,
+  type Metrics,
+  type ResumeRunOptions,
+  type RunEventRecord,
+  type RunWriter,
+} from "./writer.js";

@@ -1,0 +1,121 @@
+/**
+ * Reads a run folder: of a finished run, of one that is being written, or of one copied from another machine.
+ *
+ * @module
+ */
+
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { RunError } from "../errors.js";
+import { listCheckpoints, type Checkpoint } from "./checkpoints.js";
+import { fileFailure, isFileError } from "./failures.js";
+import { readJsonl, type LogRecord } from "./jsonl.js";
+import { RUN_FILES, stepFile, stepOf } from "./layout.js";
+import { isAlive, readOwner } from "./owner.js";
+
+/**
+ * `running`: its writer is alive. `interrupted`: its writer was killed. `closed`: its writer ended in order; how the run
+ * went is then in the last event. `unknown`: its writer was on another machine and never said that it ended.
+ */
+export type RunStatus = "running" | "interrupted" | "closed" | "unknown";
+
+/** A line of `metrics.jsonl` or `timings.jsonl`. */
+export interface MetricsRecord {
+  readonly seq: number;
+  readonly step: number;
+  readonly values: Readonly<Record<string, number | null>>;
+}
+
+/** A run folder, opened for reading. Each method reads the files as they are at that moment. */
+export interface Run {
+  readonly folder: string;
+  /** When the run was opened. */
+  readonly status: RunStatus;
+  /** The resolved configuration. */
+  config(): Promise<Readonly<Record<string, unknown>>>;
+  environment(): Promise<Readonly<Record<string, unknown>>>;
+  events(): Promise<LogRecord[]>;
+  metrics(): Promise<MetricsRecord[]>;
+  timings(): Promise<MetricsRecord[]>;
+  /** The completions of a step; none when the step recorded none. */
+  rollouts(step: number): Promise<LogRecord[]>;
+  /** The records of the evaluation after `step`. */
+  evaluation(step: number): Promise<LogRecord[]>;
+  /** Steps that have rollouts, ascending. */
+  rolloutSteps(): Promise<number[]>;
+  /** Steps that have evaluation records, ascending. */
+  evaluationSteps(): Promise<number[]>;
+  checkpoints(): Promise<Checkpoint[]>;
+}
+
+/** Opens a run folder for reading. Throws RUN_NOT_FOUND when there is none. */
+export async function openRun(folder: string): Promise<Run> {
+  if (!isRun(folder)) {
+    throw new RunError("RUN_NOT_FOUND", `there is no run in ${folder} (no ${RUN_FILES.config}).`, {
+      fields: { folder },
+    });
+  }
+  const inFolder = (name: string): string => join(folder, name);
+  return {
+    folder,
+    status: statusOf(folder),
+    config: async () => (parse(await readText(inFolder(RUN_FILES.config))) ?? {}) as Record<string, unknown>,
+    environment: async () => JSON.parse(await readText(inFolder(RUN_FILES.environment))) as Record<string, unknown>,
+    events: async () => readJsonl(inFolder(RUN_FILES.events)),
+    metrics: async () => readJsonl(inFolder(RUN_FILES.metrics)).map(toMetrics),
+    timings: async () => readJsonl(inFolder(RUN_FILES.timings)).map(toMetrics),
+    rollouts: async (step) => readJsonl(stepFile(folder, "rollouts", step)),
+    evaluation: async (step) => readJsonl(stepFile(folder, "evaluations", step)),
+    rolloutSteps: () => stepsIn(inFolder(RUN_FILES.rollouts)),
+    evaluationSteps: () => stepsIn(inFolder(RUN_FILES.evaluations)),
+    checkpoints: () => listCheckpoints(folder),
+  };
+}
+
+/** Folders under `parent` (and `parent` itself) that hold a run, sorted by name. */
+export async function findRuns(parent: string): Promise<string[]> {
+  if (isRun(parent)) return [parent];
+  try {
+    const entries = await readdir(parent, { withFileTypes: true });
+    const folders = entries.filter((entry) => entry.isDirectory()).map((entry) => join(parent, entry.name));
+    return folders.filter(isRun).sort();
+  } catch (error) {
+    throw fileFailure("RUN_READ_FAILED", "list", parent, error);
+  }
+}
+
+function isRun(folder: string): boolean {
+  return existsSync(join(folder, RUN_FILES.config));
+}
+
+function statusOf(folder: string): RunStatus {
+  const owner = readOwner(folder);
+  if (owner === undefined) return "closed";
+  const alive = isAlive(owner);
+  if (alive === undefined) return "unknown";
+  return alive ? "running" : "interrupted";
+}
+
+function toMetrics({ seq, step, type: _type, time: _time, ...values }: LogRecord): MetricsRecord {
+  return { seq: seq as number, step: step as number, values: values as Record<string, number | null> };
+}
+
+async function stepsIn(folder: string): Promise<number[]> {
+  try {
+    const steps = (await readdir(folder)).map(stepOf).filter((step) => step !== undefined);
+    return steps.sort((a, b) => a - b);
+  } catch (error) {
+    if (isFileError(error) && error.code === "ENOENT") return [];
+    throw fileFailure("RUN_READ_FAILED", "list", folder, error);
+  }
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    throw fileFailure("RUN_READ_FAILED", "read", path, error);
+  }
+}
