@@ -1,0 +1,348 @@
+"""The decode loop: vision once per image, prefill once per prompt, its cache repeated for the samples of the group.
+
+Rows that have ended leave the batch. Positions are always explicit, and every draw is a function of the row's own seed,
+so the batch, its order and its shrinking change no draw.
+
+Suffixes: P prompts, B prompts of one prefill, L positions, R rows still in the cache, N = P * samples rows in all,
+H hidden size, V vocabulary, 3 axes of a position.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicCache
+
+from .errors import EngineError
+from .families import ImagePatches, LoadedModel
+from .kv_cache import repeated_cache, select_rows
+from .random_draws import row_seeds, token_uniforms
+from .sampling import SamplingOptions, sample_tokens
+
+STOP, LENGTH, ABORTED = 0, 1, 2
+"""Why a row ended: an end token, `max_new_tokens`, or it was given up."""
+
+PATCHES_PER_PASS = 32_768
+TOKENS_PER_PREFILL = 16_384
+SHORTEST_IN_PREFILL = 0.8
+"""Prompts are prefilled together when none is shorter than this share of the longest: padding is wasted work."""
+FIRST_ROOM = 256
+"""The cache makes room for so many new tokens at first, and then grows by half."""
+FINISHED_SHARE = 1 / 8
+"""Ended rows leave the cache once they are this share of it, because leaving copies the rest."""
+STEPS_PER_PROGRESS = 16
+
+
+class Context(Protocol):
+    """The part of `context.CallContext` that a decode loop uses."""
+
+    def check_cancelled(self) -> None: ...
+    def tick(self) -> None: ...
+    def progress(self, **fields: Any) -> None: ...
+    def set_phase(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class PromptInput:
+    """One prompt: ids with expanded placeholders, its images in their order (uint8 [height, width, 3], final size; the
+    same tensor object in several prompts is encoded once), and the key of its draws (int64, two's complement)."""
+
+    ids: Sequence[int]
+    key: int
+    images: Sequence[Tensor] = ()
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """`samples` completions per prompt, each of at most `max_new_tokens` tokens."""
+
+    samples: int = 1
+    max_new_tokens: int = 256
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise EngineError("bad_argument", f"{name} is {getattr(self, name)}; expected an integer >= 1.")
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """Rows are prompt-major. A completion that ended by itself includes its end token."""
+
+    tokens: NDArray[np.int32]
+    """[sum of lengths]"""
+    lengths: NDArray[np.int32]
+    """[N]"""
+    logprobs: NDArray[np.float32]
+    """[sum of lengths], of the distribution that each token was drawn from; see `sampling.sample_tokens`."""
+    finish: NDArray[np.uint8]
+    """[N]: STOP or LENGTH."""
+    decode_steps: int
+    prefill_seconds: float
+    """Vision and prompts."""
+    decode_seconds: float
+
+
+@torch.no_grad()
+def generate(
+    loaded: LoadedModel, prompts: Sequence[PromptInput], options: GenerateOptions, context: Context
+) -> GenerationResult:
+    """Samples `options.samples` completions of every prompt.
+
+    Raises EngineError `bad_argument`, `prompt_too_long`, `image_token_mismatch`, `non_finite_logits`, and whatever
+    `context.check_cancelled` raises between steps.
+    """
+    _check_prompts(loaded, prompts, options)
+    with loaded.autocast():
+        started = _now(loaded)
+        context.set_phase("prefill")
+        prefilled = _prefill(loaded, prompts, context)
+        prefill_ended = _now(loaded)
+        context.set_phase("decode")
+        rows = _Rows(loaded, prompts, prefilled, options)
+        while rows.decode(context):
+            pass
+        decode_ended = _now(loaded)
+    return rows.result(prefill_ended - started, decode_ended - prefill_ended)
+
+
+@dataclass(frozen=True)
+class _Prefilled:
+    caches: list[tuple[DynamicCache, list[int]]]
+    logits_PV: Tensor
+    next_position_P: Tensor
+
+
+def _check_prompts(loaded: LoadedModel, prompts: Sequence[PromptInput], options: GenerateOptions) -> None:
+    if not prompts:
+        raise EngineError("bad_argument", "there are no prompts to complete; expected at least one.")
+    for number, prompt in enumerate(prompts):
+        if not len(prompt.ids) or min(prompt.ids) < 0 or max(prompt.ids) >= loaded.vocab_size:
+            raise EngineError(
+                "bad_argument", f"prompt {number} is empty or has an id outside 0 .. {loaded.vocab_size - 1}."
+            )
+        needed = len(prompt.ids) + options.max_new_tokens
+        if needed > loaded.max_position_embeddings:
+            raise EngineError(
+                "prompt_too_long",
+                f"prompt {number} has {len(prompt.ids)} tokens; with {options.max_new_tokens} new ones that is {needed}, "
+                f"and the model was made for {loaded.max_position_embeddings}. Lower max_pixels, the number of images, "
+                "or max_new_tokens.",
+            )
+
+
+def _prefill(loaded: LoadedModel, prompts: Sequence[PromptInput], context: Context) -> _Prefilled:
+    """Runs every prompt once. Padding is on the right: real tokens never see it, so no mask is needed."""
+    features, grids = _encode_images(loaded, prompts, context)
+    caches: list[tuple[DynamicCache, list[int]]] = []
+    logits_PV: list[Tensor | None] = [None] * len(prompts)
+    next_position_P = torch.empty(len(prompts), dtype=torch.long, device=loaded.device)
+    for numbers in _prefill_batches([len(prompt.ids) for prompt in prompts]):
+        context.check_cancelled()
+        lengths = [len(prompts[number].ids) for number in numbers]
+        ids_BL = torch.full((len(numbers), max(lengths)), loaded.pad_token_id)
+        mask_BL = torch.zeros_like(ids_BL)
+        for row, number in enumerate(numbers):
+            ids_BL[row, : lengths[row]] = torch.as_tensor(prompts[number].ids, dtype=torch.long)
+            mask_BL[row, : lengths[row]] = 1
+        position_3BL, next_B = loaded.family.positions(ids_BL, [grids[number] for number in numbers], mask_BL)
+        cache = DynamicCache()
+        hidden_BLH = loaded.family.forward_hidden(
+            loaded.model,
+            ids_BL.to(loaded.device),
+            position_3BL.to(loaded.device),
+            image_features=[feature for number in numbers for feature in features[number]],
+            past_key_values=cache,
+        )
+        last_BH = hidden_BLH[torch.arange(len(numbers)), torch.tensor(lengths) - 1]
+        for number, logits_V in zip(numbers, loaded.family.head(loaded.model, last_BH), strict=True):
+            logits_PV[number] = logits_V
+        next_position_P[torch.tensor(numbers)] = next_B.to(loaded.device)
+        caches.append((cache, numbers))
+        context.tick()
+    return _Prefilled(caches, torch.stack([logits for logits in logits_PV if logits is not None]), next_position_P)
+
+
+def _encode_images(
+    loaded: LoadedModel, prompts: Sequence[PromptInput], context: Context
+) -> tuple[list[list[Tensor]], list[list[tuple[int, int]]]]:
+    """Features and grids per prompt and image; a picture that stands in several prompts is encoded once."""
+    unique = {id(image): image for prompt in prompts for image in prompt.images}
+    patches = {name: loaded.family.patchify(image.to(loaded.device)) for name, image in unique.items()}
+    encoded: dict[int, Tensor] = {}
+    for names in _vision_batches(patches):
+        context.check_cancelled()
+        features = loaded.family.encode_images(loaded.model, [patches[name] for name in names])
+        encoded.update(zip(names, features, strict=True))
+        context.tick()
+    return (
+        [[encoded[id(image)] for image in prompt.images] for prompt in prompts],
+        [[patches[id(image)].grid for image in prompt.images] for prompt in prompts],
+    )
+
+
+def _vision_batches(patches: dict[int, ImagePatches]) -> list[list[int]]:
+    batches: list[list[int]] = []
+    room = 0
+    for name, image in patches.items():
+        count = image.values.shape[0]
+        if not batches or count > room:
+            batches.append([])
+            room = PATCHES_PER_PASS
+        batches[-1].append(name)
+        room -= count
+    return batches
+
+
+def _prefill_batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Numbers of prompts, longest first, cut where padding or the batch would grow too large."""
+    batches: list[list[int]] = []
+    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
+        if batches:
+            longest = lengths[batches[-1][0]]
+            fits = (len(batches[-1]) + 1) * longest <= TOKENS_PER_PREFILL
+            if fits and lengths[number] >= SHORTEST_IN_PREFILL * longest:
+                batches[-1].append(number)
+                continue
+        batches.append([number])
+    return batches
+
+
+class _Rows:
+    """State of the decode loop. The rows in the cache are those of `origin_R`; some of them may have ended already."""
+
+    def __init__(
+        self, loaded: LoadedModel, prompts: Sequence[PromptInput], prefilled: _Prefilled, options: GenerateOptions
+    ) -> None:
+        samples = options.samples
+        count = len(prompts) * samples
+        lengths = [len(prompt.ids) for prompt in prompts]
+        self._loaded = loaded
+        self._options = options
+        self._ends = np.array(loaded.eos_token_ids)
+        self._seeds_N = row_seeds(np.array([prompt.key for prompt in prompts], dtype=np.int64), samples)
+        self._tokens = np.zeros((count, options.max_new_tokens), dtype=np.int32)
+        self._logprobs = np.zeros((count, options.max_new_tokens), dtype=np.float32)
+        self._lengths_N = np.zeros(count, dtype=np.int32)
+        self._finish_N = np.full(count, LENGTH, dtype=np.uint8)
+
+        self._origin_R = np.arange(count)
+        self._running_R = np.ones(count, dtype=bool)
+        self._steps = 0
+        self._longest = max(lengths)
+        self._logits_RV = prefilled.logits_PV.repeat_interleave(samples, dim=0)
+        self._next_position_R = prefilled.next_position_P.repeat_interleave(samples)
+        self._cache: Cache = repeated_cache(prefilled.caches, lengths, samples, min(FIRST_ROOM, options.max_new_tokens))
+        self._valid_RK = _valid_positions(lengths, samples, options.max_new_tokens, loaded.device)
+        self._seen_RV = _seen_tokens(loaded, prompts, options)
+
+    def decode(self, context: Context) -> bool:
+        """Draws one token for every running row, and runs the model on them unless all have ended (then False)."""
+        context.check_cancelled()
+        step = self._steps
+        uniforms_R = torch.from_numpy(token_uniforms(self._seeds_N[self._origin_R], step)).to(
+            "cpu" if self._loaded.device.type == "mps" else self._loaded.device
+        )
+        tokens_R, logprobs_R = sample_tokens(self._logits_RV, uniforms_R, self._options.sampling, self._seen_RV)
+        self._record(step, tokens_R.cpu().numpy(), logprobs_R.cpu().numpy())
+        self._report(context, step)
+        if step + 1 == self._options.max_new_tokens or not self._running_R.any():
+            return False
+        tokens_R = self._drop_ended(tokens_R)
+        self._forward(tokens_R)
+        self._steps += 1
+        return True
+
+    def result(self, prefill_seconds: float, decode_seconds: float) -> GenerationResult:
+        """What has been drawn, flat."""
+        drawn = np.arange(self._tokens.shape[1])[None, :] < self._lengths_N[:, None]
+        return GenerationResult(
+            tokens=self._tokens[drawn],
+            lengths=self._lengths_N,
+            logprobs=self._logprobs[drawn],
+            finish=self._finish_N,
+            decode_steps=self._steps,
+            prefill_seconds=prefill_seconds,
+            decode_seconds=decode_seconds,
+        )
+
+    def _record(self, step: int, tokens_R: NDArray[np.int64], logprobs_R: NDArray[np.float32]) -> None:
+        running = self._origin_R[self._running_R]
+        self._tokens[running, step] = tokens_R[self._running_R]
+        self._logprobs[running, step] = logprobs_R[self._running_R]
+        self._lengths_N[running] = step + 1
+        ended_R = self._running_R & np.isin(tokens_R, self._ends)
+        self._finish_N[self._origin_R[ended_R]] = STOP
+        self._running_R &= ~ended_R
+
+    def _report(self, context: Context, step: int) -> None:
+        if step % STEPS_PER_PROGRESS:
+            context.tick()
+        else:
+            finished = len(self._lengths_N) - int(self._running_R.sum())
+            context.progress(tokens=int(self._lengths_N.sum()), finished=finished)
+
+    def _drop_ended(self, tokens_R: Tensor) -> Tensor:
+        if (~self._running_R).sum() < max(1.0, FINISHED_SHARE * len(self._running_R)):
+            return tokens_R
+        kept = torch.from_numpy(np.flatnonzero(self._running_R)).to(self._loaded.device)
+        select_rows(self._cache, kept)
+        self._next_position_R = self._next_position_R[kept]
+        self._valid_RK = None if self._valid_RK is None else self._valid_RK[kept]
+        self._seen_RV = None if self._seen_RV is None else self._seen_RV[kept]
+        self._origin_R = self._origin_R[self._running_R]
+        self._running_R = np.ones(len(self._origin_R), dtype=bool)
+        return tokens_R[kept]
+
+    def _forward(self, tokens_R: Tensor) -> None:
+        if self._seen_RV is not None:
+            self._seen_RV.scatter_(1, tokens_R.unsqueeze(1), True)
+        hidden_R1H = self._loaded.family.forward_hidden(
+            self._loaded.model,
+            tokens_R.unsqueeze(1),
+            self._next_position_R[None, :, None].expand(3, -1, 1),
+            attention_mask=self._attention_mask(),
+            past_key_values=self._cache,
+        )
+        self._logits_RV = self._loaded.family.head(self._loaded.model, hidden_R1H[:, 0])
+        self._next_position_R = self._next_position_R + 1
+
+    def _attention_mask(self) -> Tensor | None:
+        if self._valid_RK is None:
+            return None
+        valid_RK = self._valid_RK[:, : self._longest + self._steps + 1]
+        # Ready for sdpa as it is; the others get the 2-D form, from which transformers builds what they need.
+        return valid_RK[:, None, None, :] if self._loaded.attention == "sdpa" else valid_RK.long()
+
+
+def _valid_positions(lengths: Sequence[int], samples: int, new: int, device: torch.device) -> Tensor | None:
+    """bool [N, longest + new], False at the padding in front of shorter prompts; None when there is no padding."""
+    longest = max(lengths)
+    if min(lengths) == longest:
+        return None
+    start_N = torch.tensor([longest - length for length in lengths]).repeat_interleave(samples)
+    return (torch.arange(longest + new)[None, :] >= start_N[:, None]).to(device)
+
+
+def _seen_tokens(loaded: LoadedModel, prompts: Sequence[PromptInput], options: GenerateOptions) -> Tensor | None:
+    """bool [N, V]: tokens that the repetition penalty falls on; None without a penalty."""
+    if options.sampling.repetition_penalty == 1.0:
+        return None
+    seen_PV = torch.zeros(len(prompts), loaded.vocab_size, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        seen_PV[row, torch.as_tensor(prompt.ids, dtype=torch.long)] = True
+    return seen_PV.repeat_interleave(options.samples, dim=0).to(loaded.device)
+
+
+def _now(loaded: LoadedModel) -> float:
+    if loaded.device.type == "cuda":
+        torch.cuda.synchronize(loaded.device)
+    return time.perf_counter()
