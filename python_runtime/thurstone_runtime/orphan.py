@@ -1,7 +1,7 @@
 """A worker must not outlive its parent, whatever the worker is doing and however the parent dies.
 
-Two guards, because each has a hole: Linux sends SIGKILL when the parent's spawning thread ends, but other systems do not,
-and it comes to nothing if the parent was gone before we asked; the end of stdin is portable, but its thread needs the
+Two guards, because each has a hole. Linux sends SIGKILL when the parent's spawning thread ends: other systems do not,
+and it comes to nothing if the parent was gone before we asked. The end of stdin is portable, but its thread needs the
 interpreter lock.
 """
 

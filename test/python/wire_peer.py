@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import zmq
+
 from thurstone_runtime.protocol import Message, decode, encode
 from thurstone_runtime.tensors import from_numpy
 
