@@ -12,6 +12,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   EDQUOT: "The disk quota is used up: free some space, then resume the run.",
   EACCES: "The folder is not writable for this user: choose another output_dir or change its permissions.",
   EPERM: "The folder is not writable for this user: choose another output_dir or change its permissions.",
+  EFBIG: "The file grew past the limit of this process or file system: raise it (ulimit -f), then resume the run.",
   EROFS: "The file system is read-only: choose another output_dir.",
   ENOTDIR: "A part of the path is a file: choose another output_dir.",
   EMFILE: "Too many files are open: raise the limit (ulimit -n).",
