@@ -1,6 +1,6 @@
 """Writes the golden messages that both sides of the bridge read.
 
-    PYTHONPATH=python_runtime python test/contract/make_frames.py
+    python test/contract/make_frames.py
 
 For each case two files in `frames/`: `<name>.bin`, the frames, each behind its length as a little-endian u32; and
 `<name>.json`, either `{"name", "message"}`, what a decoder must make of them, or `{"name", "error"}`, the code it must
