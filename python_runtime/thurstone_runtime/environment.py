@@ -6,7 +6,6 @@ anything is; ``--intact`` also looks for packages whose files an interrupted ins
 
 from __future__ import annotations
 
-import json
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -55,9 +54,9 @@ def torch_report() -> dict[str, Any]:
     }
 
 
-def report_json(requirements: str, with_torch: bool) -> str:
-    """Everything `thurstone doctor` asks for, as JSON. A torch that cannot be imported is part of the answer."""
-    report: dict[str, Any] = {
+def report(requirements: str, with_torch: bool) -> dict[str, Any]:
+    """Everything `thurstone doctor` asks for. A torch that cannot be imported is part of the answer."""
+    answer: dict[str, Any] = {
         "python": {"version": sys.version.split()[0], "executable": sys.executable},
         "packages": [package_report(line) for line in read_requirements(requirements)],
         "torch": None,
@@ -65,10 +64,10 @@ def report_json(requirements: str, with_torch: bool) -> str:
     }
     if with_torch:
         try:
-            report["torch"] = torch_report()
+            answer["torch"] = torch_report()
         except (ImportError, OSError, RuntimeError) as error:
-            report["torch_error"] = f"{type(error).__name__}: {error}"
-    return json.dumps(report, allow_nan=False)
+            answer["torch_error"] = f"{type(error).__name__}: {error}"
+    return answer
 
 
 def _parse_requirement(requirement: str) -> Any:
