@@ -79,6 +79,8 @@ export interface TrainSequence {
 export interface TrainGroup {
   readonly promptIds: Int32Array;
   readonly images: readonly ImageReference[];
+  /** Position of the first completion in the rollout batch; old and reference log-probabilities are kept by position. */
+  readonly firstIndex: number;
   /** [G] */
   readonly sequences: readonly TrainSequence[];
 }
@@ -170,13 +172,18 @@ export interface ModelDescription {
   };
   readonly parameters: { readonly total: number; readonly trainable: number };
   readonly versions: Readonly<Record<string, string>>;
+  readonly cpuFeatures: readonly string[];
   readonly threads: number;
 }
 
-/** Seconds spent, by where: inside the worker's model code, on the wire, waiting. */
-export interface PolicyTimings {
-  readonly worker: number;
-  readonly bridge: number;
+/** Where time and bytes went since the policy was opened. */
+export interface PolicyUsage {
+  /** Seconds in which at least one call to the worker was under way. */
+  readonly busySeconds: number;
+  /** Seconds the worker itself reported for its model work. */
+  readonly workerSeconds: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
 }
 
 /** File written by `save`, relative to the folder. */
@@ -191,11 +198,18 @@ export interface Policy<R = unknown> extends AsyncDisposable {
   readonly description: ModelDescription;
   /** Number of updates applied so far: the version of the weights. */
   readonly version: number;
+  usage(): PolicyUsage;
+  /** Memory of the worker process in bytes: resident now and at its peak. */
+  memory(): Promise<{ readonly rss: number; readonly peakRss: number }>;
   encode(rows: readonly R[], options?: { readonly step?: number; readonly signal?: AbortSignal }): Promise<Prompt<R>[]>;
+  /** Plain text to ids, the end-of-turn token appended on request: for targets of supervised steps. */
+  tokenize(texts: readonly string[], options?: { readonly appendEos?: boolean }): Promise<Int32Array[]>;
   generate(prompts: readonly Prompt<R>[], options: GenerateOptions): Promise<RolloutGroup<R>[]>;
   /** [group][completion][token] */
   logprobs(batch: TrainBatch, options?: LogprobsOptions): Promise<Float32Array[][]>;
   forwardBackward(batch: TrainBatch, loss: LossSpec, options?: ForwardBackwardOptions): Promise<LossSums>;
+  /** Drops gradients that were accumulated and not applied. */
+  discard(): Promise<void>;
   optimStep(options: OptimStepOptions): Promise<UpdateResult>;
   /** Training state (weights, optimizer, step) into an existing folder. */
   save(folder: string): Promise<SavedFile[]>;

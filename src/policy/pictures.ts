@@ -1,0 +1,95 @@
+/**
+ * Brings pictures to the worker: announced by key, sent only where the worker lacks them.
+ *
+ * @module
+ */
+import type { Caller, Plain, Tensor } from "../bridge/index.js";
+import type { ImageReference } from "./types.js";
+import { imagesReply, parseReply } from "./replies.js";
+
+/** A picture ready to be shown to the model. */
+export interface Picture {
+  /** Content hash and target size in one string. */
+  readonly key: string;
+  /** Hash of the decoded pixels. */
+  readonly hash: string;
+  /** Source size in pixels. */
+  readonly height: number;
+  readonly width: number;
+  /** Size the model sees. */
+  readonly targetHeight: number;
+  readonly targetWidth: number;
+  /** RGB, row by row, source size: height * width * 3 bytes. */
+  pixels(): Promise<Uint8Array>;
+}
+
+/** Frames of 1 to 16 MB travel fastest; more than this per message only costs memory. */
+const BYTES_PER_MESSAGE = 16 * 1024 * 1024;
+
+export function referenceOf(picture: Picture): ImageReference {
+  return { key: picture.key, height: picture.targetHeight, width: picture.targetWidth };
+}
+
+function describe(picture: Picture): Plain {
+  return {
+    key: picture.key,
+    hash: picture.hash,
+    height: picture.height,
+    width: picture.width,
+    target_height: picture.targetHeight,
+    target_width: picture.targetWidth,
+  };
+}
+
+export interface SendPicturesOptions {
+  /** Pins the pictures until a later step is announced. */
+  readonly step?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Announces the pictures, then sends the pixels of those the worker asks for. */
+export async function sendPictures(
+  caller: Caller,
+  pictures: readonly Picture[],
+  options: SendPicturesOptions,
+): Promise<void> {
+  const unique = [...new Map(pictures.map((picture) => [picture.key, picture])).values()];
+  if (unique.length === 0) return;
+  const step = options.step ?? null;
+  const call = { ...(options.signal && { signal: options.signal }) };
+
+  const announced = await caller.call(
+    "images",
+    { images: unique.map(describe), step, release_before: step === null ? null : step - 1 },
+    call,
+  );
+  const missing = new Set(parseReply("images", imagesReply, announced).missing);
+  const wanted = unique.filter((picture) => missing.has(picture.key));
+
+  for (const message of messages(wanted)) {
+    const tensors: Record<string, Tensor> = {};
+    for (const [index, picture] of message.entries()) {
+      tensors[String(index)] = {
+        dtype: "u8",
+        shape: [picture.height, picture.width, 3],
+        data: await picture.pixels(),
+      };
+    }
+    await caller.call("images", { images: message.map(describe), step, release_before: null }, { ...call, tensors });
+  }
+}
+
+function messages(pictures: readonly Picture[]): Picture[][] {
+  const result: Picture[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const picture of pictures) {
+    const size = picture.height * picture.width * 3;
+    if (bytes + size > BYTES_PER_MESSAGE) {
+      result.push([]);
+      bytes = 0;
+    }
+    result.at(-1)!.push(picture);
+    bytes += size;
+  }
+  return result;
+}

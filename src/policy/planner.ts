@@ -1,0 +1,91 @@
+/**
+ * The planner: which groups go into which part of an update. A part is one forward and backward pass of the worker.
+ *
+ * Pure. Because every weight already contains its normaliser over the whole update, any division gives the same
+ * gradient; the planner only decides how much is in memory at once.
+ *
+ * @module
+ */
+import type { TrainGroup } from "./types.js";
+
+export interface PlannerOptions {
+  /** Most completions in one part. Default: no limit. */
+  readonly maxSequences?: number;
+  /** Most padded tokens in one part: rows x (longest prompt + longest completion). Default 32768. */
+  readonly maxTokens?: number;
+}
+
+/** Padded tokens of a part on the padded path. */
+export function paddedTokens(groups: readonly TrainGroup[]): number {
+  const rows = groups.reduce((total, group) => total + group.sequences.length, 0);
+  const prompt = Math.max(0, ...groups.map((group) => group.promptIds.length));
+  const completion = Math.max(0, ...groups.flatMap((group) => group.sequences.map((one) => one.tokenIds.length)));
+  return rows * (prompt + completion);
+}
+
+/** Cuts one group into pieces of at most `limit` completions, each with its own first index. */
+function cut(group: TrainGroup, limit: number): TrainGroup[] {
+  if (group.sequences.length <= limit) return [group];
+  const pieces: TrainGroup[] = [];
+  for (let first = 0; first < group.sequences.length; first += limit) {
+    pieces.push({
+      ...group,
+      firstIndex: group.firstIndex + first,
+      sequences: group.sequences.slice(first, first + limit),
+    });
+  }
+  return pieces;
+}
+
+/**
+ * Packs groups into parts, in order, whole groups first; a group that alone exceeds a limit is cut.
+ *
+ * @returns parts in the order of the batch; together they hold every completion exactly once
+ */
+export function planParts(groups: readonly TrainGroup[], options: PlannerOptions = {}): TrainGroup[][] {
+  const { maxSequences = Number.POSITIVE_INFINITY, maxTokens = 32768 } = options;
+  const pieces = groups.flatMap((group) => {
+    const rowTokens = paddedTokens([group]) / Math.max(1, group.sequences.length);
+    const rows = Math.max(1, Math.min(maxSequences, Math.floor(maxTokens / Math.max(1, rowTokens))));
+    return cut(group, rows);
+  });
+
+  const parts: TrainGroup[][] = [];
+  let part: TrainGroup[] = [];
+  let rows = 0;
+  for (const piece of pieces) {
+    const fits = rows + piece.sequences.length <= maxSequences && paddedTokens([...part, piece]) <= maxTokens;
+    if (part.length > 0 && !fits) {
+      parts.push(part);
+      part = [];
+      rows = 0;
+    }
+    part.push(piece);
+    rows += piece.sequences.length;
+  }
+  if (part.length > 0) parts.push(part);
+  return parts;
+}
+
+/** Rows x tokens that are sampled in one call: bounds the key-value cache, not the result. */
+const SAMPLED_TOKENS = 131_072;
+
+/** Cuts a list of prompts into calls of `generate`, in order, so that no call holds too many tokens at once. */
+export function planPrompts<P extends { readonly tokenIds: Int32Array }>(
+  prompts: readonly P[],
+  samples: number,
+  maxCompletionLength: number,
+): P[][] {
+  const calls: P[][] = [];
+  let tokens = Number.POSITIVE_INFINITY;
+  for (const prompt of prompts) {
+    const size = samples * (prompt.tokenIds.length + maxCompletionLength);
+    if (tokens + size > SAMPLED_TOKENS) {
+      calls.push([]);
+      tokens = 0;
+    }
+    calls.at(-1)!.push(prompt);
+    tokens += size;
+  }
+  return calls;
+}

@@ -1,0 +1,298 @@
+/**
+ * A policy whose model lives in a worker process: the verbs of docs/protocol.md behind the `Policy` interface.
+ *
+ * @module
+ */
+import { WorkerError } from "../errors.js";
+import type { Caller, CallOptions, Plain, PlainMap, Reply } from "../bridge/index.js";
+import { foldKey, seedStreams } from "../stats/index.js";
+import { createMeter } from "./meter.js";
+import { referenceOf, sendPictures } from "./pictures.js";
+import type { Picture } from "./pictures.js";
+import { planParts, planPrompts } from "./planner.js";
+import type { PlannerOptions } from "./planner.js";
+import * as replies from "./replies.js";
+import type { LossSums, ModelDescription, Policy, Prompt, TrainBatch } from "./types.js";
+import {
+  completionsOf,
+  groupBatch,
+  imageKeys,
+  keyTensor,
+  lossTensors,
+  need,
+  promptTensors,
+  regroup,
+  split,
+  textTensors,
+} from "./wire.js";
+
+/** A row turned into what the worker needs: chat messages and pictures. */
+export interface PreparedPrompt<R> {
+  readonly row: R;
+  readonly source: { readonly file: number; readonly line: number };
+  /** Chat messages; content is a string or a list of text and image parts. */
+  readonly messages: readonly Plain[];
+  readonly images: readonly Picture[];
+}
+
+/** Defaults of the verbs, from the configuration. */
+export interface PolicySettings {
+  /** Seed of all random draws of the run. */
+  readonly seed: number;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
+  readonly maxCompletionLength: number;
+  /** Longest prompt in tokens; a longer one is an error, never cut. Default: the model's own limit. */
+  readonly maxPromptLength?: number | undefined;
+  /** Gradient norm above which gradients are scaled down; null leaves them. */
+  readonly maxGradNorm: number | null;
+  readonly planner: PlannerOptions;
+}
+
+export interface WorkerPolicyOptions<R> {
+  readonly caller: Caller;
+  /** Parameters of `load`. */
+  readonly load: PlainMap;
+  readonly prepare: (rows: readonly R[], description: ModelDescription) => Promise<PreparedPrompt<R>[]>;
+  readonly settings: PolicySettings;
+  /** Ends what is behind the caller. */
+  readonly close: () => Promise<void>;
+}
+
+/** Loads the model and returns its policy. */
+export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Promise<Policy<R>> {
+  const { caller, settings } = options;
+  const meter = createMeter();
+  let workerSeconds = 0;
+  let bytesSent = 0;
+  let bytesReceived = 0;
+
+  async function call(method: string, params: PlainMap, callOptions: CallOptions = {}): Promise<Reply> {
+    bytesSent += tensorBytes(callOptions.tensors);
+    const reply = await meter.during(() => caller.call(method, params, callOptions));
+    bytesReceived += tensorBytes(reply.tensors);
+    workerSeconds += replies.reportedSeconds(reply);
+    return reply;
+  }
+
+  const loaded = replies.parseReply("load", replies.loadReply, await call("load", options.load));
+  const description = replies.describeModel(loaded);
+  let version = loaded.policy_version;
+  let parts = 0;
+
+  const policy: Policy<R> = {
+    description,
+    get version() {
+      return version;
+    },
+    usage: () => ({ busySeconds: meter.seconds(), workerSeconds, bytesSent, bytesReceived }),
+
+    async memory() {
+      const { memory } = replies.parseReply("describe", replies.describeReply, await call("describe", {}));
+      return { rss: memory.rss, peakRss: memory.peak_rss };
+    },
+
+    async encode(rows, { step, signal } = {}) {
+      const prepared = await options.prepare(rows, description);
+      await sendPictures(
+        { ...caller, call },
+        prepared.flatMap((prompt) => prompt.images),
+        { step, signal },
+      );
+      const reply = await call(
+        "encode",
+        {
+          prompts: prepared.map((prompt) => ({
+            messages: prompt.messages,
+            images: prompt.images.map((picture) => [picture.targetHeight, picture.targetWidth]),
+            prefill: null,
+          })),
+        },
+        { ...(signal && { signal }) },
+      );
+      const ids = split(need(reply, "ids", "i32"), need(reply, "lengths", "i32"));
+      return prepared.map((prompt, index): Prompt<R> => {
+        const tokenIds = ids[index]!;
+        const limit = settings.maxPromptLength;
+        if (limit !== undefined && tokenIds.length > limit) {
+          throw new WorkerError(
+            "PROMPT_TOO_LONG",
+            `the prompt of line ${prompt.source.line} of data file ${prompt.source.file + 1} has ${tokenIds.length} tokens, ` +
+              `max_prompt_length is ${limit}. A prompt with pictures cannot be cut: raise max_prompt_length or lower max_pixels.`,
+          );
+        }
+        return { row: prompt.row, source: prompt.source, tokenIds, images: prompt.images.map(referenceOf) };
+      });
+    },
+
+    async tokenize(texts, { appendEos = false } = {}) {
+      const reply = await call("tokenize", { append_eos: appendEos }, { tensors: textTensors(texts) });
+      return split(need(reply, "ids", "i32"), need(reply, "lengths", "i32"));
+    },
+
+    async generate(prompts, asked) {
+      const { samples, step, stream = "train", signal, onProgress } = asked;
+      const groups = [];
+      for (const batch of planPrompts(prompts, samples, asked.maxCompletionLength ?? settings.maxCompletionLength)) {
+        const keys = batch.map(({ source }) =>
+          foldKey(settings.seed, seedStreams[stream], step, source.file, source.line),
+        );
+        const reply = await call(
+          "generate",
+          {
+            policy_version: version,
+            samples,
+            images: batch.map((prompt) => imageKeys(prompt.images)),
+            temperature: asked.temperature ?? settings.temperature,
+            top_p: asked.topP ?? settings.topP,
+            top_k: asked.topK ?? settings.topK,
+            min_p: asked.minP ?? settings.minP,
+            repetition_penalty: asked.repetitionPenalty ?? settings.repetitionPenalty,
+            max_new_tokens: asked.maxCompletionLength ?? settings.maxCompletionLength,
+          },
+          {
+            tensors: { ...promptTensors(batch), keys: keyTensor(keys) },
+            ...(signal && { signal }),
+            ...(onProgress && {
+              onProgress: ({ tokens, finished }) => onProgress({ tokens: Number(tokens), finished: Number(finished) }),
+            }),
+          },
+        );
+        replies.parseReply("generate", replies.generateReply, reply);
+        groups.push(...regroup(batch, completionsOf(reply), samples));
+      }
+      return groups;
+    },
+
+    async logprobs(batch, { of = "policy", store = false, signal } = {}) {
+      const rows: Float32Array[] = [];
+      for (const groups of planParts(batch.groups, settings.planner)) {
+        const { params, tensors } = groupBatch(groups);
+        const reply = await call(
+          "logprobs",
+          {
+            ...params,
+            ...lossTemperature(settings),
+            policy_version: version,
+            batch_id: batch.id,
+            of,
+            store,
+            entropy: false,
+          },
+          { tensors, ...(signal && { signal }) },
+        );
+        const lengths = groups.flatMap((group) => group.sequences.map((one) => one.tokenIds.length));
+        rows.push(...split(need(reply, "logprobs", "f32"), lengths));
+      }
+      let at = 0;
+      return batch.groups.map((group) => rows.slice(at, (at += group.sequences.length)));
+    },
+
+    async forwardBackward(batch, loss, { step = version + 1, signal } = {}) {
+      let sums: LossSums = replies.NO_LOSS;
+      try {
+        for (const groups of planParts(batch.groups, settings.planner)) {
+          const { params, tensors } = groupBatch(groups);
+          const reply = await call(
+            "forwardBackward",
+            {
+              ...params,
+              ...lossTemperature(settings),
+              policy_version: version,
+              step,
+              part: parts,
+              batch_id: batch.id,
+              loss: {
+                surrogate: loss.surrogate,
+                epsilon: loss.epsilon ?? 0.2,
+                epsilon_high: loss.epsilonHigh ?? loss.epsilon ?? 0.2,
+                beta: loss.beta ?? 0,
+                kl: loss.kl ?? "k3",
+                old: loss.old ?? "detach",
+              },
+              return_logprobs: false,
+            },
+            { tensors: { ...tensors, ...lossTensors(groups) }, ...(signal && { signal }) },
+          );
+          parts += 1;
+          sums = replies.addLoss(sums, replies.parseReply("forwardBackward", replies.forwardBackwardReply, reply));
+        }
+      } catch (error) {
+        parts = 0;
+        throw await discarded(error, step);
+      }
+      return sums;
+    },
+
+    async discard() {
+      parts = 0;
+      await call("discard", { step: version + 1 });
+    },
+
+    async optimStep({ step, learningRate, maxGradNorm = settings.maxGradNorm ?? undefined }) {
+      const reply = await call("optimStep", {
+        policy_version: version,
+        step,
+        parts,
+        learning_rate: learningRate,
+        max_grad_norm: maxGradNorm ?? null,
+      });
+      parts = 0;
+      const update = replies.parseReply("optimStep", replies.optimStepReply, reply);
+      version = update.policy_version;
+      return { gradNorm: update.grad_norm, skipped: update.skipped };
+    },
+
+    async save(folder) {
+      return replies.parseReply("save", replies.saveReply, await call("save", { path: folder })).files;
+    },
+
+    async restore(folder) {
+      version = replies.parseReply(
+        "restore",
+        replies.restoreReply,
+        await call("restore", { path: folder }),
+      ).policy_version;
+      parts = 0;
+    },
+
+    async export(folder) {
+      await call("export", { path: folder, dtype: "source" });
+    },
+
+    close: options.close,
+    [Symbol.asyncDispose]: options.close,
+  };
+  return policy;
+
+  /** Gradients of a failed step must not survive it; a worker that is gone has none. */
+  async function discarded(error: unknown, step: number): Promise<unknown> {
+    try {
+      await caller.call("discard", { step });
+      return error;
+    } catch (second) {
+      return error instanceof Error && error.cause === undefined ? Object.assign(error, { cause: second }) : error;
+    }
+  }
+}
+
+/** Greedy sampling has no temperature of its own: its log-probabilities are those of temperature 1. */
+function lossTemperature(settings: PolicySettings): { temperature: number } {
+  return { temperature: settings.temperature === 0 ? 1 : settings.temperature };
+}
+
+function tensorBytes(tensors: CallOptions["tensors"]): number {
+  return Object.values(tensors ?? {}).reduce((total, tensor) => total + tensor.data.byteLength, 0);
+}
+
+/** Cuts a rollout batch into equal updates; the worker keeps finding old log-probabilities by position. */
+export function splitUpdates(batch: TrainBatch, updates: number): TrainBatch[] {
+  const size = Math.ceil(batch.groups.length / updates);
+  return Array.from({ length: updates }, (_, index) => ({
+    id: batch.id,
+    groups: batch.groups.slice(index * size, (index + 1) * size),
+  }));
+}

@@ -1,0 +1,110 @@
+/**
+ * Alarms: what a person should be told in plain words while a run goes wrong.
+ *
+ * An alarm fires when its condition begins to hold and is silent until it has been away for a while.
+ *
+ * @module
+ */
+import type { AlarmName, StepMetrics } from "./events.js";
+
+export interface Alarm {
+  readonly name: AlarmName;
+  readonly message: string;
+}
+
+/** What the alarms remember; part of a checkpoint, so that a resumed run warns as the uninterrupted one would. */
+export interface AlarmState {
+  /** Spread of the predictions over the first rollout batches, summed, and how many there were. */
+  spreadSum: number;
+  spreadCount: number;
+  /** Step at which each alarm was last seen to hold. */
+  lastSeen: Partial<Record<AlarmName, number>>;
+}
+
+/** Rollout batches that make up "the start" of a run. */
+const START_BATCHES = 5;
+/** Steps an alarm must have been away before it is told again. */
+const QUIET_STEPS = 20;
+
+export function createAlarmState(): AlarmState {
+  return { spreadSum: 0, spreadCount: 0, lastSeen: {} };
+}
+
+export interface AlarmInput {
+  readonly step: number;
+  readonly metrics: StepMetrics;
+  /** Mean fidelity a constant answer would earn on the same pairs; null where no fidelity reward runs. */
+  readonly constantAnswerReward: number | null;
+  readonly updateSkipped: boolean;
+}
+
+/** @returns the alarms that begin at this step; `state` is updated */
+export function checkAlarms(state: AlarmState, input: AlarmInput): Alarm[] {
+  const holding = conditions(state, input);
+  const spread = input.metrics["prediction_spread"];
+  if (spread !== null && spread !== undefined && state.spreadCount < START_BATCHES) {
+    state.spreadSum += spread;
+    state.spreadCount += 1;
+  }
+  return holding.filter(({ name }) => {
+    const last = state.lastSeen[name];
+    state.lastSeen[name] = input.step;
+    return last === undefined || input.step - last > QUIET_STEPS;
+  });
+}
+
+function conditions(state: AlarmState, { metrics, constantAnswerReward, updateSkipped }: AlarmInput): Alarm[] {
+  const alarms: Alarm[] = [];
+  const above = (name: string, limit: number): number | undefined => {
+    const value = metrics[name];
+    return value !== null && value !== undefined && value > limit ? value : undefined;
+  };
+  const percent = (share: number): string => `${Math.round(share * 100)} %`;
+
+  const failed = above("parse/failed_ratio", 0.2);
+  if (failed !== undefined) {
+    alarms.push({
+      name: "parse-failures",
+      message: `${percent(failed)} of the answers could not be parsed; they earn 0 from rewards that need a score. Look at completions with "thurstone runs rollouts".`,
+    });
+  }
+  const clipped = above("completions/clipped_ratio", 0.2);
+  if (clipped !== undefined) {
+    alarms.push({
+      name: "truncation",
+      message: `${percent(clipped)} of the completions were cut at max_completion_length. Raise it, or ask for shorter answers.`,
+    });
+  }
+  const dead = above("frac_reward_zero_std", 0.8);
+  if (dead !== undefined) {
+    alarms.push({
+      name: "zero-variance",
+      message: `in ${percent(dead)} of the groups all completions earned the same, so they teach nothing. Raise temperature or num_generations, or use a finer reward.`,
+    });
+  }
+  const entropy = metrics["entropy"];
+  if (entropy !== null && entropy !== undefined && entropy < 0.01) {
+    alarms.push({
+      name: "entropy",
+      message: `the entropy per token fell to ${entropy.toFixed(4)} nats: the model has almost stopped exploring. Lower learning_rate or raise beta.`,
+    });
+  }
+  const fidelity = metrics["rewards/fidelity/mean"];
+  const spread = metrics["prediction_spread"];
+  if (constantAnswerReward !== null && typeof fidelity === "number" && typeof spread === "number") {
+    const start = state.spreadSum / Math.max(1, state.spreadCount);
+    if (state.spreadCount >= START_BATCHES && fidelity <= constantAnswerReward && spread < start / 2) {
+      alarms.push({
+        name: "collapse",
+        message: `the answers collapse to a constant: fidelity ${fidelity.toFixed(3)} is no better than the ${constantAnswerReward.toFixed(3)} a constant answer earns, and the spread of the scores fell from ${start.toFixed(2)} to ${spread.toFixed(2)}. Start from a model that already ranks, or use win_probability.`,
+      });
+    }
+  }
+  if (updateSkipped) {
+    alarms.push({
+      name: "update-skipped",
+      message: "the gradient was not finite; the update was left out and the weights kept.",
+    });
+  }
+  return alarms;
+}

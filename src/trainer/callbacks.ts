@@ -1,0 +1,58 @@
+/**
+ * User callbacks of a training run: what they receive, and how their failures are attributed.
+ *
+ * @module
+ */
+import { CallbackError } from "../errors.js";
+import type { EvaluationSummary, Sample, StepMetrics, StepTimings } from "./events.js";
+
+export interface StepContext {
+  readonly step: number;
+  readonly steps: number;
+  readonly epoch: number;
+  readonly metrics: StepMetrics;
+  readonly timings: StepTimings;
+  /** One completion of the step. */
+  readonly sample: Sample | null;
+  /** The run folder. */
+  readonly folder: string;
+}
+
+export interface SaveContext {
+  readonly step: number;
+  /** Folder of the finished checkpoint. */
+  readonly checkpoint: string;
+  readonly folder: string;
+}
+
+export interface EvaluateContext {
+  readonly step: number;
+  readonly results: readonly EvaluationSummary[];
+  readonly folder: string;
+}
+
+/** Awaited in order; an error ends the run as CallbackError, after what was already done has been recorded. */
+export interface Callbacks {
+  readonly onStep?: (context: StepContext) => void | Promise<void>;
+  readonly onSave?: (context: SaveContext) => void | Promise<void>;
+  readonly onEvaluate?: (context: EvaluateContext) => void | Promise<void>;
+}
+
+/** Calls one callback. @throws CallbackError CALLBACK_FAILED naming the callback and the step */
+export async function callBack<K extends keyof Callbacks>(
+  callbacks: Callbacks,
+  name: K,
+  context: Parameters<NonNullable<Callbacks[K]>>[0],
+): Promise<void> {
+  const callback = callbacks[name] as ((context: unknown) => void | Promise<void>) | undefined;
+  if (callback === undefined) return;
+  try {
+    await callback(context);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CallbackError("CALLBACK_FAILED", `the callback ${name} failed at step ${context.step}: ${reason}`, {
+      cause,
+      fields: { callback: name, step: context.step },
+    });
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * What the trainer itself must remember in a checkpoint, beside the worker's weights and optimizer.
+ *
+ * The sampler needs no state: it is a function of the seed and the number of the rollout batch.
+ *
+ * @module
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import type { Row } from "../data/index.js";
+import { RunError } from "../errors.js";
+import type { Policy } from "../policy/index.js";
+import { beginCheckpoint } from "../runs/index.js";
+import type { AlarmState } from "./alarms.js";
+import type { EvaluationSummary } from "./events.js";
+
+const FILE = "trainer.json";
+
+const count = z.number().int().nonnegative();
+const name = z.enum(["parse-failures", "truncation", "zero-variance", "entropy", "collapse", "update-skipped"]);
+
+const summary = z.object({
+  dataset: z.string(),
+  n: count,
+  scored: count,
+  unparsable: count,
+  responses: count,
+  srcc: z.number().nullable(),
+  formatRate: z.number(),
+  spread: z.number().nullable(),
+});
+
+const schema = z.object({
+  /** Last optimizer step applied. */
+  step: count,
+  /** Last rollout batch used up. */
+  rollout: count,
+  /** What the run must have in common with the run that goes on; see fingerprint.ts. */
+  fingerprint: z.record(z.string(), z.string()),
+  alarms: z.object({
+    spreadSum: z.number(),
+    spreadCount: count,
+    lastSeen: z.partialRecord(name, count),
+  }),
+  evaluations: z.array(z.object({ step: count, results: z.array(summary) })),
+});
+
+export interface TrainerState {
+  step: number;
+  rollout: number;
+  fingerprint: Readonly<Record<string, string>>;
+  alarms: AlarmState;
+  evaluations: { readonly step: number; readonly results: readonly EvaluationSummary[] }[];
+}
+
+/**
+ * Saves weights, optimizer and trainer state as one checkpoint that is either complete or not there.
+ *
+ * @param modelOnly save the exported model instead: smaller, and nothing can resume from it
+ * @returns the checkpoint's folder
+ */
+export async function saveCheckpoint(
+  policy: Policy<Row>,
+  runFolder: string,
+  state: TrainerState,
+  modelOnly: boolean,
+): Promise<string> {
+  const draft = await beginCheckpoint({ runFolder, step: state.step });
+  try {
+    if (modelOnly) {
+      await policy.export(join(draft.folder, "model"));
+      return (await draft.commit()).folder;
+    }
+    const files = await policy.save(draft.folder);
+    await writeTrainerState(draft.folder, state);
+    return (await draft.commit(files)).folder;
+  } catch (error) {
+    await draft.discard();
+    throw error;
+  }
+}
+
+async function writeTrainerState(folder: string, state: TrainerState): Promise<void> {
+  await writeFile(join(folder, FILE), `${JSON.stringify(state, null, 2)}\n`);
+}
+
+/** @throws RunError CHECKPOINT_INVALID when the file is missing or not what it should be */
+export async function readTrainerState(folder: string): Promise<TrainerState> {
+  const path = join(folder, FILE);
+  try {
+    return schema.parse(JSON.parse(await readFile(path, "utf8"))) as TrainerState;
+  } catch (cause) {
+    throw new RunError(
+      "CHECKPOINT_INVALID",
+      `${path} is missing or damaged, so the run cannot go on from this checkpoint (save_only_model writes none). Choose another one with resume_from_checkpoint.`,
+      { cause, fields: { path } },
+    );
+  }
+}

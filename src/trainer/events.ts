@@ -1,0 +1,124 @@
+/**
+ * What a training run tells while it runs: a union that narrows on `type`.
+ *
+ * @module
+ */
+import type { ModelDescription } from "../policy/index.js";
+
+/** Values of one step under TRL's names; null where a value does not exist (no reference: no kl). */
+export interface StepMetrics {
+  /** Mean total reward over all completions of the rollout batch. */
+  readonly reward: number | null;
+  /** Mean over groups of the standard deviation within the group. */
+  readonly reward_std: number | null;
+  readonly [name: string]: number | null;
+}
+
+/** Seconds of one step by who was waited for, and bytes over the bridge. Not part of the reproducible record. */
+export interface StepTimings {
+  /** Wall seconds of the step. */
+  readonly total: number;
+  /** Seconds in which the worker was asked for something. */
+  readonly worker: number;
+  /** The rest: TypeScript alone. */
+  readonly control: number;
+  readonly generate: number;
+  readonly rewards: number;
+  readonly update: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+/** One completion shown to the person who watches. */
+export interface Sample {
+  readonly row: string;
+  readonly text: string;
+  readonly reward: number | null;
+  readonly mos: number | null;
+}
+
+/** Ratings of held-out pictures, each the mean of the valid responses. */
+export interface EvaluationSummary {
+  readonly dataset: string;
+  /** Pictures, those with a score, and responses that could not be parsed. */
+  readonly n: number;
+  readonly scored: number;
+  readonly unparsable: number;
+  readonly responses: number;
+  /** Spearman correlation with the MOS; null when it is not defined. */
+  readonly srcc: number | null;
+  /** Share of responses in the asked-for format. */
+  readonly formatRate: number;
+  /** Standard deviation of the predicted scores. */
+  readonly spread: number | null;
+}
+
+export type AlarmName = "parse-failures" | "truncation" | "zero-variance" | "entropy" | "collapse" | "update-skipped";
+
+/** The plan in numbers, as `--dry-run` prints it. */
+export interface PlanSummary {
+  readonly steps: number;
+  readonly rollouts: number;
+  readonly promptsPerStep: number;
+  readonly numGenerations: number;
+  readonly updatesPerRollout: number;
+  readonly leftOver: number;
+}
+
+export type TrainerEvent =
+  | {
+      readonly type: "run-start";
+      readonly folder: string;
+      readonly plan: PlanSummary;
+      readonly model: ModelDescription;
+      /** Step the run goes on from; 0 for a new run. */
+      readonly resumedFrom: number;
+      /** What differs from the machine of the checkpoint, in words; results may then differ in the last bits. */
+      readonly mismatches: readonly string[];
+    }
+  | { readonly type: "step-start"; readonly step: number; readonly epoch: number }
+  | { readonly type: "generate-progress"; readonly step: number; readonly tokens: number; readonly finished: number }
+  | {
+      readonly type: "rollout-end";
+      readonly step: number;
+      readonly completions: number;
+      readonly sample: Sample | null;
+    }
+  | {
+      readonly type: "step-end";
+      readonly step: number;
+      readonly steps: number;
+      readonly epoch: number;
+      readonly metrics: StepMetrics;
+      readonly timings: StepTimings;
+      readonly sample: Sample | null;
+    }
+  | { readonly type: "eval-end"; readonly step: number; readonly results: readonly EvaluationSummary[] }
+  | { readonly type: "checkpoint-end"; readonly step: number; readonly folder: string; readonly seconds: number }
+  | { readonly type: "alarm"; readonly step: number; readonly name: AlarmName; readonly message: string }
+  | {
+      readonly type: "run-end";
+      readonly step: number;
+      readonly reason: "finished" | "stopped";
+      readonly model: string;
+    };
+
+/** What `run.result` resolves to. */
+export interface RunResult {
+  readonly folder: string;
+  /** Last optimizer step taken, and steps planned. */
+  readonly step: number;
+  readonly steps: number;
+  readonly reason: "finished" | "stopped";
+  /** Folder of the exported Hugging Face checkpoint. */
+  readonly model: string;
+  /** Metrics of the last step; null when none was taken. */
+  readonly metrics: StepMetrics | null;
+  /** Held-out results in the order they were made. */
+  readonly evaluations: readonly { readonly step: number; readonly results: readonly EvaluationSummary[] }[];
+  /** Seconds per step: all, and TypeScript alone (mean over steps). */
+  readonly secondsPerStep: number;
+  readonly controlSecondsPerStep: number;
+  /** Peak resident bytes. */
+  readonly peakMemory: { readonly node: number; readonly worker: number };
+}

@@ -1,0 +1,83 @@
+/**
+ * What decides whether a resumed run can equal the run it goes on with, and what a run record names.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type { ResolvedConfig } from "../config/index.js";
+import { RunError } from "../errors.js";
+import type { ModelDescription } from "../policy/index.js";
+
+/** Keys that may change between a run and its continuation without changing a single number of it. */
+const FREE_KEYS: readonly (keyof ResolvedConfig)[] = [
+  "output_dir",
+  "run_name",
+  "overwrite_output_dir",
+  "resume_from_checkpoint",
+  "save_steps",
+  "save_total_limit",
+  "save_only_model",
+  "logging_steps",
+  "log_completions",
+  "report_to",
+  "python_bin",
+  "worker_timeout",
+  "image_cache_bytes",
+  "max_steps",
+  "num_train_epochs",
+  "data_file_paths",
+  "image_folders",
+  "eval_data_file_paths",
+  "eval_image_folders",
+];
+
+const digest = (data: string | Buffer): string => createHash("sha256").update(data).digest("hex");
+
+export async function fingerprintOf(
+  config: ResolvedConfig,
+  description: ModelDescription,
+  steps: number,
+): Promise<Record<string, string>> {
+  const settings = Object.entries(config)
+    .filter(([key]) => !FREE_KEYS.includes(key as keyof ResolvedConfig))
+    .map(([key, value]) => [`config.${key}`, JSON.stringify(value)] as const);
+  const files = [...config.data_file_paths, ...config.eval_data_file_paths];
+  const data = await Promise.all(
+    files.map(async (path, index) => [`data.${index}`, digest(await readFile(path))] as const),
+  );
+  return Object.fromEntries([
+    ...settings,
+    ...data,
+    // The learning rate of every step depends on how many there will be.
+    ...(config.lr_scheduler_type.startsWith("constant") ? [] : [["schedule.steps", String(steps)] as const]),
+    ...Object.entries(description.versions).map(([name, version]) => [`version.${name}`, version] as const),
+    ["machine.device", description.device],
+    ["machine.threads", String(description.threads)],
+    ["machine.cpu_features", description.cpuFeatures.join(" ")],
+  ]);
+}
+
+/**
+ * Compares the fingerprint of a checkpoint with the present one.
+ *
+ * @returns in words, what differs in versions or machine: the run goes on, bits may differ
+ * @throws RunError RESUME_MISMATCH when data or settings differ: it would be another run
+ */
+export function compareFingerprints(
+  before: Readonly<Record<string, string>>,
+  now: Readonly<Record<string, string>>,
+): string[] {
+  const differing = [...new Set([...Object.keys(before), ...Object.keys(now)])]
+    .filter((key) => before[key] !== now[key])
+    .map((key) => ({ key, text: `${key} was ${before[key] ?? "not set"} and is ${now[key] ?? "not set"}` }));
+  const fatal = differing.filter(({ key }) => /^(config|data|schedule)\./.test(key));
+  if (fatal.length > 0) {
+    throw new RunError(
+      "RESUME_MISMATCH",
+      `the checkpoint belongs to another run: ${fatal.map(({ text }) => text).join("; ")}. Resume with the settings and data of that run, or start a new one.`,
+      { fields: { differences: fatal.map(({ key }) => key) } },
+    );
+  }
+  return differing.map(({ text }) => text);
+}

@@ -1,0 +1,88 @@
+/**
+ * One GRPO step, station by station: rows, prompts, completions, rewards, advantages, updates.
+ *
+ * Source: DeepSeekMath (arXiv 2402.03300), algorithm 1; with a ranking reward over the step: VisualQuality-R1
+ * (arXiv 2505.14460).
+ *
+ * @module
+ */
+import { groupAdvantages } from "../advantages/index.js";
+import type { Row } from "../data/index.js";
+import type { Normaliser } from "../losses/index.js";
+import { splitUpdates } from "../policy/index.js";
+import type { LossSpec, LossSums, Policy, Prompt, RolloutGroup, UpdateResult } from "../policy/index.js";
+import { scoreRewards } from "../rewards/index.js";
+import type { RewardSet, ScoredRewards } from "../rewards/index.js";
+import { toTrainBatch } from "./train-batch.js";
+
+/** What stays the same over all steps of a run. */
+export interface GrpoObjective {
+  readonly policy: Policy<Row>;
+  readonly rewards: RewardSet;
+  readonly samples: number;
+  readonly scaleRewards: "group" | "batch" | "none";
+  readonly normaliser: Normaliser;
+  readonly maxCompletionLength: number;
+  readonly loss: LossSpec;
+  /** Updates one pass over the rollout batch is cut into, and passes over it. */
+  readonly updates: number;
+  readonly iterations: number;
+  readonly schedule: (step: number) => number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Called at the stations, for events and timings; returns nothing and changes nothing. */
+export interface GrpoObserver {
+  onProgress(progress: { readonly tokens: number; readonly finished: number }): void;
+  onRollout(groups: readonly RolloutGroup<Row>[]): void;
+  onScored(groups: readonly RolloutGroup<Row>[], scored: ScoredRewards): void;
+  onUpdate(update: UpdateRecord): Promise<void>;
+}
+
+export interface UpdateRecord {
+  /** Optimizer step, 1-based. */
+  readonly step: number;
+  readonly learningRate: number;
+  readonly losses: LossSums;
+  readonly update: UpdateResult;
+}
+
+/**
+ * @param rollout number of the rollout batch, 1-based: part of every random draw
+ * @param prompts rows of this step, encoded while the last step trained
+ */
+export async function grpoStep(
+  objective: GrpoObjective,
+  rollout: number,
+  prompts: readonly Prompt<Row>[],
+  observer: GrpoObserver,
+): Promise<void> {
+  const { policy, signal } = objective;
+  const groups = await policy.generate(prompts, {
+    samples: objective.samples,
+    step: rollout,
+    onProgress: observer.onProgress,
+    ...(signal && { signal }),
+  });
+  observer.onRollout(groups);
+
+  const scored = await scoreRewards(groups, objective.rewards, { step: rollout, ...(signal && { signal }) });
+  observer.onScored(groups, scored);
+
+  const advantages = groupAdvantages(scored.totals, { scale: objective.scaleRewards });
+  const batch = toTrainBatch(groups, advantages, objective);
+
+  const reused = objective.updates * objective.iterations > 1;
+  if (reused) await policy.logprobs(batch, { of: "policy", store: true, ...(signal && { signal }) });
+  const loss: LossSpec = { ...objective.loss, old: reused ? "stored" : "detach" };
+
+  for (let iteration = 0; iteration < objective.iterations; iteration += 1) {
+    for (const part of splitUpdates(batch, objective.updates)) {
+      const step = policy.version + 1;
+      const learningRate = objective.schedule(step);
+      const losses = await policy.forwardBackward(part, loss, { step, ...(signal && { signal }) });
+      const update = await policy.optimStep({ step, learningRate });
+      await observer.onUpdate({ step, learningRate, losses, update });
+    }
+  }
+}

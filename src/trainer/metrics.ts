@@ -1,0 +1,81 @@
+/**
+ * The metrics of a step, under TRL's names where TRL has them, so that runs can be compared.
+ *
+ * Everything here is a pure function of the step's data: two runs with the same seed give the same numbers.
+ *
+ * @module
+ */
+import type { RolloutGroup } from "../policy/index.js";
+import { parseScore } from "../rewards/index.js";
+import type { ScoredRewards } from "../rewards/index.js";
+import { mean, standardDeviation } from "../stats/index.js";
+import type { UpdateRecord } from "./grpo.js";
+
+export type MetricValues = Record<string, number | null>;
+
+const present = (values: readonly (number | null)[]): number[] => values.filter((value) => value !== null);
+
+/** Largest and smallest without spreading an array of any length onto the stack. */
+function extreme(values: readonly number[], pick: (a: number, b: number) => number): number | null {
+  return values.length === 0 ? null : values.reduce(pick);
+}
+
+/** Metrics of the completions: lengths, finish reasons, answers that could be read. */
+export function completionMetrics(groups: readonly RolloutGroup[], referenceParity = false): MetricValues {
+  const completions = groups.flatMap((group) => group.completions);
+  const lengths = completions.map((completion) => completion.tokenIds.length);
+  const ended = completions.filter((completion) => completion.finishReason === "stop");
+  const parsed = groups.map((group) => group.completions.map(({ text }) => parseScore(text, { referenceParity })));
+  const statuses = parsed.flat().map(({ status }) => status);
+  const share = (status: string): number => statuses.filter((one) => one === status).length / statuses.length;
+  const predictions = present(parsed.map((group) => mean(present(group.map(({ score }) => score)))));
+  return {
+    "completions/mean_length": mean(lengths),
+    "completions/min_length": extreme(lengths, Math.min),
+    "completions/max_length": extreme(lengths, Math.max),
+    "completions/mean_terminated_length": mean(ended.map((completion) => completion.tokenIds.length)),
+    "completions/clipped_ratio": completions.filter((one) => one.finishReason === "length").length / completions.length,
+    "parse/failed_ratio": share("failed"),
+    "parse/clamped_ratio": share("clamped"),
+    prediction_spread: standardDeviation(predictions),
+  };
+}
+
+/** Metrics of the rewards: totals, and each reward before weighting. */
+export function rewardMetrics(
+  scored: ScoredRewards,
+): MetricValues & { reward: number | null; reward_std: number | null } {
+  const totals = scored.totals.map(present);
+  const deviations = totals.map((group) => standardDeviation(group));
+  const values: MetricValues = {};
+  for (const [name, rewards] of Object.entries(scored.breakdown)) {
+    const known = present(rewards.flat());
+    values[`rewards/${name}/mean`] = mean(known);
+    values[`rewards/${name}/std`] = standardDeviation(known);
+    values[`rewards/${name}/missing`] = rewards.flat().length - known.length;
+  }
+  const flat = totals.filter((group) => group.every((total) => total === group[0])).length;
+  return {
+    ...values,
+    reward: mean(totals.flat()),
+    reward_std: mean(present(deviations)),
+    frac_reward_zero_std: totals.length === 0 ? null : flat / totals.length,
+  };
+}
+
+/** Metrics of one update. */
+export function updateMetrics({ learningRate, losses, update }: UpdateRecord, withReference: boolean): MetricValues {
+  const perToken = (sum: number): number | null => (losses.tokens === 0 ? null : sum / losses.tokens);
+  return {
+    loss: losses.loss,
+    policy_loss: losses.policyLoss,
+    kl: withReference ? perToken(losses.kl) : null,
+    entropy: perToken(losses.entropy),
+    "clip_ratio/low_mean": perToken(losses.clippedLow),
+    "clip_ratio/high_mean": perToken(losses.clippedHigh),
+    "clip_ratio/region_mean": perToken(losses.clippedLow + losses.clippedHigh),
+    grad_norm: Number.isFinite(update.gradNorm) ? update.gradNorm : null,
+    learning_rate: learningRate,
+    num_tokens: losses.tokens,
+  };
+}

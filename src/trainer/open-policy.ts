@@ -1,0 +1,131 @@
+/**
+ * Opens a policy from a configuration: starts the worker, loads the model, and joins pictures and prompts to it.
+ *
+ * @module
+ */
+import { resolve } from "node:path";
+import type { Caller } from "../bridge/index.js";
+import { startWorker } from "../bridge/index.js";
+import { computeDtype, resolveConfig } from "../config/index.js";
+import type { ConfigInput, ResolvedConfig } from "../config/index.js";
+import type { Row } from "../data/index.js";
+import { createImageLoader } from "../images/index.js";
+import { createWorkerPolicy } from "../policy/index.js";
+import type { ModelDescription, Picture, Policy, PreparedPrompt } from "../policy/index.js";
+import { buildMessages } from "../prompts/index.js";
+import { findPython } from "../python/index.js";
+
+/** A worker that answers calls: a process in real life, a fake in tests. */
+export interface Connection {
+  readonly caller: Caller;
+  close(): Promise<void>;
+}
+
+export interface OpenPolicyOptions {
+  /** Gives the worker. Default: starts a Python process. */
+  readonly connect?: (config: ResolvedConfig) => Promise<Connection>;
+  /** Lines the worker writes to its stderr. Default: kept for error messages only. */
+  readonly onStderr?: (line: string) => void;
+  /** Names of rewards that are not built in; needed only so that the configuration may speak of them. */
+  readonly customRewards?: readonly string[];
+}
+
+/** Starts a worker, loads `model_name_or_path` into it, and returns the policy. Close it, or use `await using`. */
+export async function openPolicy(
+  input: ConfigInput | ResolvedConfig,
+  options: OpenPolicyOptions = {},
+): Promise<Policy<Row>> {
+  const config = resolveConfig(input, { customRewards: options.customRewards ?? [] });
+  const connection = await (options.connect ?? ((resolved) => startPython(resolved, options.onStderr)))(config);
+  try {
+    return await createWorkerPolicy<Row>({
+      caller: connection.caller,
+      load: loadParameters(config),
+      prepare: createPreparer(config),
+      settings: {
+        seed: config.seed,
+        temperature: config.temperature,
+        topP: config.top_p,
+        topK: config.top_k,
+        minP: config.min_p,
+        repetitionPenalty: config.repetition_penalty,
+        maxCompletionLength: config.max_completion_length,
+        maxPromptLength: config.max_prompt_length ?? undefined,
+        maxGradNorm: config.max_grad_norm,
+        planner: {
+          maxTokens: config.max_tokens_per_part,
+          ...(config.per_device_train_batch_size !== null && { maxSequences: config.per_device_train_batch_size }),
+        },
+      },
+      close: () => connection.close(),
+    });
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
+
+async function startPython(config: ResolvedConfig, onStderr?: (line: string) => void): Promise<Connection> {
+  const { python, pythonPath } = findPython({
+    env: config.python_bin === null ? process.env : { ...process.env, PYTHON_BIN: config.python_bin },
+    cwd: process.cwd(),
+  });
+  const worker = await startWorker({
+    python,
+    args: ["-m", "thurstone_runtime"],
+    env: { PYTHONPATH: pythonPath },
+    ...(onStderr && { onStderr }),
+    stallTimeout: config.worker_timeout * 1000,
+  });
+  return { caller: worker.caller, close: () => worker.stop() };
+}
+
+function loadParameters(config: ResolvedConfig) {
+  return {
+    model: config.model_name_or_path,
+    revision: config.model_revision,
+    device: config.device,
+    torch_dtype: computeDtype(config),
+    train: true,
+    reference: config.beta > 0,
+    attention: config.attn_implementation,
+    gradient_checkpointing: config.gradient_checkpointing,
+    freeze_vision: config.freeze_vision_modules,
+    optimizer: {
+      beta1: config.adam_beta1,
+      beta2: config.adam_beta2,
+      epsilon: config.adam_epsilon,
+      weight_decay: config.weight_decay,
+    },
+    strategy: "single",
+    image_cache_bytes: config.image_cache_bytes,
+    allowed_roots: [resolve(config.output_dir)],
+    threads: config.worker_threads,
+    min_pixels: config.min_pixels,
+    max_pixels: config.max_pixels,
+    deterministic: true,
+  };
+}
+
+/** The one path from a row to messages and pictures, for training, evaluation and scoring alike. */
+function createPreparer(config: ResolvedConfig) {
+  let loader: ReturnType<typeof createImageLoader> | undefined;
+  return async (rows: readonly Row[], description: ModelDescription): Promise<PreparedPrompt<Row>[]> => {
+    const images = (loader ??= createImageLoader(description.image));
+    const picture = async (path: string): Promise<Picture> => ({
+      ...(await images.describe(path)),
+      pixels: () => images.pixels(path),
+    });
+    return Promise.all(
+      rows.map(async (row) => ({
+        row,
+        source: row.source,
+        messages: buildMessages(row, config.question_template).map(({ role, content }) => ({
+          role,
+          content: typeof content === "string" ? content : content.map((part) => ({ ...part })),
+        })),
+        images: await Promise.all(row.images.map(picture)),
+      })),
+    );
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * Everything that can be known, and refused, before a model is loaded: configuration, rows, rewards, plan.
+ *
+ * @module
+ */
+import { planRun, resolveConfig } from "../config/index.js";
+import type { ConfigInput, ResolvedConfig, RunPlan } from "../config/index.js";
+import { createSampler, loadRows, splitRows } from "../data/index.js";
+import type { Row, Sampler } from "../data/index.js";
+import { checkRewards, combineRewards } from "../rewards/index.js";
+import type { RewardRecord, RewardSet } from "../rewards/index.js";
+import { loadRewardModules } from "./reward-modules.js";
+
+export interface PreparedRun {
+  readonly config: ResolvedConfig;
+  readonly rewards: RewardSet;
+  readonly rows: readonly Row[];
+  readonly heldOut: readonly Row[];
+  readonly sampler: Sampler;
+  readonly plan: RunPlan;
+}
+
+/**
+ * @param given rewards of the caller; without them the configuration's `reward_funcs` and `rewards` count
+ * @throws ConfigError, DataError with every problem listed
+ */
+export async function prepareRun(input: ConfigInput | ResolvedConfig, given?: RewardRecord): Promise<PreparedRun> {
+  const paths = [input.rewards ?? []].flat();
+  const own = await loadRewardModules(paths);
+  const config = resolveConfig(input, {
+    customRewards: [...Object.keys(own), ...Object.keys(given ?? {})],
+    require: ["data_file_paths"],
+  });
+  const named = Object.fromEntries(
+    config.reward_funcs.map((name, index) => {
+      const weight = config.reward_weights[index]!;
+      const reward = own[name];
+      return [name, reward === undefined ? weight : { reward, weight }];
+    }),
+  );
+  const rewards = combineRewards(given ?? named, rewardOptions(config));
+  checkRewards(rewards, { promptsPerStep: config.prompts_per_step, numGenerations: config.num_generations });
+
+  const all = await loadRows(config);
+  const { train, heldOut } = await holdOut(config, all);
+  const sampler = createSampler(train, config);
+  const plan = planRun(config, { rows: countByDataset(train), heldOutRows: heldOut.length });
+  return { config, rewards, rows: train, heldOut, sampler, plan };
+}
+
+function rewardOptions(config: ResolvedConfig) {
+  return {
+    thinking: config.question_template !== "scoring_non_thinking",
+    referenceParity: config.reference_parity,
+    variance: config.fidelity_variance,
+    varianceFloor: config.fidelity_variance_floor,
+    opponent: config.fidelity_opponent,
+    tieBand: config.tie_band,
+    ...(config.comparison_set !== null && { comparisonSet: config.comparison_set }),
+  };
+}
+
+async function holdOut(config: ResolvedConfig, all: readonly Row[]): Promise<{ train: Row[]; heldOut: Row[] }> {
+  if (config.eval_data_file_paths.length > 0) {
+    const heldOut = await loadRows({
+      data_file_paths: config.eval_data_file_paths,
+      image_folders: config.eval_image_folders,
+      dataset_name: config.dataset_name,
+    });
+    return { train: [...all], heldOut };
+  }
+  if (config.val_split_ratio === 0) return { train: [...all], heldOut: [] };
+  return splitRows(all, { ratio: config.val_split_ratio, seed: config.data_seed });
+}
+
+function countByDataset(rows: readonly Row[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const row of rows) counts[row.dataset] = (counts[row.dataset] ?? 0) + 1;
+  return counts;
+}

@@ -1,0 +1,59 @@
+/**
+ * A dry step on the real model: sample, score, differentiate, and leave the weights as they were.
+ *
+ * @module
+ */
+import { groupAdvantages } from "../advantages/index.js";
+import type { ConfigInput, ResolvedConfig } from "../config/index.js";
+import { scoreRewards } from "../rewards/index.js";
+import { completionMetrics, rewardMetrics } from "./metrics.js";
+import type { MetricValues } from "./metrics.js";
+import { openPolicy } from "./open-policy.js";
+import { prepareRun } from "./prepare.js";
+import { rolloutRecords } from "./rollout-records.js";
+import type { TrainOptions } from "./train.js";
+import { toTrainBatch } from "./train-batch.js";
+
+export interface ProbeResult {
+  /** One record per completion of the first rollout batch, as in the run folder. */
+  readonly completions: readonly Record<string, unknown>[];
+  /** [P][G] */
+  readonly advantages: readonly (readonly number[])[];
+  readonly metrics: MetricValues;
+  /** Wall seconds of each stage; the model is loaded in "load". */
+  readonly seconds: Readonly<Record<"load" | "encode" | "generate" | "rewards" | "forwardBackward", number>>;
+}
+
+/** Runs the first step of the configuration without an update and without a run folder. */
+export async function probe(config: ConfigInput | ResolvedConfig, options: TrainOptions = {}): Promise<ProbeResult> {
+  const seconds = { load: 0, encode: 0, generate: 0, rewards: 0, forwardBackward: 0 };
+  const timed = async <T>(stage: keyof typeof seconds, work: () => Promise<T>): Promise<T> => {
+    const started = performance.now();
+    const result = await work();
+    seconds[stage] = (performance.now() - started) / 1000;
+    return result;
+  };
+
+  const prepared = await prepareRun(config, options.rewards);
+  const resolved = prepared.config;
+  const customRewards = prepared.rewards.map(({ name }) => name);
+  await using policy = await timed("load", () => openPolicy(resolved, { ...options, customRewards }));
+  const prompts = await timed("encode", () => policy.encode(prepared.sampler.at(1), { step: 1 }));
+  const groups = await timed("generate", () => policy.generate(prompts, { samples: resolved.num_generations, step: 1 }));
+  const scored = await timed("rewards", () => scoreRewards(groups, prepared.rewards, { step: 1 }));
+  const advantages = groupAdvantages(scored.totals, { scale: resolved.scale_rewards });
+  const batch = toTrainBatch(groups, advantages, {
+    normaliser: resolved.loss_type,
+    maxCompletionLength: resolved.max_completion_length,
+  });
+  const losses = await timed("forwardBackward", () =>
+    policy.forwardBackward(batch, { surrogate: "clip", epsilon: resolved.epsilon, beta: resolved.beta }),
+  );
+  await policy.discard();
+  return {
+    completions: rolloutRecords(groups, scored),
+    advantages,
+    metrics: { ...rewardMetrics(scored), ...completionMetrics(groups, resolved.reference_parity), loss: losses.loss },
+    seconds,
+  };
+}
