@@ -1,0 +1,7 @@
+/**
+ * What leaves the losses room.
+ *
+ * @module
+ */
+
+export { tokenWeights, type Normaliser, type TokenWeightOptions } from "./weights.js";

@@ -1,0 +1,79 @@
+/**
+ * Reading a score out of a completion: the one parser of training, evaluation and scoring.
+ *
+ * Source: the answer layout of VisualQuality-R1 (arXiv 2505.14460). Its own reading (any first number anywhere, no range)
+ * is kept under `referenceParity`, for comparison runs.
+ *
+ * @module
+ */
+
+/** Whether a score was read as it stands, was brought into the range, or could not be read. */
+export type ParseStatus = "ok" | "clamped" | "failed";
+
+export interface ParsedScore {
+  readonly status: ParseStatus;
+  /** Null when failed. */
+  readonly score: number | null;
+}
+
+export interface ParseOptions {
+  /**
+   * Read as the reference's training code does: the first number of the last answer, or of the whole text where there is
+   * no closed answer tag; no range. Where it would make up a random score, this fails. Default false.
+   */
+  readonly referenceParity?: boolean;
+}
+
+/** The scale every question template asks for. */
+export const SCORE_RANGE = { minimum: 1, maximum: 5 } as const;
+
+const OPENING = "<answer>";
+const CLOSING = "</answer>";
+const WHOLE_NUMBER = /^([+-]?(?:\p{Nd}+(?:\.\p{Nd}*)?|\.\p{Nd}+))(?:\s*\/\s*5)?$/u;
+const FIRST_NUMBER = /-?\p{Nd}+(?:\.\p{Nd}+)?/u;
+const FAILED: ParsedScore = { status: "failed", score: null };
+
+/**
+ * The content of the last closed answer tag has to be one number, optionally followed by "/5". A number outside 1 to 5
+ * is brought to the nearer end and flagged.
+ *
+ * @param text a completion, without special tokens; any string is accepted
+ */
+export function parseScore(text: string, options: ParseOptions = {}): ParsedScore {
+  const answer = lastAnswer(text);
+  if (options.referenceParity === true) {
+    const first = FIRST_NUMBER.exec(answer ?? text);
+    const score = first === null ? Infinity : decimalValue(first[0]);
+    return Number.isFinite(score) ? { status: "ok", score } : FAILED;
+  }
+  const number = WHOLE_NUMBER.exec(answer?.trim() ?? "")?.[1];
+  const raw = number === undefined ? Infinity : decimalValue(number);
+  if (!Number.isFinite(raw)) return FAILED;
+  const score = Math.min(SCORE_RANGE.maximum, Math.max(SCORE_RANGE.minimum, raw));
+  return { status: score === raw ? "ok" : "clamped", score };
+}
+
+/** Content of the last answer that is opened and then closed; by search, because a lazy pattern is quadratic. */
+function lastAnswer(text: string): string | undefined {
+  let content: string | undefined;
+  let from = 0;
+  for (;;) {
+    const opening = text.indexOf(OPENING, from);
+    const closing = opening < 0 ? -1 : text.indexOf(CLOSING, opening + OPENING.length);
+    if (closing < 0) return content;
+    content = text.slice(opening + OPENING.length, closing);
+    from = closing + CLOSING.length;
+  }
+}
+
+/** Value of a decimal number whose digits may be of any script, as Python's `float` reads them. */
+function decimalValue(number: string): number {
+  return Number(number.replaceAll(/\p{Nd}/gu, (digit) => String(digitValue(digit.codePointAt(0)!))));
+}
+
+/** Unicode lists the digits of a script from 0 to 9 without a gap, so the distance to the run's start tells the value. */
+function digitValue(codePoint: number): number {
+  let start = codePoint;
+  while (/^\p{Nd}$/u.test(String.fromCodePoint(start - 1))) start--;
+  return (codePoint - start) % 10;
+}

@@ -1,0 +1,125 @@
+/**
+ * Correlations between predictions and labels: SRCC, KRCC (tau-b) and PLCC.
+ *
+ * All give null where no correlation is defined: fewer than three points, one side constant, a value that is not finite.
+ * The sign is kept.
+ *
+ * @module
+ */
+
+import { mean } from "./moments.js";
+
+/** Points below which a correlation says nothing: any two points are perfectly correlated. */
+const FEWEST_POINTS = 3;
+
+/** @returns 1-based ranks in ascending order; ties get the average of the ranks they take up. */
+export function ranks(values: readonly number[]): number[] {
+  const order = ascending(values);
+  const result = new Array<number>(values.length);
+  for (const [from, to] of runs(order, (a, b) => values[a] === values[b])) {
+    for (let position = from; position < to; position++) result[order[position]!] = (from + to + 1) / 2;
+  }
+  return result;
+}
+
+/** Spearman's rank correlation: Pearson's of the average ranks. */
+export function srcc(x: readonly number[], y: readonly number[]): number | null {
+  return isDegenerate(x, y) ? null : plcc(ranks(x), ranks(y));
+}
+
+/** Pearson's linear correlation. */
+export function plcc(x: readonly number[], y: readonly number[]): number | null {
+  if (isDegenerate(x, y)) return null;
+  const xMean = mean(x)!;
+  const yMean = mean(y)!;
+  let xx = 0;
+  let yy = 0;
+  let xy = 0;
+  for (let index = 0; index < x.length; index++) {
+    const xDeviation = x[index]! - xMean;
+    const yDeviation = y[index]! - yMean;
+    xx += xDeviation * xDeviation;
+    yy += yDeviation * yDeviation;
+    xy += xDeviation * yDeviation;
+  }
+  const correlation = xy / xx / Math.sqrt(yy / xx);
+  return Number.isFinite(correlation) ? clamp(correlation) : null;
+}
+
+/**
+ * Kendall's tau-b.
+ *
+ * Source: W. R. Knight, "A computer method for calculating Kendall's tau with ungrouped data", 1966: sort by x, then
+ * count the exchanges a merge sort by y needs; O(n log n).
+ */
+export function krcc(x: readonly number[], y: readonly number[]): number | null {
+  if (isDegenerate(x, y)) return null;
+  const order = x.map((_, index) => index).sort((a, b) => x[a]! - x[b]! || y[a]! - y[b]!);
+  const pairs = pairsOf(x.length);
+  const xTies = tiedPairs(order, (a, b) => x[a] === x[b]);
+  const yTies = tiedPairs(ascending(y), (a, b) => y[a] === y[b]);
+  const bothTied = tiedPairs(order, (a, b) => x[a] === x[b] && y[a] === y[b]);
+  const discordant = exchanges(order.map((index) => y[index]!));
+  const difference = pairs - xTies - yTies + bothTied - 2 * discordant;
+  return clamp(difference / (Math.sqrt(pairs - xTies) * Math.sqrt(pairs - yTies)));
+}
+
+function isDegenerate(x: readonly number[], y: readonly number[]): boolean {
+  if (x.length !== y.length) {
+    throw new RangeError(`a correlation needs pairs, and there are ${x.length} values of x and ${y.length} of y`);
+  }
+  return x.length < FEWEST_POINTS || [x, y].some((side) => isConstant(side) || !side.every(Number.isFinite));
+}
+
+function isConstant(values: readonly number[]): boolean {
+  return values.every((value) => value === values[0]);
+}
+
+/** Rounding may carry a perfect correlation past 1. */
+function clamp(correlation: number): number {
+  return Math.min(1, Math.max(-1, correlation));
+}
+
+function ascending(values: readonly number[]): number[] {
+  return values.map((_, index) => index).sort((a, b) => values[a]! - values[b]!);
+}
+
+function pairsOf(count: number): number {
+  return (count * (count - 1)) / 2;
+}
+
+function tiedPairs(order: readonly number[], same: (a: number, b: number) => boolean): number {
+  return runs(order, same).reduce((sum, [from, to]) => sum + pairsOf(to - from), 0);
+}
+
+/** Half-open ranges of positions whose items are the same as their neighbours. */
+function runs(order: readonly number[], same: (a: number, b: number) => boolean): [from: number, to: number][] {
+  const result: [number, number][] = [];
+  for (let from = 0, to = 1; from < order.length; from = to, to++) {
+    while (to < order.length && same(order[from]!, order[to]!)) to++;
+    result.push([from, to]);
+  }
+  return result;
+}
+
+/** Pairs that stand in descending order. */
+function exchanges(values: readonly number[]): number {
+  let source = [...values];
+  let target = new Array<number>(values.length);
+  let count = 0;
+  for (let width = 1; width < source.length; width *= 2) {
+    for (let start = 0; start < source.length; start += 2 * width) {
+      const middle = Math.min(start + width, source.length);
+      const end = Math.min(start + 2 * width, source.length);
+      let left = start;
+      let right = middle;
+      for (let position = start; position < end; position++) {
+        const takeRight = right < end && (left === middle || source[right]! < source[left]!);
+        if (takeRight) count += middle - left;
+        target[position] = takeRight ? source[right++]! : source[left++]!;
+      }
+    }
+    [source, target] = [target, source];
+  }
+  return count;
+}

@@ -1,0 +1,11 @@
+/**
+ * What leaves the stats room: pure functions of numbers.
+ *
+ * @module
+ */
+
+export { krcc, plcc, ranks, srcc } from "./correlation.js";
+export { fitLogistic, type LogisticFit, type LogisticParameters } from "./logistic.js";
+export { mean, quantile, standardDeviation, variance } from "./moments.js";
+export { erfc, normalCdf } from "./normal.js";
+export { foldKey, mix64, seedStreams, shuffle, uniform } from "./random.js";
