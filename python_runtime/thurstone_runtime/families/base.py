@@ -81,12 +81,15 @@ class Family(Protocol):
         *,
         attention_mask: Tensor | None = None,
         image_features: Sequence[Tensor] = (),
+        image_mask_BL: Tensor | None = None,
         past_key_values: Cache | None = None,
     ) -> Tensor:
         """Last hidden state after the final norm [B, L, H].
 
         `attention_mask`: None (plain causal), [B, K + L] with 0 at padding, or bool [B, 1, L, K + L] with True where a
-        key is seen. `image_features` in the order of the placeholders, row after row. A cache is extended in place.
+        key is seen. `image_features` in the order of the placeholders, row after row; `image_mask_BL` marks these, by
+        default every placeholder id: give it where rows hold sampled tokens, in which that id stands for no image. A
+        cache is extended in place.
         """
         ...
 
@@ -121,7 +124,7 @@ class LoadedModel:
     pad_token_id: int
     chat_template: str | None
 
-    def autocast(self) -> contextlib.AbstractContextManager[None]:
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Computes in `compute_dtype`; nothing to do when the weights have that type already.
 
         Enter it once around a whole forward or a whole decode loop: the cast weights are kept until it is left.

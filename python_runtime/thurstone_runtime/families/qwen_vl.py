@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..errors import EngineError
 from ..positions import Grid, image_token_count, mrope_positions
@@ -98,17 +97,27 @@ class QwenVlFamily:
         *,
         attention_mask: Tensor | None = None,
         image_features: Sequence[Tensor] = (),
+        image_mask_BL: Tensor | None = None,
         past_key_values: Any = None,
     ) -> Tensor:
         """See `Family.forward_hidden`."""
-        encoded = {"image": BaseModelOutputWithPooling(pooler_output=tuple(image_features))} if image_features else None
         core: Any = model
+        embedded_BLH = core.get_input_embeddings()(input_ids_BL)
+        if image_features:
+            mask_BL = input_ids_BL == self.image_token_id if image_mask_BL is None else image_mask_BL
+            features_NH = torch.cat(list(image_features)).to(embedded_BLH.dtype)
+            if int(mask_BL.sum()) != len(features_NH):
+                raise EngineError(
+                    "image_token_mismatch",
+                    f"{int(mask_BL.sum())} image placeholder tokens, but features of {len(features_NH)}; "
+                    "encode the prompt again with the target sizes that the images were sent with.",
+                )
+            embedded_BLH = embedded_BLH.masked_scatter(mask_BL.unsqueeze(-1), features_NH)
         return core.model(
-            input_ids=input_ids_BL,
+            inputs_embeds=embedded_BLH,
             attention_mask=attention_mask,
             position_ids=position_ids_3BL,
             past_key_values=past_key_values,
-            mm_encoder_outputs=encoded,
             use_cache=past_key_values is not None,
         ).last_hidden_state
 
