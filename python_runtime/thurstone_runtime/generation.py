@@ -117,8 +117,11 @@ def generate(
 @dataclass(frozen=True)
 class _Prefilled:
     caches: list[tuple[DynamicCache, list[int]]]
-    logits_PV: Tensor
-    next_position_P: Tensor
+    """Each with the numbers of the prompts in its rows."""
+    logits: Tensor
+    """[P, V], for the first new token."""
+    next_position: Tensor
+    """int64 [P]"""
 
 
 def _check_prompts(loaded: LoadedModel, prompts: Sequence[PromptInput], options: GenerateOptions) -> None:
@@ -133,8 +136,8 @@ def _check_prompts(loaded: LoadedModel, prompts: Sequence[PromptInput], options:
         if needed > loaded.max_position_embeddings:
             raise EngineError(
                 "prompt_too_long",
-                f"prompt {number} has {len(prompt.ids)} tokens; with {options.max_new_tokens} new ones that is {needed}, "
-                f"and the model was made for {loaded.max_position_embeddings}. Lower max_pixels, the number of images, "
+                f"prompt {number} has {len(prompt.ids)} tokens; with {options.max_new_tokens} new ones that is "
+                f"{needed}, and the model was made for {loaded.max_position_embeddings}. Lower max_pixels, the number of images "
                 "or max_new_tokens.",
             )
 
@@ -238,8 +241,8 @@ class _Rows:
         self._running_R = np.ones(count, dtype=bool)
         self._steps = 0
         self._longest = max(lengths)
-        self._logits_RV = prefilled.logits_PV.repeat_interleave(samples, dim=0)
-        self._next_position_R = prefilled.next_position_P.repeat_interleave(samples)
+        self._logits_RV = prefilled.logits.repeat_interleave(samples, dim=0)
+        self._next_position_R = prefilled.next_position.repeat_interleave(samples)
         self._cache: Cache = repeated_cache(prefilled.caches, lengths, samples, min(FIRST_ROOM, options.max_new_tokens))
         self._valid_RK = _valid_positions(lengths, samples, options.max_new_tokens, loaded.device)
         self._seen_RV = _seen_tokens(loaded, prompts, options)

@@ -24,28 +24,29 @@ class GrowingLayer(DynamicLayer):
         self.is_initialized = True
         self.dtype, self.device = keys.dtype, keys.device
         self._buffers = (keys, values)
-        self._show(length)
+        self._length = length
+        self._show()
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Appends [R, heads, new, D] and returns everything up to there."""
-        start = self.keys.shape[-2]
+        start = self._length
         end = start + key_states.shape[-2]
         if end > self._buffers[0].shape[-2]:
             self._buffers = (_grown(self._buffers[0], start, end), _grown(self._buffers[1], start, end))
         for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[:, :, start:end] = states
-        self._show(end)
-        return self.keys, self.values
+        self._length = end
+        return self._show()
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keeps only these rows."""
-        length = self.keys.shape[-2]
         self._buffers = (self._buffers[0][indices], self._buffers[1][indices])
-        self._show(length)
+        self._show()
 
-    def _show(self, length: int) -> None:
-        self.keys = self._buffers[0][:, :, :length]
-        self.values = self._buffers[1][:, :, :length]
+    def _show(self) -> tuple[Tensor, Tensor]:
+        self.keys = keys = self._buffers[0][:, :, : self._length]
+        self.values = values = self._buffers[1][:, :, : self._length]
+        return keys, values
 
 
 def repeated_cache(

@@ -186,7 +186,7 @@ def make_checkpoint(
 
     chosen = PRESETS[preset]
     tokenizer = train_tokenizer()
-    ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+    ids = {token: index for token, index in tokenizer.get_vocab().items() if token in SPECIAL_TOKENS}
     rows = FULL_VOCABULARY if vocab == "full" else SMALL_VOCABULARY
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -191,8 +191,9 @@ def read_image_constants(
 
 def end_token_ids(generation: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """Every id that ends a completion, ascending; a checkpoint without any is `checkpoint_invalid`."""
+    sources: list[Any] = [generation.eos_token_id if generation else None, tokenizer.eos_token_id]
     found: set[int] = set()
-    for source in (generation.eos_token_id if generation else None, tokenizer.eos_token_id):
+    for source in sources:
         found.update([source] if isinstance(source, int) else source or [])
     if not found:
         raise EngineError(
