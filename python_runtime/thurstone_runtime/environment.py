@@ -11,10 +11,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+DEVELOPMENT = "# Development"
+"""Everything below this line of requirements.txt is for working on thurstone, not for using it."""
+
 
 def read_requirements(path: str) -> list[str]:
-    """The requirement lines of a requirements.txt, without comments and options."""
-    lines = (line.split("#", 1)[0].strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
+    """The requirement lines of a requirements.txt that the worker needs, without comments and options."""
+    runtime = Path(path).read_text(encoding="utf-8").split(DEVELOPMENT)[0]
+    lines = (line.split("#", 1)[0].strip() for line in runtime.splitlines())
     return [line for line in lines if line and not line.startswith("-")]
 
 

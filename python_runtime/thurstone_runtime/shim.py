@@ -12,7 +12,7 @@ from typing import Any
 
 
 def call_json(module: str, name: str, arguments: str) -> str:
-    """Calls ``module.name(*arguments)``, a JSON list, and returns ``{"value"}`` or ``{"error", "traceback"}`` as JSON."""
+    """The JSON of ``{"value"}`` or ``{"error", "traceback"}`` after ``module.name(*json.loads(arguments))``."""
     try:
         value = getattr(importlib.import_module(module), name)(*json.loads(arguments))
         return json.dumps({"value": value}, allow_nan=False)

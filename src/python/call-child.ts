@@ -18,6 +18,10 @@ process.once("message", (call: PythonCall) => {
 async function answer({ module, name, args }: PythonCall): Promise<PythonAnswer> {
   const { default: pythonia } = await import("pythonia");
   const { proc } = (pythonia as unknown as { com: { proc: ChildProcess } }).com;
+  process.once("disconnect", () => {
+    proc.kill("SIGKILL");
+    process.exit(1);
+  });
   const died = once(proc, "exit").then(([code, signal]) => ({
     error: `Python ended with ${String(signal ?? code)} during the call`,
   }));

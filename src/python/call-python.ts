@@ -45,7 +45,7 @@ export async function callPython(options: CallPythonOptions): Promise<unknown> {
   const call: PythonCall = { module: options.module, name: options.function, args };
   const child = startChild(location);
   const log: string[] = [];
-  const closed = once(child, "close");
+  const closed = new Promise((resolve) => child.once("close", resolve));
   const printed = async (): Promise<string> => {
     killGroup(child);
     await closed;

@@ -1,0 +1,149 @@
+/**
+ * The command line: which commands there are and what they take. Bodies are loaded when a command runs.
+ *
+ * @module
+ */
+
+import { readFileSync } from "node:fs";
+import { Command as Program, CommanderError, InvalidArgumentError } from "commander";
+import { PACKAGE_ROOT } from "../python/find-python.js";
+import { EXIT, type Command, type CommandIo } from "./io.js";
+import { printError } from "./print-error.js";
+
+/** Runs one command line (without `node` and the script) and returns the exit code. Prints every error, throws none. */
+export async function runCommandLine(argv: readonly string[], io: Omit<CommandIo, "verbose">): Promise<number> {
+  const verbose = argv.includes("--verbose");
+  const args = argv.filter((argument) => argument !== "--verbose");
+  const outcome = { exitCode: EXIT.done as number };
+  try {
+    await buildProgram({ ...io, verbose }, outcome).parseAsync(args, { from: "user" });
+    return outcome.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    printError(error, { ...io, verbose });
+    return EXIT.failed;
+  }
+}
+
+/** Commands with an argument syntax of their own: everything behind the name is theirs, --help included. */
+const PASSED_THROUGH: readonly { name: string; summary: string; load: () => Promise<Command> }[] = [
+  {
+    name: "train",
+    summary: "train a model: YAML files and --flags; --dry-run, --probe, --resume",
+    load: async () => (await import("./train.js")).trainCommand,
+  },
+  {
+    name: "quickstart",
+    summary: "train a small model on the bundled photographs, no download, no GPU",
+    load: async () => (await import("./quickstart.js")).quickstartCommand,
+  },
+  {
+    name: "schema",
+    summary: "print the configuration's JSON Schema, for editors",
+    load: async () => (await import("./schema.js")).schemaCommand,
+  },
+];
+
+function buildProgram(io: CommandIo, outcome: { exitCode: number }): Program {
+  const program = new Program("thurstone")
+    .description("Reinforcement learning to rank for vision-language models: scripted in TypeScript, run on PyTorch.")
+    .version(version())
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => io.stdout.columns ?? 100,
+    })
+    .addHelpText(
+      "after",
+      "\nEvery command takes --verbose: tracebacks and causes of errors.\nExit codes: 0 done, 1 failed, 2 wrong usage.",
+    );
+
+  for (const { name, summary, load } of PASSED_THROUGH) {
+    program
+      .command(name)
+      .description(summary)
+      .argument("[arguments...]")
+      .helpOption(false)
+      .allowUnknownOption()
+      .passThroughOptions()
+      .action(async (args: string[]) => {
+        outcome.exitCode = await (await load())(args, io);
+      });
+  }
+  addSetup(program, io, outcome);
+  addDoctor(program, io, outcome);
+  addRuns(program, io);
+  return program;
+}
+
+function addSetup(program: Program, io: CommandIo, outcome: { exitCode: number }): void {
+  program
+    .command("setup")
+    .description("make the Python environment that the workers run in")
+    .option("--venv <folder>", "where to make it", ".venv")
+    .action(async (options: { venv: string }) => {
+      const { setupPython } = await import("./setup.js");
+      outcome.exitCode = await setupPython(options, io);
+    });
+}
+
+function addDoctor(program: Program, io: CommandIo, outcome: { exitCode: number }): void {
+  program
+    .command("doctor")
+    .description("check Node, Python, packages, devices and write access, and say how to fix what is wrong")
+    .option("--output_dir <folder>", "where runs will be written", "output")
+    .option("--json", "machine-readable output", false)
+    .action(async (options: { output_dir: string; json: boolean }) => {
+      const { doctor } = await import("./doctor.js");
+      outcome.exitCode = await doctor({ outputFolder: options.output_dir, json: options.json }, io);
+    });
+}
+
+function addRuns(program: Program, io: CommandIo): void {
+  const runs = program.command("runs").description("look into run folders");
+  runs
+    .command("list")
+    .description("the runs in a folder: status, last step, reward")
+    .argument("[folder]", "a folder of run folders, or a run folder", "output")
+    .option("--json", "machine-readable output", false)
+    .action(async (folder: string, options: { json: boolean }) => {
+      const { listRuns } = await import("./runs.js");
+      await listRuns({ folder, ...options }, io);
+    });
+  runs
+    .command("metrics")
+    .description("metrics by step")
+    .argument("<run>", "the run folder")
+    .argument("[names...]", "names of metrics; default: the ones of the live view")
+    .option("--last <count>", "only the last steps", positiveInteger)
+    .option("--json", "machine-readable output, all metrics unless named", false)
+    .action(async (folder: string, names: string[], options: { last?: number; json: boolean }) => {
+      const { showMetrics } = await import("./runs.js");
+      await showMetrics({ folder, names, ...options }, io);
+    });
+  runs
+    .command("rollouts")
+    .description("completions of a step with their rewards, best first")
+    .argument("<run>", "the run folder")
+    .option("--step <step>", "the step; default: the last one recorded", positiveInteger)
+    .option("--limit <count>", "how many completions", positiveInteger)
+    .option("--json", "machine-readable output, in recorded order", false)
+    .action(async (folder: string, options: { step?: number; limit?: number; json: boolean }) => {
+      const { showRollouts } = await import("./runs.js");
+      await showRollouts({ folder, ...options }, io);
+    });
+}
+
+function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new InvalidArgumentError("a whole number of at least 1 is expected.");
+  return value;
+}
+
+function version(): string {
+  const { version } = JSON.parse(readFileSync(`${PACKAGE_ROOT}/package.json`, "utf8")) as { version: string };
+  return version;
+}

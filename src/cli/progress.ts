@@ -1,0 +1,172 @@
+/**
+ * What the live view of a training knows and how it looks: pure functions from events to state to lines.
+ *
+ * @module
+ */
+
+import type { EvaluationSummary, Sample, StepMetrics, TrainerEvent } from "../trainer/events.js";
+import { formatDuration, formatNumber } from "./table.js";
+
+/** The few metrics that tell how a run goes, by their names in `metrics.jsonl`, with the words shown. */
+export const WATCHED_METRICS: readonly { readonly name: string; readonly label: string }[] = [
+  { name: "reward", label: "reward" },
+  { name: "reward_std", label: "reward_std" },
+  { name: "rewards/format/mean", label: "format" },
+  { name: "kl", label: "kl" },
+  { name: "entropy", label: "entropy" },
+  { name: "grad_norm", label: "grad_norm" },
+  { name: "completions/mean_length", label: "length" },
+];
+
+/** Everything the view shows. */
+export interface ProgressState {
+  /** Last finished optimizer step, and steps planned; 0 planned steps: not known yet. */
+  readonly step: number;
+  readonly steps: number;
+  /** Seconds of the latest steps, newest last. */
+  readonly seconds: readonly number[];
+  readonly metrics: StepMetrics | null;
+  readonly sample: Sample | null;
+  /** The latest evaluation. */
+  readonly evaluation: readonly EvaluationSummary[];
+  /** What is going on right now, in words. */
+  readonly activity: string;
+  /** Latest alarms, by name. */
+  readonly alarms: Readonly<Record<string, string>>;
+}
+
+/** How many steps the estimate of the remaining time looks back on. */
+const WINDOW = 20;
+
+/** Lines a sample completion may take. */
+const SAMPLE_LINES = 4;
+
+export const INITIAL_PROGRESS: ProgressState = {
+  step: 0,
+  steps: 0,
+  seconds: [],
+  metrics: null,
+  sample: null,
+  evaluation: [],
+  activity: "loading the model",
+  alarms: {},
+};
+
+/** The state after an event. */
+export function advance(state: ProgressState, event: TrainerEvent): ProgressState {
+  switch (event.type) {
+    case "run-start":
+      return { ...state, step: event.resumedFrom, steps: event.plan.steps };
+    case "step-start":
+      return { ...state, activity: `step ${event.step}: sampling` };
+    case "generate-progress":
+      return { ...state, activity: `step ${event.step}: sampling, ${event.tokens} tokens, ${event.finished} finished` };
+    case "rollout-end":
+      return { ...state, activity: `step ${event.step}: updating`, sample: event.sample ?? state.sample };
+    case "step-end":
+      return {
+        ...state,
+        step: event.step,
+        steps: event.steps,
+        metrics: event.metrics,
+        sample: event.sample ?? state.sample,
+        seconds: [...state.seconds, event.timings.total].slice(-WINDOW),
+      };
+    case "eval-end":
+      return { ...state, evaluation: event.results };
+    case "checkpoint-end":
+      return { ...state, activity: `checkpoint of step ${event.step} saved` };
+    case "alarm":
+      return { ...state, alarms: { ...state.alarms, [event.name]: `step ${event.step}: ${event.message}` } };
+    case "run-end":
+      return { ...state, activity: `${event.reason} after step ${event.step}` };
+  }
+}
+
+/** The view as lines of at most `width` characters: bar, metrics, evaluation, alarms, sample, activity. */
+export function render(state: ProgressState, width: number): string[] {
+  const lines = [
+    barLine(state, width),
+    ...wrap(metricParts(state), width),
+    ...state.evaluation.map(evaluationText),
+    ...Object.entries(state.alarms).map(([name, text]) => `! ${name}, ${text}`),
+    ...sampleLines(state.sample, width),
+    state.activity,
+  ];
+  return lines.map((line) => cut(line, width));
+}
+
+/** One line for a log file or a pipe; undefined for events that would only be noise there. */
+export function plainLine(state: ProgressState, event: TrainerEvent): string | undefined {
+  switch (event.type) {
+    case "step-end":
+      return [`step ${event.step}/${event.steps}`, ...metricParts(state), ...timeParts(state)].join("  ");
+    case "eval-end":
+      return event.results.map((result) => `step ${event.step}  ${evaluationText(result)}`).join("\n");
+    case "checkpoint-end":
+      return `step ${event.step}  checkpoint saved: ${event.folder}`;
+    case "alarm":
+      return `step ${event.step}  ! ${event.name}: ${event.message}`;
+    case "run-end":
+      return `${event.reason} after step ${event.step}: ${event.model}`;
+    case "run-start":
+      return [`run folder: ${event.folder}`, ...event.mismatches].join("\n");
+    default:
+      return undefined;
+  }
+}
+
+function barLine(state: ProgressState, width: number): string {
+  if (state.steps === 0) return "";
+  const text = [` ${state.step}/${state.steps}`, ...timeParts(state)].join("  ");
+  const room = Math.max(10, Math.min(40, width - text.length - 2));
+  const done = Math.floor((state.step / state.steps) * room);
+  return `[${"#".repeat(done)}${"-".repeat(room - done)}]${text}`;
+}
+
+function timeParts({ seconds, step, steps }: ProgressState): string[] {
+  if (seconds.length === 0) return [];
+  const mean = seconds.reduce((sum, value) => sum + value, 0) / seconds.length;
+  const remaining = step < steps ? [`ETA ${formatDuration(mean * (steps - step))}`] : [];
+  return [`${formatNumber(Number(mean.toPrecision(3)))} s/step`, ...remaining];
+}
+
+function metricParts({ metrics }: ProgressState): string[] {
+  if (metrics === null) return [];
+  const known = WATCHED_METRICS.filter(({ name }) => (metrics[name] ?? null) !== null);
+  return known.map(({ name, label }) => `${label} ${formatNumber(metrics[name])}`);
+}
+
+function evaluationText({ dataset, n, srcc, formatRate }: EvaluationSummary): string {
+  return `held out: ${dataset}, ${n} pictures  srcc ${formatNumber(srcc)}  format ${formatNumber(formatRate)}`;
+}
+
+function sampleLines(sample: Sample | null, width: number): string[] {
+  if (sample === null) return [];
+  const mos = sample.mos === null ? "" : `, mos ${formatNumber(sample.mos)}`;
+  const words = printable(sample.text).split(" ");
+  const text = wrap(words, width - 2, " ");
+  const shown = text.length > SAMPLE_LINES ? [...text.slice(0, SAMPLE_LINES - 1), "..."] : text;
+  return [`sample ${sample.row}: reward ${formatNumber(sample.reward)}${mos}`, ...shown.map((line) => `  ${line}`)];
+}
+
+/** Model text is untrusted: control characters could move the cursor or recolour the terminal. */
+function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\s]+/gu, " ").trim();
+}
+
+/** Joins the parts into as few lines as fit; a part longer than a line gets one of its own. */
+function wrap(parts: readonly string[], width: number, separator = "  "): string[] {
+  const lines: string[] = [];
+  for (const part of parts) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + separator.length + part.length <= width)
+      lines[lines.length - 1] = last + separator + part;
+    else lines.push(part);
+  }
+  return lines;
+}
+
+function cut(line: string, width: number): string {
+  return line.length <= width ? line : `${line.slice(0, Math.max(0, width - 3))}...`;
+}

@@ -1,0 +1,129 @@
+/**
+ * `thurstone runs`: run folders as text or JSON.
+ *
+ * @module
+ */
+
+import { basename, resolve } from "node:path";
+import { findRuns, openRun, type LogRecord, type MetricsRecord, type RunStatus } from "../runs/index.js";
+import type { CommandIo } from "./io.js";
+import { WATCHED_METRICS } from "./progress.js";
+import { formatNumber, table } from "./table.js";
+
+/** Lists the runs in a folder. */
+export async function listRuns(
+  options: { readonly folder: string; readonly json: boolean },
+  io: CommandIo,
+): Promise<void> {
+  const summaries = await Promise.all((await findRuns(resolve(io.cwd, options.folder))).map(summarise));
+  if (options.json) return writeJson(io, summaries);
+  if (summaries.length === 0) return writeLines(io, [`no runs in ${options.folder}`]);
+  const rows = summaries.map(({ name, status, step, reward, checkpoints }) => [
+    name,
+    status,
+    formatNumber(step),
+    formatNumber(reward),
+    String(checkpoints.length),
+  ]);
+  writeLines(io, table(["run", "status", "step", "reward", "checkpoints"], rows));
+}
+
+interface RunSummary {
+  readonly name: string;
+  readonly folder: string;
+  readonly status: RunStatus;
+  /** Last step with metrics, and its mean reward. */
+  readonly step: number | null;
+  readonly reward: number | null;
+  /** Steps of complete checkpoints. */
+  readonly checkpoints: readonly number[];
+}
+
+async function summarise(folder: string): Promise<RunSummary> {
+  const run = await openRun(folder);
+  const last = (await run.metrics()).at(-1);
+  return {
+    name: basename(folder),
+    folder,
+    status: run.status,
+    step: last?.step ?? null,
+    reward: last?.values["reward"] ?? null,
+    checkpoints: (await run.checkpoints()).map(({ step }) => step),
+  };
+}
+
+export interface ShowMetricsOptions {
+  readonly folder: string;
+  /** None: those of the live view that the run has; with `json`, all. */
+  readonly names: readonly string[];
+  readonly last?: number;
+  readonly json: boolean;
+}
+
+/** Prints metrics by step. A name the run does not have is shown as unknown at every step. */
+export async function showMetrics(options: ShowMetricsOptions, io: CommandIo): Promise<void> {
+  const all = await (await openRun(resolve(io.cwd, options.folder))).metrics();
+  const records = options.last === undefined ? all : all.slice(-options.last);
+  if (options.json) {
+    const pick = ({ step, values }: MetricsRecord): object => ({
+      step,
+      ...(options.names.length === 0 ? values : select(values, options.names)),
+    });
+    return writeJson(io, records.map(pick));
+  }
+  const present = WATCHED_METRICS.map(({ name }) => name).filter((name) =>
+    records.some(({ values }) => name in values),
+  );
+  const names = options.names.length === 0 ? present : options.names;
+  const rows = records.map(({ step, values }) => [String(step), ...names.map((name) => formatNumber(values[name]))]);
+  writeLines(io, table(["step", ...names], rows));
+}
+
+function select(values: MetricsRecord["values"], names: readonly string[]): Record<string, number | null> {
+  return Object.fromEntries(names.map((name) => [name, values[name] ?? null]));
+}
+
+export interface ShowRolloutsOptions {
+  readonly folder: string;
+  readonly step?: number;
+  readonly limit?: number;
+  readonly json: boolean;
+}
+
+/** Prints a step's completions, best reward first; with `json` as they were recorded. */
+export async function showRollouts(options: ShowRolloutsOptions, io: CommandIo): Promise<void> {
+  const run = await openRun(resolve(io.cwd, options.folder));
+  const step = options.step ?? (await run.rolloutSteps()).at(-1);
+  const records = step === undefined ? [] : await run.rollouts(step);
+  if (options.json) return writeJson(io, records.slice(0, options.limit));
+  if (records.length === 0) return writeLines(io, ["no rollouts were recorded for that step"]);
+  const best = [...records].sort((a, b) => rewardOf(b) - rewardOf(a)).slice(0, options.limit);
+  for (const record of best) writeLines(io, describe(record));
+}
+
+function rewardOf({ reward }: LogRecord): number {
+  return typeof reward === "number" ? reward : Number.NEGATIVE_INFINITY;
+}
+
+/** The completion below a line of everything else that is short, and its rewards by name. */
+function describe({ seq: _seq, type: _type, step: _step, text, rewards, ...fields }: LogRecord): string[] {
+  const short = Object.entries({ ...fields, ...(rewards as object) }).filter(([, value]) => !Array.isArray(value));
+  const heading = short.map(
+    ([name, value]) => `${name} ${typeof value === "number" ? formatNumber(value) : String(value)}`,
+  );
+  return [
+    heading.join("  "),
+    ...String(text)
+      .split("\n")
+      .map((line) => `    ${line}`),
+    "",
+  ];
+}
+
+function writeJson(io: CommandIo, value: unknown): void {
+  io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+function writeLines(io: CommandIo, lines: readonly string[]): void {
+  io.stdout.write(lines.map((line) => `${line}\n`).join(""));
+}
