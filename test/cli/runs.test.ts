@@ -1,0 +1,102 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCommandLine } from "../../src/cli/program.js";
+import { beginCheckpoint, createRun } from "../../src/runs/index.js";
+import { commandIo } from "./outputs.js";
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "thurstone-cli-"));
+  await using run = await createRun({ folder: join(folder, "output", "a"), config: {}, environment: {} });
+  run.metrics(1, { reward: 0.5, kl: null, "rewards/format/mean": 0.25, learning_rate: 0.000001 });
+  run.metrics(2, { reward: 1.23456, kl: 0.00012, "rewards/format/mean": 1, learning_rate: 0.000001 });
+  const scores = { mos: 3.5, images: ["hash"] };
+  run.rollouts(2, [
+    { row: "p1", text: "bad", reward: 0, rewards: { format: 0, fidelity: null }, ...scores },
+    { row: "p1", text: "two\nlines", reward: 1.5, rewards: { format: 1, fidelity: 0.5 }, ...scores },
+  ]);
+  await (await beginCheckpoint({ runFolder: run.folder, step: 2 })).commit();
+  await (await createRun({ folder: join(folder, "output", "empty"), config: {}, environment: {} })).close();
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function thurstone(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const io = commandIo(folder);
+  const code = await runCommandLine(args, io);
+  return { code, out: io.stdout.text(), err: io.stderr.text() };
+}
+
+describe("thurstone runs list", () => {
+  it("shows the runs of ./output", async () => {
+    const { code, out } = await thurstone("runs", "list");
+    expect(code).toBe(0);
+    expect(out).toBe(
+      [
+        "run    status  step  reward  checkpoints",
+        "a      closed     2   1.235            1",
+        "empty  closed     -       -            0",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  it("gives the same as JSON", async () => {
+    const { out } = await thurstone("runs", "list", "output/a", "--json");
+    expect(JSON.parse(out)).toEqual([
+      { name: "a", folder: join(folder, "output", "a"), status: "closed", step: 2, reward: 1.23456, checkpoints: [2] },
+    ]);
+  });
+
+  it("fails with the error's code for a folder that does not exist", async () => {
+    const { code, err } = await thurstone("runs", "list", "nowhere");
+    expect(code).toBe(1);
+    expect(err).toMatch(/^RunError RUN_READ_FAILED {2}cannot list /);
+  });
+});
+
+describe("thurstone runs metrics", () => {
+  it("shows the watched metrics the run has", async () => {
+    const { out } = await thurstone("runs", "metrics", "output/a");
+    expect(out).toBe(
+      [
+        "step  reward  rewards/format/mean       kl",
+        "   1     0.5                 0.25        -",
+        "   2   1.235                    1  1.20e-4",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  it("shows named metrics of the last steps", async () => {
+    const { out } = await thurstone("runs", "metrics", "output/a", "learning_rate", "absent", "--last", "1");
+    expect(out).toBe(["step  learning_rate  absent", "   2        1.00e-6       -", ""].join("\n"));
+  });
+
+  it("gives exact numbers as JSON", async () => {
+    const { out } = await thurstone("runs", "metrics", "output/a", "reward", "--json");
+    expect(JSON.parse(out)).toEqual([
+      { step: 1, reward: 0.5 },
+      { step: 2, reward: 1.23456 },
+    ]);
+  });
+});
+
+describe("thurstone runs rollouts", () => {
+  it("shows the best completion of the last step first", async () => {
+    const { out } = await thurstone("runs", "rollouts", "output/a", "--limit", "1");
+    expect(out).toBe("row p1  reward 1.5  mos 3.5  format 1  fidelity 0.5\n    two\n    lines\n\n");
+  });
+
+  it("gives them as recorded as JSON", async () => {
+    const { out } = await thurstone("runs", "rollouts", "output/a", "--step", "2", "--json");
+    expect(JSON.parse(out)).toMatchObject([{ text: "bad" }, { text: "two\nlines" }]);
+  });
+
+  it("says when a step has none", async () => {
+    expect((await thurstone("runs", "rollouts", "output/a", "--step", "9")).out).toMatch(/^no rollouts/);
+  });
+});
