@@ -18,7 +18,7 @@ from thurstone_runtime.tensors import NUMPY_DTYPES, WireTensor, from_numpy
 
 MAGIC = b"TFM\x01"
 FRAMES = Path(__file__).parents[1] / "contract" / "frames"
-MANY = settings(max_examples=1500, deadline=None)
+MANY = settings(max_examples=1000, deadline=None)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 plain = st.recursive(
@@ -128,7 +128,7 @@ def golden_frames() -> list[list[bytes]]:
     return read
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(st.sampled_from(golden_frames()), st.data())
 def test_golden_messages_with_bytes_changed_cut_or_added_raise_only_wire_errors(
     frames: list[bytes], data: st.DataObject
@@ -153,7 +153,7 @@ def test_golden_messages_with_bytes_changed_cut_or_added_raise_only_wire_errors(
     survives(damaged)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(messages)
 @example(Message("req", "a", "s", "echo", params={"largest": SAFE_INTEGER, "least": -SAFE_INTEGER}))
 def test_every_message_comes_back_as_it_went(message: Message) -> None:

@@ -78,11 +78,17 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.communicate()
-        for router in self._sockets.values():
-            router.close()
-        self._zmq.term()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        self._zmq.destroy(linger=0)
         self._folder.cleanup()
+
+    def errors(self) -> str:
+        """What the worker wrote to stderr, once it has ended."""
+        assert self.process.stderr is not None
+        return self.process.stderr.read().decode()
 
     def send(self, role: str, message: Message) -> None:
         """To the worker's socket of that role."""
