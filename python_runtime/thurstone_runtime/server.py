@@ -29,6 +29,7 @@ from .calls import Call, CallBook
 from .context import CallContext, Pulse
 from .errors import CancelledError, EngineError, MethodUnknownError, WireError, describe_error
 from .launch import Launch
+from .memory import resident_bytes
 from .protocol import VERSION, Buffer, Limits, Message, decode, encode
 from .tensors import ITEM_SIZES, to_wire
 from .verbs import EngineTable
@@ -353,14 +354,3 @@ def leave(status: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def resident_bytes() -> int:
-    """Memory of this process, now where the system says so, else its peak."""
-    if sys.platform == "linux":
-        with open("/proc/self/statm", "rb") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
