@@ -15,7 +15,7 @@ const FEWEST_POINTS = 3;
 /** @returns 1-based ranks in ascending order; ties get the average of the ranks they take up. */
 export function ranks(values: readonly number[]): number[] {
   const order = ascending(values);
-  const result = new Array<number>(values.length);
+  const result = Array.from<number>({ length: values.length });
   for (const [from, to] of runs(order, (a, b) => values[a] === values[b])) {
     for (let position = from; position < to; position++) result[order[position]!] = (from + to + 1) / 2;
   }
@@ -105,7 +105,7 @@ function runs(order: readonly number[], same: (a: number, b: number) => boolean)
 /** Pairs that stand in descending order. */
 function exchanges(values: readonly number[]): number {
   let source = [...values];
-  let target = new Array<number>(values.length);
+  let target = Array.from<number>({ length: values.length });
   let count = 0;
   for (let width = 1; width < source.length; width *= 2) {
     for (let start = 0; start < source.length; start += 2 * width) {

@@ -136,7 +136,7 @@ function solve(matrix: readonly number[][], right: readonly number[], damping: n
       for (let column = pivot; column <= rows.length; column++) rows[below]![column]! -= factor * rows[pivot]![column]!;
     }
   }
-  const step = new Array<number>(rows.length).fill(0);
+  const step = rows.map(() => 0);
   for (let i = rows.length - 1; i >= 0; i--) {
     const known = step.reduce((sum, value, j) => sum + (j > i ? rows[i]![j]! * value : 0), 0);
     step[i] = (rows[i]![rows.length]! - known) / rows[i]![i]!;

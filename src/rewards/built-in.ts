@@ -1,0 +1,80 @@
+/**
+ * The rewards that need no code: known by name in configurations and records.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { foldKey, uniform } from "../stats/index.js";
+import { defineReward, type Reward, type ScoreBatchContext } from "./define.js";
+import { formatReward, type FormatOptions } from "./format.js";
+import type { GroupRewards, RatedGroup } from "./pairs.js";
+import { parseScore } from "./parse.js";
+import { binary, constantAnswerReward, fidelity, margin, winProbability, type FidelityOptions } from "./ranking.js";
+import { regression, threshold, type ThresholdOptions } from "./rating.js";
+
+/** Options of all built-in rewards; each takes those that concern it. */
+export interface BuiltInRewardOptions extends FormatOptions, FidelityOptions, ThresholdOptions {
+  /** Under `referenceParity` an unreadable answer counts as a random score, as in the reference; this seeds it. Default 0. */
+  readonly seed?: number;
+}
+
+/** The columns a rating reward needs. */
+const ratedRow = z.object({
+  dataset: z.string(),
+  mos: z.number(),
+  mosStd: z.number().nonnegative().optional(),
+});
+type RatedRow = z.output<typeof ratedRow>;
+
+/** Keeps the draws of random scores apart from those of docs/protocol.md section 5, which use streams 1 to 5. */
+const RANDOM_SCORE_STREAM = 6;
+
+/** The built-in rewards by name. */
+export const builtInRewards = {
+  format: (options: BuiltInRewardOptions = {}): Reward =>
+    defineReward({ name: "format", score: ({ completion }) => formatReward(completion.text, options) }),
+  fidelity: (options: BuiltInRewardOptions = {}): Reward =>
+    defineReward({
+      ...comparing("fidelity", options, (groups) => fidelity(groups, options)),
+      constantAnswer: (batch) => constantAnswerReward(ratedGroups(batch, options), options),
+    }),
+  win_probability: (options: BuiltInRewardOptions = {}): Reward =>
+    defineReward(comparing("win_probability", options, (groups) => winProbability(groups, options))),
+  binary: (options: BuiltInRewardOptions = {}): Reward =>
+    defineReward(comparing("binary", options, (groups) => binary(groups, options))),
+  margin: (options: BuiltInRewardOptions = {}): Reward =>
+    defineReward(comparing("margin", options, (groups) => margin(groups, options))),
+  threshold: (options: BuiltInRewardOptions = {}): Reward =>
+    defineReward(rating("threshold", options, (groups) => threshold(groups, options))),
+  regression: (options: BuiltInRewardOptions = {}): Reward =>
+    defineReward(rating("regression", options, (groups) => regression(groups))),
+} as const;
+
+export type BuiltInRewardName = keyof typeof builtInRewards;
+
+type Formula = (groups: readonly RatedGroup[]) => GroupRewards;
+
+function rating(name: string, options: BuiltInRewardOptions, formula: Formula) {
+  return {
+    name,
+    row: ratedRow,
+    scoreBatch: (batch: ScoreBatchContext<RatedRow>) => formula(ratedGroups(batch, options)),
+  };
+}
+
+function comparing(name: string, options: BuiltInRewardOptions, formula: Formula) {
+  return { ...rating(name, options, formula), minimumPrompts: 2 };
+}
+
+function ratedGroups(batch: ScoreBatchContext<RatedRow>, options: BuiltInRewardOptions): RatedGroup[] {
+  const { referenceParity = false, seed = 0 } = options;
+  return batch.groups.map(({ row, completions }, prompt) => ({
+    ...row,
+    scores: completions.map(({ text, index }) => {
+      const { score } = parseScore(text, { referenceParity });
+      if (score !== null || !referenceParity) return score;
+      return 1 + Math.floor(5 * uniform(foldKey(seed, RANDOM_SCORE_STREAM, batch.step ?? 0, prompt, index)));
+    }),
+  }));
+}

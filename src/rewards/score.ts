@@ -1,0 +1,123 @@
+/**
+ * Scoring the completions of a step: every reward, its own scope, one weighted total.
+ *
+ * @module
+ */
+
+import { combineRewards, type RewardList, type RewardRecord, type RewardSet, type WeightedReward } from "./combine.js";
+import type { RewardCompletion, RewardValue, ScoreBatchContext } from "./define.js";
+import { evaluateReward } from "./evaluate.js";
+import { parseScore, type ParseOptions, type ParseStatus } from "./parse.js";
+import { validateRows } from "./rows.js";
+
+/** A prompt with its completions; the rollout groups of a policy fit. */
+export interface RewardGroup {
+  readonly prompt: { readonly row: unknown };
+  /** [G] */
+  readonly completions: readonly Omit<RewardCompletion, "index">[];
+}
+
+export interface ScoreRewardsOptions {
+  /** Rollout batch, 1-based; named in errors. */
+  readonly step?: number;
+  /** Stops waiting: the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** How answers are read for `parse`; rewards have their own options. */
+  readonly parse?: ParseOptions;
+  /** Clock in milliseconds. Default: performance.now. */
+  readonly now?: () => number;
+}
+
+/** P prompts, G completions of each. */
+export interface ScoredRewards {
+  /** [P][G] weighted sums; null where a reward that counts could not judge: such a completion gets no advantage. */
+  readonly totals: RewardValue[][];
+  /** [P][G] by reward, before weighting. */
+  readonly breakdown: Readonly<Record<string, RewardValue[][]>>;
+  /** [P][G] whether a score could be read. */
+  readonly parse: ParseStatus[][];
+  /** Completions without a total. */
+  readonly missing: number;
+  /** What a model would earn that always answers the same; null where no reward can say (fidelity can). */
+  readonly constantAnswerReward: number | null;
+  /** Wall seconds by reward. Rewards run side by side, so these may overlap. */
+  readonly seconds: Readonly<Record<string, number>>;
+}
+
+/**
+ * @param groups [P] in the order of the step
+ * @param rewards a set, or what `combineRewards` takes
+ * @throws RewardError naming the reward, the step, the row and the sample; the first one ends the others' signal
+ */
+export async function scoreRewards(
+  groups: readonly RewardGroup[],
+  rewards: RewardSet | RewardRecord | RewardList,
+  options: ScoreRewardsOptions = {},
+): Promise<ScoredRewards> {
+  const { signal, parse, now = () => performance.now() } = options;
+  signal?.throwIfAborted();
+  const set = isSet(rewards) ? rewards : combineRewards(rewards);
+  const completions = groups.map((group) => group.completions.map((completion, index) => ({ ...completion, index })));
+  const abandon = new AbortController();
+  const abandoned = new Promise<never>((_, reject) => {
+    abandon.signal.addEventListener("abort", () => reject(abandon.signal.reason as Error), { once: true });
+  });
+  const onAbort = (): void => abandon.abort(signal?.reason);
+
+  const scoreOne = async (weighted: WeightedReward) => {
+    const started = now();
+    const place = { reward: weighted.name, step: options.step };
+    const rows = await validateRows(
+      groups.map(({ prompt }) => prompt.row),
+      weighted.reward.row,
+      place,
+    );
+    const batch: ScoreBatchContext<never> = {
+      groups: rows.map(({ row }, prompt) => ({ row: row as never, completions: completions[prompt]! })),
+      signal: abandon.signal,
+      ...(options.step !== undefined && { step: options.step }),
+    };
+    const values = await evaluateReward(weighted.reward, batch, { ...place, rowIds: rows.map(({ id }) => id) });
+    const constantAnswer = weighted.reward.constantAnswer?.(batch) ?? null;
+    return { values, constantAnswer, seconds: (now() - started) / 1000 };
+  };
+
+  try {
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const scored = await Promise.race([Promise.all(set.map(scoreOne)), abandoned]);
+    const totals = groups.map((group, prompt) =>
+      group.completions.map((_, sample) =>
+        total(
+          set,
+          scored.map(({ values }) => values[prompt]![sample]!),
+        ),
+      ),
+    );
+    const byName = <T>(of: (one: (typeof scored)[number]) => T): Record<string, T> =>
+      Object.fromEntries(set.map(({ name }, index) => [name, of(scored[index]!)]));
+    return {
+      totals,
+      breakdown: byName(({ values }) => values),
+      parse: groups.map((group) => group.completions.map(({ text }) => parseScore(text, parse).status)),
+      missing: totals.flat().filter((value) => value === null).length,
+      constantAnswerReward: scored.find(({ constantAnswer }) => constantAnswer !== null)?.constantAnswer ?? null,
+      seconds: byName(({ seconds }) => seconds),
+    };
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+    abandon.abort();
+  }
+}
+
+function isSet(rewards: RewardSet | RewardRecord | RewardList): rewards is RewardSet {
+  if (!Array.isArray(rewards) || rewards.length === 0) return false;
+  return rewards.every((entry) => typeof entry === "object" && "name" in entry && "weight" in entry);
+}
+
+function total(set: RewardSet, values: readonly RewardValue[]): RewardValue {
+  return set.reduce<RewardValue>((sum, { weight }, index) => {
+    const value = values[index]!;
+    if (weight === 0) return sum;
+    return sum === null || value === null ? null : sum + weight * value;
+  }, 0);
+}
