@@ -124,10 +124,10 @@ const rewardChecks: readonly Check[] = [
       const unknown = reward_funcs.find((name) => !known.includes(name));
       if (unknown === undefined) return null;
       const near = nearestName(unknown, known);
-      const advice = near === null ? `Known are ${known.join(", ")}` : `Did you mean "${near}"`;
+      const advice = near === null ? `Known are ${known.join(", ")}.` : `Did you mean "${near}"?`;
       return {
         code: "CONFIG_UNKNOWN_REWARD",
-        message: `reward_funcs names "${unknown}", which is no built-in reward. ${advice}? Own rewards need a module (rewards).`,
+        message: `reward_funcs names "${unknown}", which is no built-in reward. ${advice} Own rewards need a module (rewards).`,
       };
     },
   },

@@ -4,8 +4,20 @@
  * @module
  */
 export { batchSizes, countBatches, isDue } from "./batch-arithmetic.js";
-export type { BatchSizes } from "./batch-arithmetic.js";
+export type { BatchKeys, BatchSizes } from "./batch-arithmetic.js";
+export { readCheckpointSize } from "./checkpoint-size.js";
+export type { CheckpointSize } from "./checkpoint-size.js";
+export { parseFlags } from "./flags.js";
+export { loadConfig, readConfigSources } from "./load.js";
+export type { ConfigSources } from "./load.js";
+export { estimateMemory } from "./memory.js";
+export type { MemoryEstimate, MemoryFacts } from "./memory.js";
+export { planRun } from "./plan.js";
+export type { DatasetPlan, RunFacts, RunPlan } from "./plan.js";
 export type { ConfigProblem } from "./problems.js";
+export { flagHelp, jsonSchema } from "./reference.js";
 export { computeDtype, defineConfig, resolveConfig } from "./resolve.js";
 export type { ResolveOptions } from "./resolve.js";
+export { createSchedule, schedules } from "./schedules.js";
+export type { Schedule, ScheduleOptions, ScheduleType } from "./schedules.js";
 export type { ConfigInput, ConfigKey, ResolvedConfig } from "./schema.js";

@@ -19,7 +19,7 @@ import type { ConfigInput, ConfigKey, ParsedConfig, ResolvedConfig } from "./sch
 const KEYS: Readonly<Record<string, z.ZodType>> = configSchema.shape;
 
 /** Every name a configuration may contain. */
-export const knownKeys: readonly string[] = [...Object.keys(KEYS), ...Object.keys(NOT_BUILT_KEYS)];
+const knownKeys: readonly string[] = [...Object.keys(KEYS), ...Object.keys(NOT_BUILT_KEYS)];
 
 export interface ResolveOptions {
   /** Names of rewards the caller supplies besides the built-in ones. Default: none. */
@@ -36,8 +36,7 @@ function show(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
-/** A key that no configuration may contain. */
-export function unknownKey(key: string, place: Place): ConfigProblem {
+function unknownKey(key: string, place: Place): ConfigProblem {
   const near = nearestName(key, knownKeys);
   const advice = near === null ? "`thurstone schema` lists all keys" : `did you mean "${near}"?`;
   return problemAt(place, "CONFIG_UNKNOWN_KEY", key, `unknown key "${key}"; ${advice}`);

@@ -1,0 +1,125 @@
+/**
+ * What `thurstone train --dry-run` prints: settings that are not the defaults, batches, steps and memory in words.
+ *
+ * @module
+ */
+import { computeDtype, estimateMemory, resolveConfig } from "../config/index.js";
+import type { CheckpointSize, ResolvedConfig, RunPlan } from "../config/index.js";
+import { formatNumber } from "./table.js";
+
+export interface PlanTextOptions {
+  readonly config: ResolvedConfig;
+  readonly plan: RunPlan;
+  /** Size of the checkpoint; null when it is not on this disk. */
+  readonly checkpoint: CheckpointSize | null;
+}
+
+/** Lines, without a trailing line break. */
+export function planText(options: PlanTextOptions): string[] {
+  const { config, plan } = options;
+  return [
+    ...section("Settings that are not the defaults", settings(config)),
+    ...section("Data", data(config, plan)),
+    ...section("Batches", batches(config, plan)),
+    ...section("Steps", steps(config, plan)),
+    ...section("Memory of the worker, estimated", memory(options)),
+  ].slice(0, -1);
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return [title, ...lines.map((line) => `  ${line}`), ""];
+}
+
+function count(value: number, noun: string, plural = `${noun}s`): string {
+  return `${value} ${value === 1 ? noun : plural}`;
+}
+
+function settings(config: ResolvedConfig): string[] {
+  const defaults = resolveConfig({ model_name_or_path: "-" });
+  const changed = Object.entries(config).filter(
+    ([key, value]) => JSON.stringify(value) !== JSON.stringify(defaults[key as keyof ResolvedConfig]),
+  );
+  const width = Math.max(...changed.map(([key]) => key.length));
+  return changed.map(([key, value]) => `${key.padEnd(width)}  ${JSON.stringify(value)}`);
+}
+
+function data(config: ResolvedConfig, plan: RunPlan): string[] {
+  const sets = plan.datasets.map(({ name, rows, rollouts, leftOver }) => {
+    const used = rollouts === null ? "" : `, ${count(rollouts, "batch", "batches")}`;
+    const unused = leftOver === 0 ? "" : `, ${count(leftOver, "row")} left over after the last full batch`;
+    return `${name}: ${count(rows, "row")}${used}${unused}`;
+  });
+  const held = plan.heldOutRows === 0 ? "no rows are held out" : `${count(plan.heldOutRows, "row")} held out`;
+  const prompt = config.max_prompt_length === null ? "no limit" : `at most ${config.max_prompt_length} tokens`;
+  return [...sets, held, `prompts: ${prompt}; completions: at most ${config.max_completion_length} tokens`];
+}
+
+function batches(config: ResolvedConfig, plan: RunPlan): string[] {
+  const { promptsPerStep, completionsPerRollout, completionsPerUpdate, updatesPerRollout } = plan;
+  const passes = completionsPerRollout / completionsPerUpdate;
+  const limit = config.per_device_train_batch_size;
+  const rows = limit === null ? "" : `${count(limit, "completion")} and `;
+  return [
+    `a rollout batch: ${count(promptsPerStep, "prompt")} x ${config.num_generations} completions = ${count(completionsPerRollout, "completion")}`,
+    `an update: ${count(completionsPerUpdate, "completion")}`,
+    `updates per rollout batch: ${config.num_iterations} (num_iterations) x ${passes} = ${updatesPerRollout}`,
+    `a forward and backward pass: at most ${rows}${count(config.max_tokens_per_part, "padded token")}`,
+  ];
+}
+
+function steps(config: ResolvedConfig, plan: RunPlan): string[] {
+  const why = config.max_steps > 0 ? "max_steps" : "num_train_epochs";
+  const warmup = plan.warmupSteps === 0 ? "no warm-up" : `warm-up over ${count(plan.warmupSteps, "step")}`;
+  const rates = `${plan.firstLearningRate} at step 1, ${plan.lastLearningRate.toPrecision(3)} at step ${plan.steps}`;
+  return [
+    `${count(plan.steps, "step")} = ${count(plan.rollouts, "rollout batch", "rollout batches")} x ${plan.updatesPerRollout}`,
+    `${formatNumber(plan.epochs)} passes over ${count(plan.rows, "row")} (${why})`,
+    `learning rate: ${config.lr_scheduler_type}, ${warmup}, ${rates}`,
+    `checkpoints after step ${list(plan.saveSteps)}`,
+    ...(plan.heldOutRows === 0 ? [] : [`evaluation before step 1 and after step ${list(plan.evalSteps)}`]),
+  ];
+}
+
+/** "50, 100, ... 7650, 7656 (154 in all)". */
+function list(numbers: readonly number[]): string {
+  if (numbers.length <= 4) return numbers.join(", ");
+  return `${numbers.slice(0, 2).join(", ")}, ... ${numbers.slice(-2).join(", ")} (${numbers.length} in all)`;
+}
+
+function memory({ config, checkpoint }: PlanTextOptions): string[] {
+  if (checkpoint === null) {
+    return [`unknown: ${config.model_name_or_path} is no folder with safetensors files here`];
+  }
+  const { parameters, visionParameters, shape } = checkpoint;
+  const dtype = computeDtype(config) === "bfloat16" ? "bfloat16" : "float32";
+  const estimate = estimateMemory({
+    parameters,
+    trainable: config.freeze_vision_modules ? parameters - visionParameters : parameters,
+    reference: config.beta > 0,
+    dtype,
+    shape,
+    tokensPerPart: config.max_tokens_per_part,
+    gradientCheckpointing: config.gradient_checkpointing,
+  });
+  const { weights, castWeights, gradients, optimizer, reference, activations, total } = estimate;
+  const parts: readonly (readonly [string, number | null])[] = [
+    ["weights, float32", weights],
+    ["weights, cast for computation", castWeights],
+    ["gradients", gradients],
+    ["optimizer", optimizer],
+    ["reference model", reference],
+    [`activations of a pass of ${config.max_tokens_per_part} tokens`, activations],
+  ];
+  return [
+    `${count(parameters, "parameter")}, computed in ${dtype}`,
+    ...parts.filter(([, bytes]) => bytes !== 0).map(([name, bytes]) => `${bytesText(bytes)}  ${name}`),
+    `${bytesText(total)}  in all, without logits, sampling cache and overhead of the libraries`,
+  ];
+}
+
+function bytesText(bytes: number | null): string {
+  if (bytes === null) return "   unknown";
+  const units = ["B", "KiB", "MiB", "GiB"] as const;
+  const power = bytes < 1024 ? 0 : Math.min(3, Math.floor(Math.log2(bytes) / 10));
+  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1).padStart(6)} ${units[power]!.padEnd(3)}`;
+}
