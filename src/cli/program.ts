@@ -6,7 +6,6 @@
 
 import { readFileSync } from "node:fs";
 import { Command as Program, CommanderError, InvalidArgumentError } from "commander";
-import { PACKAGE_ROOT } from "../python/find-python.js";
 import { EXIT, type Command, type CommandIo } from "./io.js";
 import { printError } from "./print-error.js";
 
@@ -144,6 +143,8 @@ function positiveInteger(text: string): number {
 }
 
 function version(): string {
-  const { version } = JSON.parse(readFileSync(`${PACKAGE_ROOT}/package.json`, "utf8")) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
   return version;
 }
