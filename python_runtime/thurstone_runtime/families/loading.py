@@ -11,6 +11,8 @@ import logging
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -37,6 +39,8 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 PILLOW_BICUBIC = 3
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+UNREADABLE = (OSError, ValueError, KeyError, StrictDataclassError, SafetensorError)
+"""What transformers raises over files that are absent, cut off or of another form."""
 ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
 
 
@@ -214,7 +218,7 @@ def _triple(value: Any) -> tuple[float, float, float]:
 def _read(what: str, read: Any) -> Any:
     try:
         return read()
-    except (OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise EngineError(
             "checkpoint_invalid",
             f"cannot read the {what}: {error} Expected a Hugging Face checkpoint folder or a hub id in reach.",
@@ -258,6 +262,7 @@ def _read_weights(path_or_id: str, revision: str | None, dtype: torch.dtype, att
             dtype=dtype,
             attn_implementation=attention,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # reported below, with the missing ones
             trust_remote_code=False,
             output_loading_info=True,
         ),
