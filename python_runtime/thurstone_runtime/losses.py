@@ -60,8 +60,8 @@ def weighted_loss(
     gradient or the counts.
 
     Parts, detached, sums over the tokens: `policy_loss` (weighted surrogate), `kl` (plain), `weighted_kl` (weighted,
-    without beta), `clipped_low` and `clipped_high` (tokens whose policy gradient the clip cuts), `tokens` (weight not 0)
-    and `entropy` (plain; 0 when not given).
+    without beta), `clipped_low` and `clipped_high` (tokens whose policy gradient the clip cuts), `tokens` (those with a
+    weight) and `entropy` (plain; 0 when not given).
     """
     surrogate, low, high, beta, estimator = _read_spec(spec)
     _check_shapes(new, old=old, ref=ref, advantages=advantages, weights=weights, segments=segments, entropy=entropy)

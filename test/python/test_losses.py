@@ -152,7 +152,7 @@ def test_splitting_tokens_over_calls_never_changes_loss_or_gradient(tokens, data
     everything = torch.arange(len(tokens["new"]))
     whole, gradient = loss_and_gradient(tokens, everything)
     chosen = torch.tensor(data.draw(st.lists(st.booleans(), min_size=len(everything), max_size=len(everything))))
-    pieces = [part for part in (everything[chosen], everything[~chosen])]
+    pieces = [everything[chosen], everything[~chosen]]
     results = [loss_and_gradient(tokens, piece) for piece in pieces]
     assert sum(loss for loss, _ in results) == pytest.approx(whole, rel=1e-12, abs=1e-12)
     for piece, (_, part) in zip(pieces, results, strict=True):

@@ -1,0 +1,316 @@
+"""Training state on disk, and Hugging Face checkpoints: complete under their final name, or not there at all.
+
+Training state is a folder with `weights.safetensors` (float32, by parameter name, tied ones once),
+`optimizer.safetensors` (`<parameter name>.<exp_avg | exp_avg_sq | step>`) and `state.json`. Safetensors and JSON only:
+nothing that is read here can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.utils import cached_file
+
+from .errors import EngineError
+from .optim import STATE_FIELDS
+
+WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+FORMAT = 1
+
+SHARD_SIZE = "2GB"
+"""The library's writer holds the interpreter lock for a whole shard."""
+
+COMPANIONS = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+    "processor_config.json",
+    "generation_config.json",
+)
+"""What a checkpoint may have beside config and weights."""
+
+_TYPE_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64"}
+_HEADER_ALIGNMENT = 8
+_CHUNK_BYTES = 64 * 2**20
+
+
+def allowed_path(path: str, roots: Sequence[str]) -> Path:
+    """The path with symbolic links resolved; refused unless it lies in one of the roots."""
+    resolved = Path(path).resolve()
+    if not Path(path).is_absolute() or not any(resolved.is_relative_to(Path(root).resolve()) for root in roots):
+        raise EngineError(
+            "path_not_allowed",
+            f'"{path}" leads to {resolved}, outside the allowed folders ({", ".join(roots) or "there are none"}); '
+            "give an absolute path inside one of them, or name another folder in allowed_roots when loading.",
+        )
+    return resolved
+
+
+def save_state(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    tick: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
+    """Writes the three files into an existing folder; [{name, bytes, sha256}].
+
+    Each is written under a temporary name, synced and renamed, `state.json` last. `tick` is called as bytes go out.
+    """
+    if not folder.is_dir():
+        raise EngineError("bad_argument", f"{folder} is not a folder; make it before saving into it.")
+    text = json.dumps({"format": FORMAT, **state}, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    contents = {WEIGHTS: _safetensors_bytes(weights), OPTIMIZER: _safetensors_bytes(optimizer), STATE: [text.encode()]}
+    files = []
+    with _write_errors(folder), ExitStack() as cleanup:
+        for name, pieces in contents.items():
+            temporary = folder / f".{name}.partial"
+            cleanup.callback(temporary.unlink, missing_ok=True)
+            files.append({"name": name, **_write(temporary, pieces, tick)})
+        for name in contents:
+            os.replace(folder / f".{name}.partial", folder / name)
+        _sync(folder)
+    return files
+
+
+@contextmanager
+def open_state(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    trainable: set[str],
+    tick: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[dict[str, Any], Mapping[str, Tensor], Mapping[str, Tensor]]]:
+    """What `save_state` wrote, as (state, weights, optimizer), checked against the model in memory.
+
+    `weights` are the model's own, by name. Anything that does not fit is `checkpoint_invalid`, before the block begins;
+    tensors are read one by one as they are asked for, so a large model is not held twice.
+    """
+    state = _read_json(folder / STATE)
+    expected = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    trained = {name: expected[name] for name in trainable}
+    with (
+        _open_tensors(folder / WEIGHTS, tick) as saved_weights,
+        _open_tensors(folder / OPTIMIZER, tick) as moments,
+    ):
+        _check_weights(folder / WEIGHTS, saved_weights.found, expected)
+        _check_optimizer(folder / OPTIMIZER, moments.found, trained)
+        yield state, saved_weights, moments
+
+
+def export_model(model: PreTrainedModel, path: Path, dtype: torch.dtype, source: str, revision: str | None) -> None:
+    """A Hugging Face checkpoint folder of the model in this type of weights, under its final name when complete.
+
+    Weights have the names that released checkpoints use; tokenizer, chat template, preprocessor and generation config
+    are copies of the files of `source`, the folder or hub id that was loaded. Tied weights are written once.
+    """
+    with folder_in_place(path) as partial:
+        weights = {name: weight.detach().to("cpu", dtype) for name, weight in model.named_parameters()}
+        model.save_pretrained(partial, state_dict=weights, max_shard_size=SHARD_SIZE)
+        _name_type(partial / "config.json", str(dtype).removeprefix("torch."))
+        for name in COMPANIONS:
+            file = cached_file(
+                source,
+                name,
+                revision=revision,
+                _raise_exceptions_for_missing_entries=False,
+                _raise_exceptions_for_connection_errors=False,
+            )
+            if file is not None:
+                shutil.copyfile(file, partial / name)
+
+
+@contextmanager
+def folder_in_place(path: Path) -> Iterator[Path]:
+    """A folder to fill, beside `path`, which takes that name when the block ends well and vanishes when it does not."""
+    if path.exists():
+        raise EngineError("bad_argument", f"{path} exists already; export to a new name, or remove it first.")
+    if not path.parent.is_dir():
+        raise EngineError("bad_argument", f"{path.parent} is not a folder; make it before exporting into it.")
+    partial = path.with_name(path.name + ".partial")
+    with _write_errors(path), ExitStack() as cleanup:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        cleanup.callback(shutil.rmtree, partial, ignore_errors=True)
+        yield partial
+        for file in partial.rglob("*"):
+            _sync(file)
+        _sync(partial)
+        os.rename(partial, path)
+        _sync(path.parent)
+
+
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise EngineError(
+            "write_failed",
+            f"cannot write {path}: {error}. Nothing was left under the final name; free space or choose another place.",
+        ) from error
+
+
+def _write(path: Path, pieces: Iterator[bytes] | Sequence[bytes], tick: Callable[[], None]) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    with open(path, "wb") as file:
+        for piece in pieces:
+            digest.update(piece)
+            size += file.write(piece)
+            tick()
+        file.flush()
+        os.fsync(file.fileno())
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def _safetensors_bytes(tensors: Mapping[str, Tensor]) -> Iterator[bytes]:
+    """A safetensors file piece by piece, names in order.
+
+    The library's own writer holds the interpreter lock for the whole file, which stops the heartbeat for the minutes
+    that a large model takes, and the hash would need a second pass. It does the reading.
+    """
+    header, offset = {}, 0
+    for name, tensor in sorted(tensors.items()):
+        end = offset + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": _TYPE_NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _HEADER_ALIGNMENT)
+    yield len(text).to_bytes(8, "little") + text
+    for _, tensor in sorted(tensors.items()):
+        data = tensor.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy()
+        for start in range(0, len(data), _CHUNK_BYTES):
+            yield data[start : start + _CHUNK_BYTES].data
+
+
+def _sync(path: Path) -> None:
+    """Makes the directory entry or the file survive a power cut."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _invalid(path: Path, reason: str) -> EngineError:
+    return EngineError("checkpoint_invalid", f"{path}: {reason}")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _invalid(path, f"cannot be read: {error}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else state
+        raise _invalid(path, f"is not training state of format {FORMAT} (found {found!r})")
+    for name in ("step", "policy_version"):
+        value = state.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise _invalid(path, f'"{name}" must be a whole number from 0, not {value!r}')
+    return state
+
+
+Found = dict[str, tuple[str, tuple[int, ...]]]
+"""Type and shape of each tensor of a file."""
+
+
+class _SavedTensors(Mapping[str, Tensor]):
+    """The tensors of a safetensors file, read when asked for."""
+
+    def __init__(self, path: Path, file: Any, tick: Callable[[], None]) -> None:
+        self._path, self._file, self._tick = path, file, tick
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        self.found: Found = {name: (entry.get_dtype(), tuple(entry.get_shape())) for name, entry in slices.items()}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.found:
+            raise KeyError(name)
+        self._tick()
+        return self._file.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+@contextmanager
+def _open_tensors(path: Path, tick: Callable[[], None]) -> Iterator[_SavedTensors]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield _SavedTensors(path, file, tick)
+    except (OSError, SafetensorError) as error:
+        raise _invalid(path, f"is not a complete safetensors file: {error}") from error
+
+
+def _name_type(path: Path, name: str) -> None:
+    """config.json names the type of the weights in the file, not of those in memory, in every part that names one."""
+
+    def renamed(part: Any) -> Any:
+        if not isinstance(part, dict):
+            return part
+        return {key: name if key in ("dtype", "torch_dtype") else renamed(value) for key, value in part.items()}
+
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(renamed(config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _check_weights(path: Path, found: Found, expected: Mapping[str, tuple[int, ...]]) -> None:
+    _check_names(path, found, set(expected), set(expected))
+    for name, shape in expected.items():
+        _check_tensor(path, name, found[name], shape)
+
+
+def _check_optimizer(path: Path, found: Found, trained: Mapping[str, tuple[int, ...]]) -> None:
+    stepped = {name for name in trained if f"{name}.step" in found}
+    required = {f"{name}.{field}" for name in stepped for field in STATE_FIELDS}
+    _check_names(path, found, required, required)
+    for name in stepped:
+        for field in STATE_FIELDS:
+            _check_tensor(path, f"{name}.{field}", found[f"{name}.{field}"], () if field == "step" else trained[name])
+
+
+def _check_names(path: Path, found: Found, required: set[str], known: set[str]) -> None:
+    missing, unknown = sorted(required - found.keys()), sorted(found.keys() - known)
+    if missing:
+        raise _invalid(path, f"lacks {_some(missing)}: it belongs to another model, or part of it was lost")
+    if unknown:
+        raise _invalid(path, f"has {_some(unknown)}, which this model does not train: it belongs to another model")
+
+
+def _check_tensor(path: Path, name: str, found: tuple[str, tuple[int, ...]], shape: tuple[int, ...]) -> None:
+    dtype, found_shape = found
+    if found_shape != shape:
+        raise _invalid(path, f"{name} has shape {list(found_shape)}, but this model's is {list(shape)}")
+    if dtype != "F32":
+        raise _invalid(path, f"{name} is of type {dtype}; training state is F32")
+
+
+def _some(names: Sequence[str], limit: int = 3) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

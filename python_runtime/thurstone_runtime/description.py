@@ -1,0 +1,85 @@
+"""What a loaded model turned out to be, and what the process around it is: the answers to `load` and `describe`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from . import __version__
+from .families import LoadedModel
+from .memory import peak_resident_bytes, resident_bytes
+
+PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy")
+
+
+def set_up_torch(*, threads: int, deterministic: bool) -> None:
+    """Threads (0 keeps torch's own choice) and whether the same input must give the same bits on every run.
+
+    To be called on the thread that computes, before CUDA is first used: cuBLAS reads its setting only then.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # for debugging; it costs time
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        os.environ.setdefault("FLASH_ATTENTION_DETERMINISTIC", "1")
+        torch.backends.cudnn.benchmark = False
+
+
+def describe_model(loaded: LoadedModel) -> dict[str, Any]:
+    """The result of `load`, without the policy version."""
+    constants = loaded.family.image_constants
+    parameters = list(loaded.model.parameters())
+    return {
+        "family": loaded.family.name,
+        "device": str(loaded.device),
+        "dtype": str(loaded.compute_dtype).removeprefix("torch."),
+        "attention": loaded.attention,
+        "image": {
+            "patch_size": constants.patch_size,
+            "merge_size": constants.merge_size,
+            "temporal_patch_size": constants.temporal_patch_size,
+            "min_pixels": constants.min_pixels,
+            "max_pixels": constants.max_pixels,
+        },
+        "parameters": {
+            "total": sum(parameter.numel() for parameter in parameters),
+            "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        },
+        "vocab_size": loaded.vocab_size,
+        "max_position_embeddings": loaded.max_position_embeddings,
+        "eos_token_ids": list(loaded.eos_token_ids),
+        "pad_token_id": loaded.pad_token_id,
+        "image_token_id": loaded.family.image_token_id,
+        "versions": versions(),
+        "cpu_features": cpu_features(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of everything that can change a result."""
+    found = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **found, "runtime": __version__}
+
+
+def cpu_features() -> list[str]:
+    """The level that torch's kernels run at, and the instruction sets there are. Another list may give other bits."""
+    supported = torch.cpu.get_capabilities()
+    names = sorted(name for name, value in supported.items() if value is True)
+    return [f"torch:{torch.backends.cpu.get_cpu_capability().lower()}", *names]
+
+
+def describe_memory(device: torch.device | None) -> dict[str, int]:
+    """Bytes: resident now and at its peak, and the peak of what torch has taken on a CUDA device."""
+    on_cuda = device is not None and device.type == "cuda"
+    return {
+        "rss": resident_bytes(),
+        "peak_rss": peak_resident_bytes(),
+        "device_peak": torch.cuda.max_memory_allocated(device) if on_cuda else 0,
+    }

@@ -1,0 +1,379 @@
+"""The verbs of a policy (docs/protocol.md section 3): each checks what came, delegates, and words the answer."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from . import chat, generation, verb_tables
+from .arguments import read
+from .batches import GroupBatch, read_group_batch, read_ids, read_vector
+from .checkpoints import allowed_path, export_model, open_state, save_state
+from .context import CallContext
+from .description import describe_memory, describe_model, set_up_torch, versions
+from .errors import EngineError
+from .families import LoadedModel, load_model
+from .images import ImageRequest, ImageStore
+from .logprob_store import LogprobStore
+from .optim import AdamWSettings
+from .reference import freeze
+from .sampling import SamplingOptions
+from .strategies import STRATEGIES
+from .tensors import tensors_to_texts, texts_to_tensors, to_torch
+from .trainer import Objective, Scorer, Trainer, enable_checkpointing
+
+Params = dict[str, Any]
+Tensors = dict[str, np.ndarray]
+Answer = tuple[dict[str, Any], dict[str, Any]]
+Method = TypeVar("Method", bound=Callable[..., Answer])
+
+_CPU_MEMORY_MESSAGES = ("not enough memory", "can't allocate memory")
+"""What torch says in a plain RuntimeError when the CPU's memory is full."""
+
+
+def _reports_full_memory(method: Method) -> Method:
+    """Turns every way in which memory runs out into `out_of_memory`."""
+
+    @functools.wraps(method)
+    def guarded(*arguments: Any) -> Answer:
+        try:
+            return method(*arguments)
+        except (MemoryError, RuntimeError) as error:
+            full = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
+                message in str(error) for message in _CPU_MEMORY_MESSAGES
+            )
+            if not full:
+                raise
+            reason = str(error)
+        # Outside the handler, where the traceback no longer holds the tensors of the failed work.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise EngineError(
+            "out_of_memory",
+            f"{method.__name__} ran out of memory: {reason.splitlines()[0] if reason else 'no more to allocate'} "
+            "Use smaller groups or micro-batches, shorter completions, smaller pictures or gradient checkpointing.",
+        )
+
+    return guarded  # pyright: ignore[reportReturnType]
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What `load` makes."""
+
+    loaded: LoadedModel
+    images: ImageStore
+    scorer: Scorer
+    trainer: Trainer | None
+    settings: dict[str, Any]
+    """The parameters of `load`."""
+    description: dict[str, Any]
+
+    @property
+    def version(self) -> int:
+        return self.trainer.applied if self.trainer else 0
+
+    def in_training(self) -> Trainer:
+        if self.trainer is None:
+            raise EngineError("bad_argument", "the model was loaded for inference; load it with train true.")
+        return self.trainer
+
+    def check_version(self, version: int) -> None:
+        if version != self.version:
+            raise EngineError(
+                "policy_version_mismatch",
+                f"the call is meant for version {version} of the weights; these are version {self.version}.",
+            )
+
+    def pictures(self, keys: list[list[str]]) -> list[list[torch.Tensor]]:
+        """Per prompt; all of them must be held, which is checked before any work."""
+        held = iter(self.images.get([key for prompt in keys for key in prompt]))
+        return [[next(held) for _ in prompt] for prompt in keys]
+
+    def group_batch(self, images: list[list[str]], tensors: Tensors) -> GroupBatch:
+        loaded = self.loaded
+        return read_group_batch(
+            images, tensors, vocab_size=loaded.vocab_size, max_positions=loaded.max_position_embeddings
+        )
+
+    def allowed(self, path: str) -> Any:
+        return allowed_path(path, self.settings["allowed_roots"])
+
+
+class Engine:
+    """One method per verb; see `verbs`. One model per engine and process."""
+
+    def __init__(self) -> None:
+        self._session: _Session | None = None
+
+    @_reports_full_memory
+    def load(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
+        """Opens the checkpoint and everything that is needed to work with it."""
+        if self._session is not None:
+            raise EngineError(
+                "already_loaded", "this worker holds a model already; start another worker for another one."
+            )
+        settings = read("load", params, verb_tables.LOAD)
+        context.set_phase("loading")
+        set_up_torch(threads=settings["threads"], deterministic=settings["deterministic"])
+        names = ("revision", "device", "torch_dtype", "attention", "train", "min_pixels", "max_pixels")
+        loaded = load_model(settings["model"], **{name: settings[name] for name in names})
+        images = ImageStore(settings["image_cache_bytes"])
+        context.set_phase("preparing")
+        scorer = Scorer(loaded, freeze(loaded) if settings["reference"] else None, LogprobStore())
+        trainer = _prepare_training(scorer, settings) if settings["train"] else None
+        description = describe_model(loaded)
+        self._session = _Session(loaded, images, scorer, trainer, settings, description)
+        return {**description, "policy_version": 0}, {}
+
+    def images(self, params: Params, tensors: Tensors, _context: CallContext) -> Answer:
+        """Takes in pictures, and answers which are missing."""
+        session = self._ready()
+        asked = read("images", params, verb_tables.IMAGES)
+        wrong = [name for name in tensors if not name.isdecimal()]
+        if wrong:
+            raise EngineError("bad_argument", f'images: tensor "{wrong[0]}" must be named by the index of its picture.')
+        requests = [
+            ImageRequest(**{name: value for name, value in image.items() if name != "hash"})
+            for image in asked["images"]
+        ]
+        pixels = {int(name): array for name, array in tensors.items()}
+        missing = session.images.receive(requests, pixels, step=asked["step"], release_before=asked["release_before"])
+        return {"missing": missing}, {}
+
+    def encode(self, params: Params, _tensors: Tensors, _context: CallContext) -> Answer:
+        """Chat messages to prompt ids."""
+        session = self._ready()
+        prompts = read("encode", params, verb_tables.ENCODE)["prompts"]
+        encoded = [
+            chat.encode_prompt(
+                session.loaded.tokenizer,
+                session.loaded.family,
+                prompt["messages"],
+                [_height_width(size) for size in prompt["images"]],
+                prompt["prefill"],
+            )
+            for prompt in prompts
+        ]
+        return {}, {
+            **_ragged([ids for ids, _ in encoded]),
+            **texts_to_tensors([rendered for _, rendered in encoded]),
+        }
+
+    def decode(self, params: Params, tensors: Tensors, _context: CallContext) -> Answer:
+        """Ids to text."""
+        session = self._ready()
+        read("decode", params, verb_tables.NOTHING)
+        sequences = read_ids(tensors, "ids", "lengths", session.loaded.vocab_size)
+        return {}, texts_to_tensors(_texts(session.loaded, sequences))
+
+    def tokenize(self, params: Params, tensors: Tensors, _context: CallContext) -> Answer:
+        """Plain text to ids."""
+        session = self._ready()
+        append_eos = read("tokenize", params, verb_tables.TOKENIZE)["append_eos"]
+        end = session.loaded.end_of_turn_id if append_eos else None
+        return {}, _ragged(chat.tokenize(session.loaded.tokenizer, tensors_to_texts(tensors), end))
+
+    @_reports_full_memory
+    def generate(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
+        """Samples completions."""
+        session = self._ready()
+        asked = read("generate", params, verb_tables.GENERATE)
+        session.check_version(asked["policy_version"])
+        ids = read_ids(tensors, "prompt_ids", "prompt_lengths", session.loaded.vocab_size)
+        keys = read_vector(tensors, "keys", np.int64, len(ids))
+        _check_images_per_prompt(asked["images"], len(ids))
+        pictures = session.pictures(asked["images"])
+        sampling = SamplingOptions(
+            **{name: asked[name] for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
+        )
+        result = generation.generate(
+            session.loaded,
+            [
+                generation.PromptInput(own.tolist(), int(key), images)
+                for own, key, images in zip(ids, keys, pictures, strict=True)
+            ],
+            generation.GenerateOptions(asked["samples"], asked["max_new_tokens"], sampling),
+            context,
+        )
+        rows = np.split(result.tokens, np.cumsum(result.lengths)[:-1])
+        answer = {
+            "policy_version": session.version,
+            "decode_steps": result.decode_steps,
+            "seconds": {"prefill": result.prefill_seconds, "decode": result.decode_seconds},
+        }
+        return answer, {
+            "tokens": result.tokens,
+            "lengths": result.lengths,
+            "logprobs": result.logprobs,
+            "finish": result.finish,
+            **texts_to_tensors(_texts(session.loaded, rows)),
+        }
+
+    @_reports_full_memory
+    def logprobs(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
+        """Log-probabilities of given completions, kept on the worker when asked to."""
+        session = self._ready()
+        asked = read("logprobs", params, verb_tables.LOGPROBS)
+        session.check_version(asked["policy_version"])
+        batch = session.group_batch(asked["images"], tensors)
+        pictures = session.pictures(asked["images"])
+        context.set_phase("logprobs")
+        score = session.scorer.policy if asked["of"] == "policy" else session.scorer.frozen
+        kind = "old" if asked["of"] == "policy" else "ref"
+        found = {name: np.zeros(batch.token_count, np.float32) for name in ("logprobs", "entropy")}
+        for group, images in zip(batch.groups, pictures, strict=True):
+            context.check_cancelled()
+            scores = score(group, images, asked["temperature"], entropy=asked["entropy"])
+            found["logprobs"][group.tokens] = scores.logprobs.float().cpu()
+            if scores.entropy is not None:
+                found["entropy"][group.tokens] = scores.entropy.float().cpu()
+            if asked["store"]:
+                session.scorer.stored.put(kind, asked["batch_id"], asked["temperature"], group, scores.logprobs)
+            context.tick()
+        return {}, found if asked["entropy"] else {"logprobs": found["logprobs"]}
+
+    @_reports_full_memory
+    def forward_backward(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
+        """Adds the gradient of one part of a step; whatever fails, the step's gradients are dropped."""
+        session = self._ready()
+        trainer = session.in_training()
+        started = time.perf_counter()
+        try:
+            asked = read("forwardBackward", params, verb_tables.FORWARD_BACKWARD)
+            session.check_version(asked["policy_version"])
+            batch = session.group_batch(asked["images"], tensors)
+            advantages = to_torch(read_vector(tensors, "advantages", np.float32, batch.token_count))
+            weights = to_torch(read_vector(tensors, "weights", np.float32, batch.token_count))
+            pictures = session.pictures(asked["images"])
+        except BaseException:
+            trainer.discard()
+            raise
+        spec = {name: value for name, value in asked["loss"].items() if name != "old"}
+        objective = Objective(spec, asked["loss"]["old"] == "stored", asked["temperature"], asked["batch_id"])
+        sums, logprobs = trainer.forward_backward(
+            asked["step"], asked["part"], batch, pictures, advantages, weights, objective, context
+        )
+        answer = {**sums, "seconds": time.perf_counter() - started}
+        return answer, {"logprobs": logprobs} if asked["return_logprobs"] else {}
+
+    def discard(self, params: Params, _tensors: Tensors, _context: CallContext) -> Answer:
+        """Drops half-accumulated gradients of a step; those of another step are not there to be dropped."""
+        trainer = self._ready().in_training()
+        if read("discard", params, verb_tables.DISCARD)["step"] == trainer.applied + 1:
+            trainer.discard()
+        return {}, {}
+
+    @_reports_full_memory
+    def optim_step(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
+        """Applies the accumulated gradients."""
+        session = self._ready()
+        asked = read("optimStep", params, verb_tables.OPTIM_STEP)
+        trainer = session.in_training()
+        session.check_version(asked["policy_version"])
+        context.set_phase("update")
+        result = trainer.update(asked["step"], asked["parts"], asked["learning_rate"], asked["max_grad_norm"])
+        return {**result._asdict(), "policy_version": session.version}, {}
+
+    def save(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
+        """Writes the training state into an existing folder."""
+        session = self._ready()
+        folder = session.allowed(read("save", params, verb_tables.PATH)["path"])
+        trainer = session.in_training()
+        context.set_phase("saving")
+        state = {
+            "step": trainer.applied,
+            "policy_version": session.version,
+            "family": session.loaded.family.name,
+            "optimizer": session.settings["optimizer"],
+            "versions": versions(),
+        }
+        strategy = trainer.strategy
+        files = save_state(folder, strategy.weights(), strategy.optimizer_state(), state, context.tick)
+        return {"files": files, "step": trainer.applied}, {}
+
+    @_reports_full_memory
+    def restore(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
+        """Reads the training state back; what does not fit is refused before anything changes."""
+        session = self._ready()
+        folder = session.allowed(read("restore", params, verb_tables.PATH)["path"])
+        trainer = session.in_training()
+        context.set_phase("restoring")
+        strategy = trainer.strategy
+        with open_state(folder, strategy.weights(), strategy.trainable(), context.tick) as (state, weights, optimizer):
+            strategy.load(weights, optimizer)
+        trainer.resume_at(state["step"])
+        session.scorer.stored.clear()
+        return {"step": state["step"], "policy_version": session.version}, {}
+
+    @_reports_full_memory
+    def export(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
+        """Writes a Hugging Face checkpoint folder."""
+        session = self._ready()
+        asked = read("export", params, verb_tables.EXPORT)
+        path = session.allowed(asked["path"])
+        context.set_phase("exporting")
+        source = (session.settings["model"], session.settings["revision"])
+        dtype = session.loaded.source_dtype if asked["dtype"] == "source" else getattr(torch, asked["dtype"])
+        export_model(session.loaded.model, path, dtype, *source)
+        return {}, {}
+
+    def describe(self, params: Params, _tensors: Tensors, _context: CallContext) -> Answer:
+        """What is loaded, and what it takes."""
+        read("describe", params, verb_tables.NOTHING)
+        session = self._session
+        if session is None:
+            cache = {"count": 0, "bytes": 0, "pinned": 0}
+            return {"loaded": False, "memory": describe_memory(None), "image_cache": cache}, {}
+        return {
+            "loaded": True,
+            **session.description,
+            "policy_version": session.version,
+            "memory": describe_memory(session.loaded.device),
+            "image_cache": session.images.describe(),
+        }, {}
+
+    def _ready(self) -> _Session:
+        if self._session is None:
+            raise EngineError("not_loaded", "no model is loaded; call load first.")
+        return self._session
+
+
+def _prepare_training(scorer: Scorer, settings: dict[str, Any]) -> Trainer:
+    loaded = scorer.loaded
+    if settings["freeze_vision"]:
+        for parameter in loaded.family.vision_parameters(loaded.model):
+            parameter.requires_grad_(False)
+    if settings["gradient_checkpointing"]:
+        enable_checkpointing(loaded.model)
+    strategy = STRATEGIES[settings["strategy"]]()
+    strategy.prepare(loaded.model, AdamWSettings(**settings["optimizer"]))
+    return Trainer(scorer, strategy, train_vision=not settings["freeze_vision"])
+
+
+def _height_width(size: list[int]) -> tuple[int, int]:
+    if len(size) != 2:
+        raise EngineError("bad_argument", f"encode: an image size must be [height, width], not {size}.")
+    return size[0], size[1]
+
+
+def _check_images_per_prompt(images: list[list[str]], prompts: int) -> None:
+    if len(images) != prompts:
+        raise EngineError("bad_argument", f"images lists pictures of {len(images)} prompts; there are {prompts}.")
+
+
+def _texts(loaded: LoadedModel, sequences: Any) -> list[str]:
+    return chat.decode(loaded.tokenizer, [ids.tolist() for ids in sequences])
+
+
+def _ragged(sequences: list[list[int]]) -> dict[str, np.ndarray]:
+    return {
+        "ids": np.array([token for ids in sequences for token in ids], np.int32),
+        "lengths": np.array([len(ids) for ids in sequences], np.int32),
+    }
