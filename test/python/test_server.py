@@ -59,6 +59,25 @@ class TestGreeting:
             assert ended_within(worker, 10) == EXIT_REFUSED
             assert "HELLO_TOKEN: wrong token" in worker.errors()
 
+    def test_an_engine_that_cannot_be_built_is_named_by_every_answer(self) -> None:
+        code_of_worker = """
+import sys
+from thurstone_runtime.launch import parse_launch
+from thurstone_runtime.server import Server, leave
+from thurstone_runtime.verbs import EngineTable, Verb
+
+def make():
+    raise ImportError("no module named torch")
+
+table = EngineTable({"generate": Verb("generate"), "describe": Verb("describe", lane="side")}, make)
+leave(Server(parse_launch(sys.stdin.buffer.readline()), table).run())
+"""
+        with Worker(command=["-c", code_of_worker]) as worker:
+            for method in ("generate", "describe"):
+                answer = worker.call(method, method)
+                assert code(answer) == "ENGINE_UNAVAILABLE"
+                assert answer.error is not None and "no module named torch" in answer.error["traceback"]
+
 
 class TestCalls:
     def test_echoes_values_and_tensors_of_every_type(self, worker: Worker) -> None:

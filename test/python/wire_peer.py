@@ -30,7 +30,7 @@ class Worker:
     def __init__(
         self,
         *,
-        engine: str = "selftest",
+        command: Sequence[str] = ("-m", "thurstone_runtime", "--engine", "selftest"),
         heartbeat_ms: int = 50,
         max_message_bytes: int = 256 << 20,
         greet: bool = True,
@@ -49,7 +49,7 @@ class Worker:
         self._inbox: dict[str, deque[Message]] = {"data": deque(), "control": deque()}
         self.identity = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "thurstone_runtime", "--engine", engine],
+            [sys.executable, *command],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(RUNTIME)},
