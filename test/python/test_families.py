@@ -1,4 +1,4 @@
-"""Loading a checkpoint: what it says is reported, what cannot be honoured is refused, and the forward equals the model's."""
+"""Loading a checkpoint: what it says is reported, what cannot be honoured is refused, the forward is the model's."""
 
 from __future__ import annotations
 
@@ -176,6 +176,24 @@ def test_refuses_weights_that_do_not_fill_the_model(tiny_checkpoint: Path, tmp_p
     weights.pop(next(name for name in weights if "q_proj.weight" in name))
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EngineError, match="1 weights are missing") as caught:
+        load_model(str(folder), device="cpu")
+    assert caught.value.code == "checkpoint_invalid"
+
+
+def test_refuses_weights_of_another_shape(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    text = json.loads((tiny_checkpoint / "config.json").read_text())["text_config"]
+    changed_copy(tiny_checkpoint, folder, "config.json", text_config={**text, "intermediate_size": 96})
+    with pytest.raises(EngineError, match="6 weights are missing or have another shape") as caught:
+        load_model(str(folder), device="cpu")
+    assert caught.value.code == "checkpoint_invalid"
+
+
+def test_refuses_weights_that_are_cut_off(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cut"
+    shutil.copytree(tiny_checkpoint, folder)
+    (folder / "model.safetensors").write_bytes((tiny_checkpoint / "model.safetensors").read_bytes()[:5000])
+    with pytest.raises(EngineError, match="cannot read the weights") as caught:
         load_model(str(folder), device="cpu")
     assert caught.value.code == "checkpoint_invalid"
 
