@@ -7,7 +7,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -17,8 +17,11 @@ export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** Something the user can put right; printed without a stack. */
 export class Problem extends Error {}
 
+/** Name of the running script, before everything it says. */
+const SCRIPT = basename(process.argv[1] ?? "", ".mjs");
+
 export function say(text) {
-  process.stdout.write(`setup  ${text}\n`);
+  process.stdout.write(`${SCRIPT}  ${text}\n`);
 }
 
 export function seconds(since) {
@@ -31,7 +34,7 @@ export async function main(body) {
     await body();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    process.stderr.write(`\nsetup  ${error.message}\n`);
+    process.stderr.write(`\n${SCRIPT}  ${error.message}\n`);
     process.exitCode = 1;
   }
 }
