@@ -8,14 +8,7 @@
 export type DType = "bool" | "u8" | "i8" | "i16" | "i32" | "i64" | "f16" | "bf16" | "f32" | "f64";
 
 export type TensorData =
-  | Uint8Array
-  | Int8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | BigInt64Array
-  | Float32Array
-  | Float64Array;
+  Uint8Array | Int8Array | Int16Array | Uint16Array | Int32Array | BigInt64Array | Float32Array | Float64Array;
 
 /** A dense array. `data.length` is the product of `shape`; f16 and bf16 are held in a Uint16Array, bool in a Uint8Array. */
 export interface Tensor {
