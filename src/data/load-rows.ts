@@ -1,0 +1,164 @@
+/**
+ * Rows from data files and image folders, checked as a whole before anything starts.
+ *
+ * Whether a picture exists is checked here; whether it can be decoded shows when it is first needed.
+ *
+ * @module
+ */
+import { stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { DataError } from "../errors.js";
+import { readRecords } from "./jsonl.js";
+import type { NumberedRecord } from "./jsonl.js";
+import { parseKadidName } from "./kadid-name.js";
+import { dataError } from "./problems.js";
+import type { DataProblem } from "./problems.js";
+import { IMAGE_MARKER, RECORD_FIELDS } from "./record.js";
+import type { DataRecord } from "./record.js";
+import type { ContentPart, Row } from "./row.js";
+
+/** The configuration's keys that say where rows come from. */
+export interface RowSource {
+  /** JSONL files, in order. */
+  readonly data_file_paths: readonly string[];
+  /**
+   * Folders of the pictures. As many as files: one per file. Otherwise every folder is searched for every file, in order.
+   * None: each file's own folder.
+   */
+  readonly image_folders?: readonly string[];
+  /** Rows that carry a data set name must carry this one, rows without get it. Default null: as the rows say. */
+  readonly dataset_name?: string | null;
+}
+
+/** Pictures looked up at the same time. */
+const LOOKUPS = 128;
+
+/**
+ * @returns rows of all files, in the order of files and lines
+ * @throws DataError with every problem of every file in its message and in `fields.problems`
+ */
+export async function loadRows(source: RowSource): Promise<Row[]> {
+  const files = source.data_file_paths;
+  if (files.length === 0) throw new DataError("DATA_NO_FILES", "data_file_paths is empty: there are no rows to load.");
+  const read = await Promise.all(files.map((file, index) => loadFile(file, index, source)));
+  const problems = read.flatMap((one) => one.problems);
+  if (problems.length > 0) throw dataError(problems);
+  return read.flatMap((one) => one.rows);
+}
+
+interface LoadedFile {
+  readonly rows: readonly Row[];
+  readonly problems: readonly DataProblem[];
+}
+
+async function loadFile(file: string, index: number, source: RowSource): Promise<LoadedFile> {
+  const { records, problems } = await readRecords(file);
+  const folders = foldersOf(file, index, source);
+  const rows: Row[] = [];
+  const found: DataProblem[] = [...problems];
+  for (let first = 0; first < records.length; first += LOOKUPS) {
+    const built = await Promise.all(
+      records.slice(first, first + LOOKUPS).map((record) => buildRow(record, { file, index, folders, source })),
+    );
+    for (const one of built) {
+      if ("problems" in one) found.push(...one.problems);
+      else rows.push(one);
+    }
+  }
+  return { rows, problems: found.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0)) };
+}
+
+function foldersOf(file: string, index: number, { image_folders: folders = [], data_file_paths }: RowSource) {
+  if (folders.length === 0) return [dirname(file)];
+  return folders.length === data_file_paths.length ? [folders[index]!] : folders;
+}
+
+interface RowContext {
+  readonly file: string;
+  readonly index: number;
+  readonly folders: readonly string[];
+  readonly source: RowSource;
+}
+
+async function buildRow(
+  { line, record }: NumberedRecord,
+  { file, index, folders, source }: RowContext,
+): Promise<Row | { readonly problems: readonly DataProblem[] }> {
+  const problems: DataProblem[] = [];
+  const report = (code: string, message: string): void => {
+    problems.push({ code, file, line, message });
+  };
+
+  const wanted = source.dataset_name ?? null;
+  const dataset = record.dataset_name ?? wanted;
+  if (dataset === null) {
+    report("DATA_FIELD", "dataset_name is missing; give it in the row, or for all rows in the configuration.");
+  } else if (wanted !== null && dataset !== wanted) {
+    report("DATA_WRONG_DATASET", `dataset_name is "${dataset}"; the configuration asks for "${wanted}".`);
+  }
+
+  const [question, answer] = record.conversations;
+  const content = contentOf(String(question!.value), record.image.length);
+  if (content === null) {
+    const markers = String(question!.value).split(IMAGE_MARKER).length - 1;
+    report(
+      "DATA_IMAGE_COUNT",
+      `the question has ${markers} ${IMAGE_MARKER} and the row has ${record.image.length} pictures. Give as many of both, or leave ${IMAGE_MARKER} out.`,
+    );
+  }
+
+  const images = await Promise.all(record.image.map((name) => findPicture(name, folders)));
+  for (const [position, name] of record.image.entries()) {
+    if (images[position] !== null) continue;
+    report("DATA_IMAGE_MISSING", `"${name}" is in none of the image folders (${folders.join(", ")}).`);
+  }
+  if (problems.length > 0 || dataset === null || content === null) return { problems };
+
+  return {
+    id: record.id,
+    dataset,
+    images: images.filter((path) => path !== null),
+    messages: [{ role: "user", content }],
+    ...(answer !== undefined && { mos: Number(answer.value) }),
+    ...(record.mos_std !== undefined && { mosStd: record.mos_std }),
+    ...origin(record),
+    source: { file: index, line },
+    extra: Object.fromEntries(Object.entries(record).filter(([key]) => !RECORD_FIELDS.has(key))),
+  };
+}
+
+/** Group, type and level as the row gives them, else as a picture's name in KADID's manner does. */
+function origin(record: DataRecord): Pick<Row, "group" | "type" | "level"> {
+  const named = record.image.length === 1 ? parseKadidName(record.image[0]!) : null;
+  const group = record.group ?? named?.group;
+  const type = record.type ?? named?.type;
+  const level = record.level ?? named?.level;
+  return {
+    ...(group !== undefined && { group }),
+    ...(type !== undefined && { type }),
+    ...(level !== undefined && { level }),
+  };
+}
+
+/** Pictures where the text marks them, else all of them first; null when marks and pictures do not match. */
+function contentOf(text: string, images: number): ContentPart[] | null {
+  const texts = text.split(IMAGE_MARKER);
+  const markers = texts.length - 1;
+  if (markers !== 0 && markers !== images) return null;
+  const picture: ContentPart = { type: "image" };
+  if (markers === 0) return [...Array.from({ length: images }, () => picture), { type: "text", text }];
+  return texts.flatMap((part, index): ContentPart[] => [
+    ...(index > 0 ? [picture] : []),
+    ...(part === "" ? [] : [{ type: "text" as const, text: part }]),
+  ]);
+}
+
+async function findPicture(name: string, folders: readonly string[]): Promise<string | null> {
+  for (const folder of folders) {
+    const path = resolve(folder, name);
+    // The reason does not matter: a picture that cannot be seen here is looked for in the next folder.
+    const found = await stat(path).catch(() => null);
+    if (found?.isFile() === true) return path;
+  }
+  return null;
+}

@@ -1,0 +1,89 @@
+/**
+ * One line of a data file in the reference's JSONL format, before pictures are looked up.
+ *
+ * `{"id", "dataset_name", "image": name or list, "conversations": [{"from": "human", "value": question},
+ * {"from": "gpt", "value": score}]}`, and optionally `mos_std`, `group`, `type`, `level`. Source: VisualQuality-R1's
+ * `datasets/make_data.py`.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+/** Where a question has a picture, if it says so; otherwise pictures come first. */
+export const IMAGE_MARKER = "<image>";
+
+// Messages complete the sentence "... is X; it must be".
+const NAME = { error: "a text or a whole number" };
+const name = z.union([z.string().min(1), z.int()], NAME).transform(String);
+const picture = z.string({ error: "a file name" }).min(1, { error: "a file name" });
+
+/** A finite number, or a text of one; the text "nan" is neither. */
+const score = z
+  .union([z.number(), z.string().regex(/^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$/)], {
+    error: "a finite number, or a text of one",
+  })
+  .transform(Number)
+  .refine(Number.isFinite, { error: "a finite number, or a text of one" });
+
+const turn = z.discriminatedUnion(
+  "from",
+  [
+    z.object({ from: z.literal("human"), value: z.string({ error: "the question, a text" }) }),
+    z.object({ from: z.literal("gpt"), value: score }),
+  ],
+  { error: 'a turn {"from": "human" or "gpt", "value": ...}' },
+);
+
+const TURNS = { error: 'one question ("human") and at most one score ("gpt") after it' };
+
+/** What a line must hold. Fields it does not name are kept. */
+export const recordSchema = z.looseObject(
+  {
+    id: name,
+    dataset_name: z.string({ error: "a text" }).min(1, { error: "a text" }).optional(),
+    image: z
+      .union([picture.transform((one) => [one]), z.array(picture)], {
+        error: "a file name or a list of them ([] for a row without pictures)",
+      })
+      .transform((images): readonly string[] => images),
+    conversations: z
+      .array(turn, TURNS)
+      .refine(
+        (turns) =>
+          turns[0]?.from === "human" && (turns.length === 1 || (turns.length === 2 && turns[1]?.from === "gpt")),
+        TURNS,
+      ),
+    mos_std: z.number({ error: "a number at least 0" }).min(0, { error: "a number at least 0" }).optional(),
+    group: name.optional(),
+    type: name.optional(),
+    level: z.number({ error: "a number" }).optional(),
+  },
+  { error: "a JSON object" },
+);
+
+export type DataRecord = z.output<typeof recordSchema>;
+
+/** Names of the fields above; all others are extra. */
+export const RECORD_FIELDS: ReadonlySet<string> = new Set(Object.keys(recordSchema.shape));
+
+/**
+ * What an issue of the schema says about a line, in words.
+ *
+ * @param line the parsed line
+ */
+export function issueInWords(line: unknown, issue: z.core.$ZodIssue): string {
+  const value = issue.path.reduce<unknown>(
+    (inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key],
+    line,
+  );
+  const where = issue.path.map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`)).join("");
+  const subject = where === "" ? "the line" : where.slice(1);
+  return value === undefined
+    ? `${subject} is missing; it must be ${issue.message}.`
+    : `${subject} is ${show(value)}; it must be ${issue.message}.`;
+}
+
+function show(value: unknown): string {
+  const text = typeof value === "number" ? String(value) : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}

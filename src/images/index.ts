@@ -1,0 +1,14 @@
+/**
+ * What leaves the image room: decoding, target sizes, and pictures by path.
+ *
+ * @module
+ */
+export { decodeImage, type DecodedImage, type DecodeOptions } from "./decode.js";
+export {
+  createImageLoader,
+  type ImageInfo,
+  type ImageLoader,
+  type ImageLoaderOptions,
+  type ImageLoaderStats,
+} from "./loader.js";
+export { smartResize, type ImageSize, type SmartResizeOptions } from "./smart-resize.js";

@@ -1,0 +1,7 @@
+/**
+ * What leaves the prompt room: question templates and the messages made with them.
+ *
+ * @module
+ */
+export { buildMessages } from "./messages.js";
+export { templateDigest, templateNames } from "./templates.js";

@@ -1,0 +1,56 @@
+/**
+ * Question templates: how a row's question is put to the model.
+ *
+ * Source of the two built-in texts: VisualQuality-R1 (arXiv 2505.14460), training code and README. The answer tags they ask
+ * for are what the format reward and the parser look for.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { ConfigError } from "../errors.js";
+
+/** Where a template takes the question. */
+const QUESTION = "{Question}";
+
+const BUILT_IN: Readonly<Record<string, string>> = {
+  scoring:
+    "{Question} First output the thinking process in <think> </think> tags and then output the final answer with only one score in <answer> </answer> tags.",
+  scoring_non_thinking:
+    "{Question} Please only output the final answer with only one score in <answer> </answer> tags.",
+};
+
+/** Names of the built-in templates. */
+export const templateNames: readonly string[] = Object.keys(BUILT_IN);
+
+/** What a template puts before and after the question. */
+export interface QuestionTemplate {
+  readonly before: string;
+  readonly after: string;
+}
+
+/**
+ * @param template name of a built-in template, or a text with `{Question}` in it, once
+ * @throws ConfigError CONFIG_INVALID_VALUE that lists the names
+ */
+export function findTemplate(template: string): QuestionTemplate {
+  const [before, after, ...more] = textOf(template).split(QUESTION);
+  if (before === undefined || after === undefined || more.length > 0) {
+    const found = after === undefined ? "neither a built-in template nor a text with" : "a text with more than one";
+    throw new ConfigError(
+      "CONFIG_INVALID_VALUE",
+      `question_template is ${JSON.stringify(template)}: ${found} ${QUESTION}. Use ${templateNames.join(", ")}, or a text that contains ${QUESTION} once.`,
+      { fields: { template, known: templateNames } },
+    );
+  }
+  return { before, after };
+}
+
+/** SHA-256 of the template's text in hex; part of every run record. */
+export function templateDigest(template: string): string {
+  findTemplate(template);
+  return createHash("sha256").update(textOf(template)).digest("hex");
+}
+
+function textOf(template: string): string {
+  return Object.hasOwn(BUILT_IN, template) ? BUILT_IN[template]! : template;
+}
