@@ -8,6 +8,7 @@ import { mkdtemp, rm, statfs } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { release } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { ThurstoneError } from "../errors.js";
 import { findPython, probePython, type PythonLocation, type PythonReport } from "../python/index.js";
 import type { CommandIo } from "./io.js";
@@ -22,6 +23,9 @@ export interface Check {
   /** What to do; only on failures. */
   readonly fix?: string;
 }
+
+/** For failures whose cause only the message can tell. */
+const REPORT = "see the message; with packages and write access in order, report it with the output of doctor --json";
 
 /** Least free space for runs, in GiB: some checkpoints of a small model. */
 const LEAST_FREE_GIB = 1;
@@ -116,6 +120,26 @@ function deviceCheck(torch: PythonReport["torch"], error: string | null): Check 
   if (torch.mps) return { name: "device", ok: true, detail: `MPS; ${cpu}` };
   const hint = torch.cuda_build === null ? "torch is built without CUDA" : "no CUDA device is visible";
   return { name: "device", ok: true, detail: `${cpu} (${hint})` };
+}
+
+/** Starts a worker without a model, sends it a tensor and stops it: processes, sockets and codec all work. */
+export async function checkWorker({ python, pythonPath }: PythonLocation): Promise<Check> {
+  const name = "worker";
+  try {
+    const { startWorker, tensor } = await import("../bridge/index.js");
+    await using worker = await startWorker({
+      python,
+      args: ["-m", "thurstone_runtime", "--engine", "selftest"],
+      env: { PYTHONPATH: pythonPath },
+    });
+    const sent = tensor("f32", [2], Float32Array.of(0.5, -1));
+    const { tensors } = await worker.caller.call("echo", {}, { tensors: { sent }, timeout: 10_000 });
+    if (!isDeepStrictEqual(tensors["sent"], sent))
+      return { name, ok: false, detail: "a tensor came back changed", fix: REPORT };
+    return { name, ok: true, detail: "starts, and returns what it is sent" };
+  } catch (error) {
+    return { name, ok: false, detail: reasonOf(error), fix: REPORT };
+  }
 }
 
 /** Whether a folder that may not exist yet can be made and written. */

@@ -12,6 +12,7 @@ import {
   checkPlatform,
   checkPython,
   checkPythonFound,
+  checkWorker,
   checkWritable,
   SUPPORT,
   type Check,
@@ -41,7 +42,7 @@ async function runChecks(outputFolder: string, io: CommandIo): Promise<Check[]> 
     await checkNativePackage("zeromq"),
     await checkNativePackage("sharp"),
     found,
-    ...(location === undefined ? [] : await checkPython(location)),
+    ...(location === undefined ? [] : [...(await checkPython(location)), await checkWorker(location)]),
     await checkWritable(outputFolder),
     await checkDiskSpace(outputFolder),
   ];

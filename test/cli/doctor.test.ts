@@ -31,7 +31,7 @@ describe("thurstone doctor", () => {
     expect(report.ok).toBe(true);
     const names = report.checks.map(({ name }) => name);
     expect(names).toEqual(
-      expect.arrayContaining(["Node", "npm zeromq", "npm sharp", "Python torch", "device", "write access"]),
+      expect.arrayContaining(["Node", "npm zeromq", "npm sharp", "Python torch", "device", "worker", "write access"]),
     );
     expect(report.support.join(" ")).toMatch(/Linux.*macOS.*MPS.*Windows.*WSL/);
     expect(readdirSync(folder)).toEqual(["file"]);
