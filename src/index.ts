@@ -1,0 +1,43 @@
+/**
+ * thurstone: reinforcement learning to rank for vision-language models.
+ *
+ * @module
+ */
+export { train } from "./trainer/index.js";
+export type {
+  Callbacks,
+  EvaluateContext,
+  EvaluationSummary,
+  OpenPolicyOptions,
+  RunResult,
+  SaveContext,
+  StepContext,
+  StepMetrics,
+  StepTimings,
+  TrainerEvent,
+  TrainingRun,
+  TrainOptions,
+} from "./trainer/index.js";
+export { createSchedule, defineConfig, loadConfig, resolveConfig } from "./config/index.js";
+export type { ConfigInput, ResolvedConfig } from "./config/index.js";
+export { openPolicy, toTrainBatch } from "./trainer/index.js";
+export type { TrainBatchOptions } from "./trainer/index.js";
+export type * from "./policy/types.js";
+export { createSampler, loadRows, splitRows } from "./data/index.js";
+export type { Row } from "./data/index.js";
+export { combineRewards, defineReward, scoreRewards } from "./rewards/index.js";
+export type { Reward, RewardRecord, RewardSet, ScoredRewards } from "./rewards/index.js";
+export { groupAdvantages } from "./advantages/index.js";
+export { openRun } from "./runs/index.js";
+export type { Run } from "./runs/index.js";
+export {
+  BridgeError,
+  CallbackError,
+  ConfigError,
+  DataError,
+  EnvironmentError,
+  RewardError,
+  RunError,
+  ThurstoneError,
+  WorkerError,
+} from "./errors.js";

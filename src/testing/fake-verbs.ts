@@ -155,7 +155,7 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
       );
     },
     logprobs: (_params, tensors) =>
-      plainReply({}, { logprobs: floats(Array.from(tensors["completion_ids"]!.data, () => -1)) }),
+      plainReply({}, { logprobs: floats(new Array<number>(tensors["completion_ids"]!.data.length).fill(-1)) }),
     forwardBackward: (_params, tensors) => plainReply(sumsOf(tensors)),
     discard: () => {
       gradient = 0;
@@ -170,12 +170,12 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
     },
     save: async (params) => {
       const text = JSON.stringify({ version, weight });
-      await writeFile(join(String(params["path"]), "state.json"), text);
+      await writeFile(join(params["path"] as string, "state.json"), text);
       const sha256 = createHash("sha256").update(text).digest("hex");
       return plainReply({ files: [{ name: "state.json", bytes: Buffer.byteLength(text), sha256 }] as Plain });
     },
     restore: async (params) => {
-      const state = JSON.parse(await readFile(join(String(params["path"]), "state.json"), "utf8")) as {
+      const state = JSON.parse(await readFile(join(params["path"] as string, "state.json"), "utf8")) as {
         version: number;
         weight: number;
       };
@@ -193,7 +193,7 @@ function promptIds(prompt: PlainMap): number[] {
   return messages.flatMap(({ content }) => {
     if (typeof content === "string") return [...Buffer.from(content, "utf8")];
     return content.flatMap((part) => {
-      if (part["type"] === "text") return [...Buffer.from(String(part["text"]), "utf8")];
+      if (part["type"] === "text") return [...Buffer.from(part["text"] as string, "utf8")];
       const [height, width] = sizes[picture]!;
       picture += 1;
       return new Array<number>((height / PATCH) * (width / PATCH)).fill(IMAGE);

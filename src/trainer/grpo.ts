@@ -61,7 +61,7 @@ export async function grpoStep(
   const groups = await policy.generate(prompts, {
     samples: objective.samples,
     step: rollout,
-    onProgress: observer.onProgress,
+    onProgress: (progress) => observer.onProgress(progress),
     ...(signal && { signal }),
   });
   observer.onRollout(groups);

@@ -17,7 +17,7 @@ const present = (values: readonly (number | null)[]): number[] => values.filter(
 
 /** Largest and smallest without spreading an array of any length onto the stack. */
 function extreme(values: readonly number[], pick: (a: number, b: number) => number): number | null {
-  return values.length === 0 ? null : values.reduce(pick);
+  return values.length === 0 ? null : values.reduce((a, b) => pick(a, b));
 }
 
 /** Metrics of the completions: lengths, finish reasons, answers that could be read. */

@@ -34,7 +34,7 @@ export async function beginRun(prepared: PreparedRun, policy: Policy<Row>): Prom
   if (checkpoint === null) {
     const writer = await createRun({
       folder: config.output_dir,
-      config,
+      config: { ...config },
       environment: environmentOf(prepared, policy, fingerprint),
       overwrite: config.overwrite_output_dir,
       tensorboard,

@@ -1,0 +1,22 @@
+/**
+ * The trainer: whole runs, and what they are made of.
+ *
+ * @module
+ */
+export type { Callbacks, EvaluateContext, SaveContext, StepContext } from "./callbacks.js";
+export { evaluateRows } from "./evaluate.js";
+export type { EvaluateOptions } from "./evaluate.js";
+export type * from "./events.js";
+export { openPolicy } from "./open-policy.js";
+export type { Connection, OpenPolicyOptions } from "./open-policy.js";
+export { prepareRun } from "./prepare.js";
+export type { PreparedRun } from "./prepare.js";
+export { probe } from "./probe.js";
+export type { ProbeResult } from "./probe.js";
+export { teachFormat } from "./teach-format.js";
+export type { TeachFormatOptions, TeachFormatResult } from "./teach-format.js";
+export { train } from "./train.js";
+export type { TrainOptions } from "./train.js";
+export { toTrainBatch } from "./train-batch.js";
+export type { TrainBatchOptions } from "./train-batch.js";
+export type { TrainingRun } from "./training-run.js";
