@@ -27,9 +27,9 @@ class Reference:
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Computes in the compute type."""
-        if self.loaded.compute_dtype == torch.float32:
+        if self.loaded.compute_dtype != torch.bfloat16:
             return contextlib.nullcontext()
-        return torch.autocast(self.loaded.device.type, dtype=self.loaded.compute_dtype)
+        return torch.autocast(self.loaded.device.type, dtype=torch.bfloat16)
 
 
 def freeze(loaded: LoadedModel) -> Reference:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .batches import Group, GroupBatch
@@ -238,9 +239,9 @@ class Trainer:
         return ref_N
 
 
-def enable_checkpointing(model: nn.Module) -> None:
+def enable_checkpointing(model: PreTrainedModel) -> None:
     """Layers keep only their inputs and compute the rest again in the backward pass, inside `checkpointed_layers`."""
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # pyright: ignore
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
 
 
 @contextmanager

@@ -1,0 +1,181 @@
+"""Log-probabilities on padded rows: transformers' own, for any batch, with the gradient of separate rows."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from thurstone_runtime.errors import EngineError
+from thurstone_runtime.logprobs import group_scores
+from training_task import groups_of, make_part, pictures_of, plain_logprobs
+
+KEYS = ["a", "", "bc", "aa"]
+
+
+def trainable(loaded: Any) -> Any:
+    """A copy whose parameters take gradients."""
+    model = copy.deepcopy(loaded.model)
+    model.requires_grad_(True)
+    return dataclasses.replace(loaded, model=model)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("keys", KEYS)
+def test_equal_to_the_models_own_forward(lively, keys, temperature):
+    part = make_part(lively.family.image_token_id, keys=(keys,), samples=4)
+    (group,) = groups_of(part)
+    scores = group_scores(lively, group, pictures_of(group), temperature=temperature)
+    expected = torch.cat(
+        [
+            plain_logprobs(lively.model, lively, keys, part.prompts[0], completion, temperature)
+            for completion in part.completions[0]
+        ]
+    )
+    assert expected.max() - expected.min() > 1  # far from uniform, so that a difference would show
+    assert torch.allclose(scores.logprobs, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("keys", KEYS)
+def test_a_padded_group_equals_its_rows_alone(loaded, keys):
+    part = make_part(loaded.family.image_token_id, keys=(keys,), samples=5)
+    (group,) = groups_of(part)
+    together = group_scores(loaded, group, pictures_of(group), temperature=1.0, entropy=True)
+    alone = [
+        group_scores(
+            loaded,
+            dataclasses.replace(group, completions=(completion,)),
+            pictures_of(group),
+            temperature=1.0,
+            entropy=True,
+        )
+        for completion in group.completions
+    ]
+    assert together.logprobs.dtype == torch.float32
+    assert torch.allclose(together.logprobs, torch.cat([row.logprobs for row in alone]), rtol=0, atol=1e-5)
+    assert torch.allclose(together.entropy, torch.cat([row.entropy for row in alone]), rtol=0, atol=1e-5)
+
+
+def test_positions_without_image_grids_would_be_caught(lively):
+    part = make_part(lively.family.image_token_id, keys=("a",), samples=1)
+    (group,) = groups_of(part)
+    right = group_scores(lively, group, pictures_of(group), temperature=1.0).logprobs
+    ids = torch.tensor([part.prompts[0] + part.completions[0][0]])
+    patch = lively.family.patchify(pictures_of(group)[0])
+    logits = lively.model(  # no mm_token_type_ids: transformers falls back to plain 1-D positions
+        input_ids=ids, pixel_values=patch.values, image_grid_thw=torch.tensor([[1, *patch.grid]])
+    ).logits[0, len(part.prompts[0]) - 1 : -1]
+    wrong = torch.log_softmax(logits, -1)[torch.arange(len(right)), ids[0, len(part.prompts[0]) :]]
+    assert (right - wrong).abs().max() > 1e-2
+
+
+def test_a_sampled_placeholder_is_text(lively):
+    image = lively.family.image_token_id
+    part = make_part(image, keys=("a",), samples=1)
+    part.completions = [[[30, image, 31, image, image, 32]]]
+    (group,) = groups_of(part)
+    scores = group_scores(lively, group, pictures_of(group), temperature=1.0)
+
+    prompt, completion = part.prompts[0], part.completions[0][0]
+    patch = lively.family.patchify(pictures_of(group)[0])
+    ids = torch.tensor([prompt])
+    prefix = lively.model(
+        input_ids=ids,
+        pixel_values=patch.values,
+        image_grid_thw=torch.tensor([[1, *patch.grid]]),
+        mm_token_type_ids=(ids == image).int(),
+        use_cache=True,
+    )
+    logits = [prefix.logits[0, -1]]
+    _, following = lively.family.positions(ids, [[patch.grid]])
+    for count, token in enumerate(completion[:-1]):
+        position = (following + count).expand(3, 1, 1)
+        output = lively.model(
+            input_ids=torch.tensor([[token]]), position_ids=position, past_key_values=prefix.past_key_values
+        )
+        logits.append(output.logits[0, -1])
+    expected = torch.log_softmax(torch.stack(logits), -1)[torch.arange(len(completion)), torch.tensor(completion)]
+    assert torch.allclose(scores.logprobs, expected, rtol=0, atol=1e-9)
+
+
+def test_gradients_of_a_group_are_those_of_its_rows_added(lively):
+    part = make_part(lively.family.image_token_id, keys=("bc",), samples=3)
+    (group,) = groups_of(part)
+    factors = torch.randn(group.tokens.stop, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    together = trainable(lively)
+    scores = group_scores(together, group, pictures_of(group), temperature=0.9, train_vision=True)
+    (scores.logprobs * factors).sum().backward()
+
+    separate = trainable(lively)
+    rows = [
+        plain_logprobs(separate.model, separate, "bc", part.prompts[0], completion, 0.9)
+        for completion in part.completions[0]
+    ]
+    (torch.cat(rows) * factors).sum().backward()
+    for (name, one), other in zip(together.model.named_parameters(), separate.model.parameters(), strict=True):
+        assert other.grad is not None, name
+        # Not tighter: transformers rotates queries and keys of the vision tower in float32, whatever the weights are.
+        assert (one.grad - other.grad).abs().max() <= 1e-6 * other.grad.abs().max(), name
+    assert together.model.model.visual.patch_embed.proj.weight.grad.abs().max() > 0
+
+
+def test_a_frozen_vision_tower_gets_no_gradient(lively):
+    part = make_part(lively.family.image_token_id, keys=("a",))
+    (group,) = groups_of(part)
+    own = trainable(lively)
+    group_scores(own, group, pictures_of(group), temperature=1.0, train_vision=False).logprobs.sum().backward()
+    assert all(parameter.grad is None for parameter in own.family.vision_parameters(own.model))
+    assert own.model.model.language_model.layers[0].mlp.up_proj.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_chunks_of_the_head_change_nothing(lively, rows):
+    part = make_part(lively.family.image_token_id, keys=("a",), samples=4)
+    (group,) = groups_of(part)
+    whole, chunked = trainable(lively), trainable(lively)
+    results = [
+        group_scores(
+            own, group, pictures_of(group), temperature=1.0, entropy=True, train_vision=True, logits_bytes=size
+        )
+        for own, size in ((whole, 2**30), (chunked, rows * 4 * lively.vocab_size))
+    ]
+    assert torch.allclose(results[0].logprobs, results[1].logprobs, rtol=0, atol=1e-12)
+    assert torch.allclose(results[0].entropy, results[1].entropy, rtol=0, atol=1e-12)
+    for scores in results:
+        scores.logprobs.square().sum().backward()
+    for one, other in zip(whole.model.parameters(), chunked.model.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, rtol=1e-9, atol=1e-10)
+
+
+def test_entropy_is_that_of_the_tempered_distribution(lively):
+    part = make_part(lively.family.image_token_id, keys=("",), samples=1)
+    (group,) = groups_of(part)
+    scores = group_scores(lively, group, [], temperature=2.0, entropy=True)
+    ids = torch.tensor([part.prompts[0] + part.completions[0][0]])
+    logits = lively.model(input_ids=ids).logits[0, len(part.prompts[0]) - 1 : -1] / 2.0
+    expected = torch.distributions.Categorical(logits=logits).entropy()
+    assert torch.allclose(scores.entropy, expected, rtol=0, atol=1e-9)
+    assert not scores.entropy.requires_grad
+
+
+def test_empty_completions_have_no_tokens_and_disturb_no_other(lively):
+    part = make_part(lively.family.image_token_id, keys=("a",), samples=1)
+    (group,) = groups_of(part)
+    nothing = np.zeros(0, np.int32)
+    with_empty = dataclasses.replace(group, completions=(nothing, *group.completions, nothing))
+    expected = group_scores(lively, group, pictures_of(group), temperature=1.0).logprobs
+    found = group_scores(lively, with_empty, pictures_of(group), temperature=1.0).logprobs
+    assert torch.allclose(found, expected, rtol=0, atol=1e-12)
+    only_empty = dataclasses.replace(group, completions=(nothing,))
+    assert len(group_scores(lively, only_empty, pictures_of(group), temperature=1.0).logprobs) == 0
+
+
+def test_pictures_that_do_not_fit_the_placeholders_are_refused(lively):
+    (group,) = groups_of(make_part(lively.family.image_token_id, keys=("a",)))
+    with pytest.raises(EngineError) as caught:
+        group_scores(lively, group, [], temperature=1.0)
+    assert caught.value.code == "image_token_mismatch"
