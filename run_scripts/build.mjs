@@ -8,5 +8,5 @@ await main(async () => {
   const started = performance.now();
   if (dist.isCurrent()) return say(`dist is current (${seconds(started)})`);
   await dist.run();
-  say(`build: done in ${seconds(started)}`);
+  say(`done in ${seconds(started)}`);
 });

@@ -23,7 +23,7 @@ export const dist = step({
   },
   complete() {
     const built = inputs();
-    say("build: tsc -p tsconfig.build.json");
+    say("tsc -p tsconfig.build.json");
     compile();
     writeStamp(STAMP, { inputs: built, outputs: outputs() });
   },

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { EvaluationSummary, Sample, StepMetrics, TrainerEvent } from "../trainer/events.js";
+import type { EvaluationSummary, Sample, StepMetrics, TrainerEvent } from "../trainer/index.js";
 import { formatDuration, formatNumber } from "./table.js";
 
 /** The few metrics that tell how a run goes, by their names in `metrics.jsonl`, with the words shown. */

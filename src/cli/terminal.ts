@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { TrainerEvent } from "../trainer/events.js";
+import type { TrainerEvent } from "../trainer/index.js";
 import { isInteractive, type CommandIo } from "./io.js";
 import { advance, INITIAL_PROGRESS, plainLine, render } from "./progress.js";
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { advance, INITIAL_PROGRESS, plainLine, render, type ProgressState } from "../../src/cli/progress.js";
-import type { StepMetrics, StepTimings, TrainerEvent } from "../../src/trainer/events.js";
+import type { StepMetrics, StepTimings, TrainerEvent } from "../../src/trainer/index.js";
 
 const metrics: StepMetrics = {
   reward: 1.23456,

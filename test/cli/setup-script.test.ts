@@ -94,7 +94,7 @@ describe("the setup of a fresh clone", () => {
     expect(done(first)).toEqual(parts);
     expect(done(second)).toEqual(parts);
     const both = [...first.said, ...second.said];
-    for (const work of [/^npm packages: npm ci$/, /^virtual environment: /, /^build: tsc/]) {
+    for (const work of [/^npm packages: npm ci$/, /^virtual environment: /, /^tsc -p/]) {
       expect(both.filter((line) => work.test(line))).toHaveLength(1);
     }
     accessSync(join(clone, "dist/cli/main.js"), constants.X_OK);

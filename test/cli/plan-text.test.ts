@@ -1,0 +1,65 @@
+/**
+ * The text of --dry-run: every number of the plan, in words.
+ *
+ * @module
+ */
+import { expect, it } from "vitest";
+import { planText } from "../../src/cli/plan-text.js";
+import { planRun, resolveConfig } from "../../src/config/index.js";
+
+it("tells settings, batches, steps and memory", () => {
+  const config = resolveConfig({
+    model_name_or_path: "m",
+    prompts_per_step: 8,
+    per_device_train_batch_size: 12,
+    num_iterations: 2,
+    num_train_epochs: 2,
+    freeze_vision_modules: true,
+    val_split_ratio: 0.1,
+  });
+  const plan = planRun(config, { rows: { KADID: 100, TID: 7 }, heldOutRows: 12 });
+  const checkpoint = { parameters: 2 ** 30, visionParameters: 2 ** 29, shape: { hiddenSize: 1024, layers: 4 } };
+  expect(planText({ config, plan, checkpoint }).join("\n")).toBe(`Settings that are not the defaults
+  model_name_or_path           "m"
+  freeze_vision_modules        true
+  val_split_ratio              0.1
+  num_iterations               2
+  num_train_epochs             2
+  per_device_train_batch_size  12
+
+Data
+  KADID: 100 rows, 25 batches
+  TID: 7 rows, 1 batch, 6 rows left over after the last full batch
+  12 rows held out
+  prompts: no limit; completions: at most 256 tokens
+
+Batches
+  a rollout batch: 8 prompts x 6 completions = 48 completions
+  an update: 12 completions
+  updates per rollout batch: 2 (num_iterations) x 4 = 8
+  a forward and backward pass: at most 12 completions and 32768 padded tokens
+
+Steps
+  208 steps = 26 rollout batches x 8
+  2 passes over 107 rows (num_train_epochs)
+  learning rate: linear, no warm-up, 0.000001 at step 1, 4.81e-9 at step 208
+  checkpoints after step 56, 104, ... 200, 208 (5 in all)
+  evaluation before step 1 and after step 208
+
+Memory of the worker, estimated
+  1073741824 parameters, computed in float32
+     4.0 GiB  weights, float32
+     2.0 GiB  gradients
+     4.0 GiB  optimizer
+     4.0 GiB  reference model
+     8.5 GiB  activations of a pass of 32768 tokens
+    22.5 GiB  in all, without logits, sampling cache and overhead of the libraries`);
+});
+
+it("says that the memory of a checkpoint that is not here is unknown", () => {
+  const config = resolveConfig({ model_name_or_path: "Qwen/Qwen2.5-VL-7B-Instruct", max_steps: 400 });
+  const lines = planText({ config, plan: planRun(config, { rows: { a: 64 } }), checkpoint: null });
+  expect(lines.at(-1)).toBe("  unknown: Qwen/Qwen2.5-VL-7B-Instruct is no folder with safetensors files here");
+  expect(lines).toContain("  checkpoints after step 50, 100, ... 350, 400 (8 in all)");
+  expect(lines).toContain("  50 passes over 64 rows (max_steps)");
+});
