@@ -145,15 +145,15 @@ export function averageOverPairs(
     return group.scores.map((score) => {
       if (met.length === 0) return null;
       if (score === null) return 0;
-      const perOpponent = met.map((opponent) =>
-        average(opponent.scores, (other) => rewardOf(score, other, opponent, own)),
+      const rewards = met.map((opponent) =>
+        average(opponent.scores.map((other) => rewardOf(score, other, opponent, own))),
       );
-      return average(perOpponent, (reward) => reward);
+      return average(rewards);
     });
   });
 }
 
-/** Plain mean of a few numbers in [0, 1]; stays within their range, which the corrected mean of stats need not. */
-function average(values: readonly number[], of: (value: number) => number): number {
-  return values.reduce((sum, value) => sum + of(value), 0) / values.length;
+/** Plain mean of a few numbers; stays within their range, which the corrected mean of stats need not. */
+function average(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

@@ -117,7 +117,7 @@ function constantFidelity(preference: number): number {
   return Math.sqrt(preference / 2) + Math.sqrt((1 - preference) / 2);
 }
 
-/** Averages a reward of (p, 1 - p, g); q = 1 - p is computed as a tail of its own, so it keeps its digits near 0. */
+/** Averages a reward of (p, q = 1 - p, g); the smaller of p and q is computed as a tail, so it keeps its digits. */
 function averageProbability(
   groups: readonly RatedGroup[],
   options: ProbabilityOptions,
@@ -128,7 +128,8 @@ function averageProbability(
     const difference = score - other;
     const deviation = Math.sqrt(variances[own]! + variances[opponent.index]!);
     const undecided = difference === 0 || Number.isNaN(deviation);
-    const z = undecided ? 0 : difference / deviation;
-    return rewardOf(normalCdf(z), normalCdf(-z), opponent.preference);
+    const tail = undecided ? 0.5 : normalCdf(-Math.abs(difference) / deviation);
+    const [p, q] = difference < 0 ? [tail, 1 - tail] : [1 - tail, tail];
+    return rewardOf(p, q, opponent.preference);
   });
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { setImmediate } from "node:timers/promises";
 import { combineRewards, type RewardList, type RewardRecord, type RewardSet, type WeightedReward } from "./combine.js";
 import type { RewardCompletion, RewardValue, ScoreBatchContext } from "./define.js";
 import { evaluateReward } from "./evaluate.js";
@@ -40,7 +41,7 @@ export interface ScoredRewards {
   readonly missing: number;
   /** What a model would earn that always answers the same; null where no reward can say (fidelity can). */
   readonly constantAnswerReward: number | null;
-  /** Wall seconds by reward. Rewards run side by side, so these may overlap. */
+  /** Wall seconds by reward. Those that wait for something run side by side, so their times overlap. */
   readonly seconds: Readonly<Record<string, number>>;
 }
 
@@ -84,7 +85,14 @@ export async function scoreRewards(
 
   try {
     signal?.addEventListener("abort", onAbort, { once: true });
-    const scored = await Promise.race([Promise.all(set.map(scoreOne)), abandoned]);
+    const running: ReturnType<typeof scoreOne>[] = [];
+    for (const weighted of set) {
+      // One that never waits ends before the next begins, so its time is its own.
+      const started = scoreOne(weighted);
+      running.push(started);
+      await Promise.race([started, setImmediate(), abandoned]);
+    }
+    const scored = await Promise.race([Promise.all(running), abandoned]);
     const totals = groups.map((group, prompt) =>
       group.completions.map((_, sample) =>
         total(

@@ -61,7 +61,7 @@ export function krcc(x: readonly number[], y: readonly number[]): number | null 
   const bothTied = tiedPairs(order, (a, b) => x[a] === x[b] && y[a] === y[b]);
   const discordant = exchanges(order.map((index) => y[index]!));
   const difference = pairs - xTies - yTies + bothTied - 2 * discordant;
-  return clamp(difference / (Math.sqrt(pairs - xTies) * Math.sqrt(pairs - yTies)));
+  return clamp(difference / (pairs - xTies) / Math.sqrt((pairs - yTies) / (pairs - xTies)));
 }
 
 function isDegenerate(x: readonly number[], y: readonly number[]): boolean {
