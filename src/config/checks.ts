@@ -7,12 +7,22 @@ import { batchSizes } from "./batch-arithmetic.js";
 import { nearestName } from "./nearest.js";
 import type { ConfigKey, ParsedConfig } from "./schema.js";
 
-/** Built-in rewards and what they look at: one completion, or the whole rollout batch. */
-const BUILT_IN_REWARDS: Readonly<Record<string, "score" | "batch">> = {
-  fidelity: "batch",
-  accuracy: "batch",
-  format: "score",
+/** Built-in rewards, and whether they compare pictures with each other. */
+const BUILT_IN_REWARDS: Readonly<Record<string, "compares" | "rates">> = {
+  fidelity: "compares",
+  accuracy: "compares",
+  win_probability: "compares",
+  binary: "compares",
+  margin: "compares",
+  threshold: "rates",
+  regression: "rates",
+  format: "rates",
 };
+
+/** The floor `fidelity_variance` takes when none is given, in squared score points; "fixed" is Thurstone's case V. */
+export function defaultVarianceFloor(kind: ParsedConfig["fidelity_variance"]): number {
+  return kind === "fixed" ? 1 : 0.05;
+}
 
 export interface CheckContext {
   /** Names of rewards the caller supplies besides the built-in ones. */
@@ -37,6 +47,15 @@ const BATCH_KEYS = [
   "gradient_accumulation_steps",
   "num_iterations",
 ] as const satisfies readonly ConfigKey[];
+
+/** How scores are compared when nothing is asked for; `reference_parity` replaces all of it. */
+const PLAIN_COMPARISON = {
+  fidelity_variance: "floored",
+  fidelity_variance_floor: defaultVarianceFloor("floored"),
+  fidelity_opponent: "mean",
+  tie_band: 0,
+} as const;
+const COMPARISON_KEYS = ["fidelity_variance", "fidelity_variance_floor", "fidelity_opponent", "tie_band"] as const;
 
 const conflict = (message: string): Finding => ({ code: "CONFIG_CONFLICT", message });
 const indivisible = (message: string): Finding => ({ code: "CONFIG_NOT_DIVISIBLE", message });
@@ -119,7 +138,8 @@ const rewardChecks: readonly Check[] = [
   {
     keys: ["reward_funcs", "rewards"],
     find: ({ reward_funcs, rewards }, { customRewards }) => {
-      if (rewards !== null) return null;
+      // What a module exports is known only once it was loaded.
+      if (rewards !== null && customRewards.length === 0) return null;
       const known = [...Object.keys(BUILT_IN_REWARDS), ...customRewards];
       const unknown = reward_funcs.find((name) => !known.includes(name));
       if (unknown === undefined) return null;
@@ -150,9 +170,32 @@ const rewardChecks: readonly Check[] = [
           },
   },
   {
+    keys: ["fidelity_variance_floor", "fidelity_variance"],
+    find: ({ fidelity_variance_floor: floor, fidelity_variance: kind }) =>
+      kind === "sample" && floor !== null && floor !== defaultVarianceFloor(kind)
+        ? conflict(
+            `fidelity_variance_floor is ${floor}, and fidelity_variance is "sample", which has no floor. Use "floored".`,
+          )
+        : null,
+  },
+  {
+    keys: ["reference_parity", ...COMPARISON_KEYS],
+    find: (config) => {
+      if (!config.reference_parity) return null;
+      const floor = config.fidelity_variance_floor ?? defaultVarianceFloor(config.fidelity_variance);
+      const asked = { ...config, fidelity_variance_floor: floor };
+      const changed = COMPARISON_KEYS.find((key) => asked[key] !== PLAIN_COMPARISON[key]);
+      if (changed === undefined) return null;
+      return conflict(
+        `reference_parity is true, which compares as the reference code does, and ${changed} is ` +
+          `${JSON.stringify(asked[changed])}. Remove one of them.`,
+      );
+    },
+  },
+  {
     keys: [...BATCH_KEYS, "reward_funcs"],
     find: (config) => {
-      const ranking = config.reward_funcs.find((name) => BUILT_IN_REWARDS[name] === "batch");
+      const ranking = config.reward_funcs.find((name) => BUILT_IN_REWARDS[name] === "compares");
       if (batchSizes(config).promptsPerStep !== 1 || ranking === undefined) return null;
       return {
         code: "CONFIG_TOO_FEW_IMAGES",

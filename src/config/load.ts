@@ -102,7 +102,7 @@ export function parseConfigText(file: string, text: string): FileContent {
   if (problems.some(({ code }) => code === "CONFIG_YAML")) return { values: new Map(), problems };
 
   const { contents } = document;
-  if (contents === null) return { values: new Map(), problems };
+  if (contents === null || (isScalar(contents) && contents.value === null)) return { values: new Map(), problems };
   if (!isMap(contents)) {
     const message = 'a configuration is a list of "key: value" lines';
     return { values: new Map(), problems: [...problems, problemAt(placeAt(0), "CONFIG_YAML", null, message)] };

@@ -21,7 +21,7 @@ export const NOT_BUILT_KEYS = {
   deepspeed: {
     off: [null],
     feature: "DeepSpeed's ZeRO sharding over several devices",
-    instead: "This version runs one worker on one device without it: remove deepspeed.",
+    instead: "This version runs one worker on one device without it: remove deepspeed, or set it to null.",
   },
   fsdp: {
     off: [null, ""],
@@ -100,7 +100,6 @@ export type NotBuiltInput = {
 /** Values of built keys that are known elsewhere and not built here. */
 const NOT_BUILT_VALUES: Readonly<Record<string, readonly string[]>> = {
   loss_type: ["bnpo", "cispo", "sapo", "luspo", "gspo"],
-  reward_funcs: ["binary", "win_probability", "margin", "threshold", "regression"],
   report_to: ["wandb", "mlflow", "comet_ml", "swanlab", "trackio", "clearml", "all"],
   torch_dtype: ["float16"],
   attn_implementation: ["flash_attention_3", "flex_attention"],
@@ -119,11 +118,8 @@ export function isNotBuiltKey(key: string): key is keyof typeof NOT_BUILT_KEYS {
   return Object.hasOwn(NOT_BUILT_KEYS, key);
 }
 
-/**
- * @param taken values of this key that mean something here although their name is known elsewhere
- * @returns what is wrong with the setting, in words; null when it asks for nothing that is missing
- */
-export function notBuilt(key: string, value: unknown, taken: readonly string[] = []): string | null {
+/** @returns what is wrong with the setting, in words; null when it asks for nothing that is missing */
+export function notBuilt(key: string, value: unknown): string | null {
   if (isNotBuiltKey(key)) {
     const { off, feature, instead }: NotBuiltKey = NOT_BUILT_KEYS[key];
     if (off.some((allowed) => allowed === value)) return null;
@@ -131,7 +127,7 @@ export function notBuilt(key: string, value: unknown, taken: readonly string[] =
   }
   const known = NOT_BUILT_VALUES[key] ?? [];
   const asked = [value].flat().filter((one): one is string => typeof one === "string");
-  const missing = asked.filter((one) => known.includes(one) && !taken.includes(one));
+  const missing = asked.filter((one) => known.includes(one));
   if (missing.length === 0) return null;
   return `${key} asks for ${missing.map((one) => JSON.stringify(one)).join(", ")}, which is not built yet. Choose another value.`;
 }

@@ -6,7 +6,7 @@
 import path from "node:path";
 import type { z } from "zod";
 import { batchSizes } from "./batch-arithmetic.js";
-import { checks } from "./checks.js";
+import { checks, defaultVarianceFloor } from "./checks.js";
 import { expectation } from "./expectation.js";
 import { nearestName } from "./nearest.js";
 import { isNotBuiltKey, notBuilt, NOT_BUILT_KEYS } from "./not-built.js";
@@ -32,7 +32,7 @@ export interface ResolveOptions {
 export type Places = ReadonlyMap<string, Place>;
 
 function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
@@ -63,10 +63,9 @@ function parse(
     problems.push(problem);
   };
 
-  const taken = input["rewards"] == null ? (options.customRewards ?? []) : [input["reward_funcs"]].flat().map(String);
   for (const [key, value] of Object.entries(input)) {
     if (value === undefined) continue;
-    const missing = notBuilt(key, value, key === "reward_funcs" ? taken : []);
+    const missing = notBuilt(key, value);
     if (missing !== null) fail(key, problemAt(placeOf(key), "CONFIG_NOT_BUILT", key, missing));
     else if (!Object.hasOwn(KEYS, key) && !isNotBuiltKey(key)) fail(key, unknownKey(key, placeOf(key)));
   }
@@ -119,6 +118,7 @@ function derive(parsed: ParsedConfig): ResolvedConfig {
     ...parsed,
     prompts_per_step: batchSizes(parsed).promptsPerStep,
     reward_weights: parsed.reward_weights ?? parsed.reward_funcs.map(() => 1),
+    fidelity_variance_floor: parsed.fidelity_variance_floor ?? defaultVarianceFloor(parsed.fidelity_variance),
     epsilon_high: parsed.epsilon_high ?? parsed.epsilon,
     data_seed: parsed.data_seed ?? parsed.seed,
     run_name: parsed.run_name ?? path.basename(path.resolve(parsed.output_dir)),

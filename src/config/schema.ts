@@ -59,6 +59,8 @@ interface DerivedValues {
   readonly prompts_per_step: number;
   /** One weight per entry of `reward_funcs`. */
   readonly reward_weights: number[];
+  /** In squared score points. */
+  readonly fidelity_variance_floor: number;
   /** Clip range above 1. */
   readonly epsilon_high: number;
   readonly data_seed: number;

@@ -16,12 +16,12 @@ const TEMPLATES: readonly string[] = ["scoring", "scoring_non_thinking"];
 
 export const dataKeys = {
   data_file_paths: paths
-    .default([])
+    .prefault([])
     .describe(
       "JSONL files to train on: a list, or one string with ':' between paths. Relative to the current directory.",
     ),
   image_folders: paths
-    .default([])
+    .prefault([])
     .describe(
       "Folders of the pictures: one per data file, or one for all; as `data_file_paths`. None: each data file's own folder.",
     ),
@@ -69,10 +69,10 @@ export const dataKeys = {
     .default(0)
     .describe("Share of the rows held out for evaluation; rows of one group stay together. 0: none."),
   eval_data_file_paths: paths
-    .default([])
+    .prefault([])
     .describe("JSONL files to evaluate on, instead of `val_split_ratio`; as `data_file_paths`."),
   eval_image_folders: paths
-    .default([])
+    .prefault([])
     .describe("Folders of the pictures of `eval_data_file_paths`; as `image_folders`."),
   eval_steps: z
     .int()

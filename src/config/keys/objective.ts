@@ -22,7 +22,7 @@ export const objectiveKeys = {
   scale_rewards: z
     .union([z.enum(["group", "batch", "none"]), z.boolean()])
     .transform((value): "group" | "batch" | "none" => (value === true ? "group" : value === false ? "none" : value))
-    .default("group")
+    .prefault("group")
     .describe(
       "What advantages are divided by: the standard deviation of the group (or true), of the batch, or nothing (or false).",
     ),

@@ -16,6 +16,6 @@ export const optimiserKeys = {
     .min(0)
     .nullable()
     .transform((value) => (value === 0 ? null : value))
-    .default(1)
+    .prefault(1)
     .describe("Norm that the gradient of an update is clipped to. 0 or null: no clipping."),
 };

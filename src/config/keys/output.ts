@@ -18,7 +18,7 @@ export const outputKeys = {
     .union([z.string().min(1), z.boolean()])
     .nullable()
     .transform((value): string | null => (value === true ? "latest" : value === false ? null : value))
-    .default(null)
+    .prefault(null)
     .describe(
       'Checkpoint folder to go on from. true or "latest": the newest complete one of `output_dir`. null or false: start anew.',
     ),
@@ -39,7 +39,7 @@ export const outputKeys = {
   report_to: z
     .union([z.enum(["none", "tensorboard"]), z.array(z.enum(["none", "tensorboard"]))])
     .transform((value): "tensorboard"[] => [value].flat().filter((entry) => entry !== "none"))
-    .default([])
+    .prefault([])
     .describe("Where metrics go besides the run folder's own files: none or tensorboard."),
   seed: z.int().min(0).default(42).describe("Seed of every random draw: sampling, data order, splits."),
   data_seed: z

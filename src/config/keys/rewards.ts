@@ -13,15 +13,18 @@ const oneOrMore = <T extends z.ZodType>(entry: T) =>
 
 export const rewardKeys = {
   reward_funcs: oneOrMore(z.string().min(1))
-    .default(["fidelity", "format"])
-    .describe("Names of the rewards: fidelity (alias accuracy), format, and those of `rewards`."),
+    .prefault(["fidelity", "format"])
+    .describe(
+      "Names of the rewards: format; fidelity (alias accuracy), win_probability, binary and margin, which compare pictures; " +
+        "threshold and regression, which compare with the label; and those that `rewards` exports.",
+    ),
   reward_weights: oneOrMore(z.number())
     .nullable()
-    .default(null)
+    .prefault(null)
     .describe("Weight of each reward, in the order of `reward_funcs`. null: 1 each."),
   rewards: oneOrMore(z.string().min(1))
     .nullable()
-    .default(null)
+    .prefault(null)
     .describe("Paths of TypeScript or JavaScript modules that export own rewards. They are run as code. null: none."),
   fidelity_variance: z
     .enum(["floored", "sample", "additive", "fixed"])
@@ -33,8 +36,9 @@ export const rewardKeys = {
   fidelity_variance_floor: z
     .number()
     .positive()
-    .default(0.05)
-    .describe("The floor of `fidelity_variance`, in squared score points."),
+    .nullable()
+    .default(null)
+    .describe("The floor of `fidelity_variance`, in squared score points. null: 1 for fixed, otherwise 0.05."),
   fidelity_opponent: z
     .enum(["mean", "samples"])
     .default("mean")
@@ -55,5 +59,7 @@ export const rewardKeys = {
   reference_parity: z
     .boolean()
     .default(false)
-    .describe("Compute rewards as the reference code does, quirks included. For comparison runs only."),
+    .describe(
+      "Compute rewards as the reference code does, quirks included: variance, opponent and ties are then fixed. For comparison runs only.",
+    ),
 };
