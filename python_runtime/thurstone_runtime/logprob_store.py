@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .batches import Group
@@ -22,7 +23,8 @@ KEPT_BATCHES = 2
 @dataclass
 class _Batch:
     temperature: float
-    values: dict[tuple[Kind, int], Tensor] = field(default_factory=dict)
+    values: dict[tuple[Kind, int], tuple[NDArray[np.int32], Tensor]] = field(default_factory=dict)
+    """The ids of the completion, and the log-probability of each."""
 
 
 class LogprobStore:
@@ -39,20 +41,26 @@ class LogprobStore:
                 self._batches.popitem(last=False)
         batch = self._at(batch_id, temperature)
         pieces = logprobs.detach().cpu().split([len(completion) for completion in group.completions])
-        for index, piece in zip(group.indices, pieces, strict=True):
-            batch.values[kind, index] = piece.clone()
+        for index, completion, piece in zip(group.indices, group.completions, pieces, strict=True):
+            batch.values[kind, index] = completion.copy(), piece.clone()
 
     def get(self, kind: Kind, batch_id: str, temperature: float, group: Group) -> Tensor | None:
         """What was kept for the group, in the order of its completions; None unless all of it is there."""
         if batch_id not in self._batches:
             return None
         values = self._at(batch_id, temperature).values
-        pieces = [values.get((kind, index)) for index in group.indices]
-        found = [piece for piece in pieces if piece is not None]
-        if len(found) < len(pieces):
+        kept = [values.get((kind, index)) for index in group.indices]
+        found = [entry for entry in kept if entry is not None]
+        if len(found) < len(kept):
             return None
-        self._check_lengths(batch_id, group, found)
-        return torch.cat(found)
+        for index, completion, (ids, _) in zip(group.indices, group.completions, found, strict=True):
+            if not np.array_equal(ids, completion):
+                raise EngineError(
+                    "bad_argument",
+                    f'log-probabilities were kept for another completion {index} of batch "{batch_id}" than the one sent '
+                    "now; a batch id must name one rollout batch only.",
+                )
+        return torch.cat([logprobs for _, logprobs in found])
 
     def clear(self) -> None:
         """Forgets everything."""
@@ -67,12 +75,3 @@ class LogprobStore:
                 f"temperature {temperature}. Use one temperature for a batch, or another batch id.",
             )
         return batch
-
-    def _check_lengths(self, batch_id: str, group: Group, pieces: Sequence[Tensor]) -> None:
-        for index, completion, piece in zip(group.indices, group.completions, pieces, strict=True):
-            if len(completion) != len(piece):
-                raise EngineError(
-                    "bad_argument",
-                    f'completion {index} of batch "{batch_id}" has {len(completion)} tokens, but log-probabilities of '
-                    f"{len(piece)} were kept for it; a batch id must name one rollout batch only.",
-                )

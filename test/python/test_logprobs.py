@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.logprobs import group_scores
 from training_task import groups_of, make_part, pictures_of, plain_logprobs

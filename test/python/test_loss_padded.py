@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from conftest import OpenContext
 from thurstone_runtime.batches import GroupBatch
 from thurstone_runtime.families import load_model

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from conftest import OpenContext
 from thurstone_runtime.batches import Group
 from thurstone_runtime.engine import Engine
@@ -219,9 +220,9 @@ class Worker:
         }
         return self.engine.optim_step(params, {}, self.context)[0]
 
-    def step(self, part: Part, **loss: Any) -> dict[str, Any]:
+    def step(self, part: Part, *, batch_id: str = "batch", **loss: Any) -> dict[str, Any]:
         """One whole update."""
-        self.forward_backward(part, loss=loss)
+        self.forward_backward(part, loss=loss, batch_id=batch_id)
         return self.optim_step()
 
     def gradients(self) -> dict[str, torch.Tensor]:
