@@ -70,7 +70,7 @@ function batches(config: ResolvedConfig, plan: RunPlan): string[] {
 function steps(config: ResolvedConfig, plan: RunPlan): string[] {
   const why = config.max_steps > 0 ? "max_steps" : "num_train_epochs";
   const warmup = plan.warmupSteps === 0 ? "no warm-up" : `warm-up over ${count(plan.warmupSteps, "step")}`;
-  const rates = `${plan.firstLearningRate} at step 1, ${plan.lastLearningRate.toPrecision(3)} at step ${plan.steps}`;
+  const rates = `${rateText(plan.firstLearningRate)} at step 1, ${rateText(plan.lastLearningRate)} at step ${plan.steps}`;
   return [
     `${count(plan.steps, "step")} = ${count(plan.rollouts, "rollout batch", "rollout batches")} x ${plan.updatesPerRollout}`,
     `${formatNumber(plan.epochs)} passes over ${count(plan.rows, "row")} (${why})`,
@@ -78,6 +78,11 @@ function steps(config: ResolvedConfig, plan: RunPlan): string[] {
     `checkpoints after step ${list(plan.saveSteps)}`,
     ...(plan.heldOutRows === 0 ? [] : [`evaluation before step 1 and after step ${list(plan.evalSteps)}`]),
   ];
+}
+
+/** "1e-6", "4.81e-9", "0". */
+function rateText(rate: number): string {
+  return rate === 0 ? "0" : Number(rate.toPrecision(3)).toExponential();
 }
 
 /** "50, 100, ... 7650, 7656 (154 in all)". */

@@ -42,7 +42,7 @@ Batches
 Steps
   208 steps = 26 rollout batches x 8
   2 passes over 107 rows (num_train_epochs)
-  learning rate: linear, no warm-up, 0.000001 at step 1, 4.81e-9 at step 208
+  learning rate: linear, no warm-up, 1e-6 at step 1, 4.81e-9 at step 208
   checkpoints after step 56, 104, ... 200, 208 (5 in all)
   evaluation before step 1 and after step 208
 

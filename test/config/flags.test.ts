@@ -72,7 +72,7 @@ describe("parseFlags", () => {
   it("reads every number as Number does, and loses no argument", () => {
     fc.assert(
       fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (value) => {
-        expect(parseFlags(["--beta", String(value)])).toEqual({ beta: value });
+        expect(parseFlags(["--beta", String(value)])).toEqual({ beta: Number(String(value)) });
       }),
     );
   });

@@ -7,6 +7,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { planRun, resolveConfig } from "../../src/config/index.js";
 import type { ConfigInput, RunFacts, RunPlan } from "../../src/config/index.js";
+import { createSampler } from "../../src/data/index.js";
+import type { Row } from "../../src/data/index.js";
 
 function plan(input: Partial<ConfigInput>, rows: RunFacts["rows"], heldOutRows = 0): RunPlan {
   return planRun(resolveConfig({ model_name_or_path: "m", ...input }), { rows, heldOutRows });
@@ -108,6 +110,41 @@ it("accounts for every row of whole epochs, and ends where its last save point i
         expect(made.steps).toBe(made.rollouts * num_iterations);
         expect(made.saveSteps.at(-1)).toBe(made.steps);
         expect(made.saveSteps.every((step) => step % num_iterations === 0)).toBe(true);
+      },
+    ),
+  );
+});
+
+it("agrees with the sampler on batches and rows left over", () => {
+  const row = (dataset: string, line: number): Row => ({
+    id: `${dataset}-${line}`,
+    dataset,
+    images: [],
+    messages: [],
+    source: { file: 0, line },
+    extra: {},
+  });
+  const counts = fc.dictionary(fc.constantFrom("a", "b", "c"), fc.integer({ min: 5, max: 60 }), { minKeys: 1 });
+  fc.assert(
+    fc.property(
+      counts,
+      fc.integer({ min: 2, max: 5 }),
+      fc.constantFrom(1, 1.5, 2, 3),
+      fc.constantFrom(-1, 4, 10),
+      fc.constantFrom(1, 2),
+      (rows, prompts_per_step, num_train_epochs, max_steps, num_iterations) => {
+        const input = { prompts_per_step, num_train_epochs, max_steps, num_iterations };
+        const config = resolveConfig({ model_name_or_path: "m", ...input });
+        const made = planRun(config, { rows });
+        const all = Object.entries(rows).flatMap(([name, count]) =>
+          Array.from({ length: count }, (_, line) => row(name, line + 1)),
+        );
+        const sampler = createSampler(all, config);
+        expect(sampler.batches).toBe(made.rollouts);
+        if (max_steps === -1) {
+          const leftOver = Object.fromEntries(made.datasets.map((dataset) => [dataset.name, dataset.leftOver]));
+          expect(sampler.leftOver).toEqual(leftOver);
+        }
       },
     ),
   );
