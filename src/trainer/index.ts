@@ -7,12 +7,13 @@ export type { Callbacks, EvaluateContext, SaveContext, StepContext } from "./cal
 export { evaluateRows } from "./evaluate.js";
 export type { EvaluateOptions } from "./evaluate.js";
 export type * from "./events.js";
-export { openPolicy } from "./open-policy.js";
+export { connectPython, openPolicy } from "./open-policy.js";
 export type { Connection, OpenPolicyOptions } from "./open-policy.js";
 export { prepareRun } from "./prepare.js";
 export type { PreparedRun } from "./prepare.js";
 export { probe } from "./probe.js";
 export type { ProbeResult } from "./probe.js";
+export { loadRewardModules, namedRewards } from "./reward-modules.js";
 export { teachFormat } from "./teach-format.js";
 export type { TeachFormatOptions, TeachFormatResult } from "./teach-format.js";
 export { train } from "./train.js";

@@ -36,7 +36,7 @@ export async function openPolicy(
   options: OpenPolicyOptions = {},
 ): Promise<Policy<Row>> {
   const config = resolveConfig(input, { customRewards: options.customRewards ?? [] });
-  const connection = await (options.connect ?? ((resolved) => startPython(resolved, options.onStderr)))(config);
+  const connection = await (options.connect ?? ((resolved) => connectPython(resolved, options.onStderr)))(config);
   try {
     return await createWorkerPolicy<Row>({
       caller: connection.caller,
@@ -65,7 +65,11 @@ export async function openPolicy(
   }
 }
 
-async function startPython(config: ResolvedConfig, onStderr?: (line: string) => void): Promise<Connection> {
+/** Starts the Python worker of a configuration. */
+export async function connectPython(
+  config: ResolvedConfig,
+  onStderr?: (line: string) => void,
+): Promise<Connection> {
   const { python, pythonPath } = findPython({
     env: config.python_bin === null ? process.env : { ...process.env, PYTHON_BIN: config.python_bin },
     cwd: process.cwd(),

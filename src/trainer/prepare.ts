@@ -9,7 +9,7 @@ import { createSampler, loadRows, splitRows } from "../data/index.js";
 import type { Row, Sampler } from "../data/index.js";
 import { checkRewards, combineRewards } from "../rewards/index.js";
 import type { RewardRecord, RewardSet } from "../rewards/index.js";
-import { loadRewardModules } from "./reward-modules.js";
+import { loadRewardModules, namedRewards } from "./reward-modules.js";
 
 export interface PreparedRun {
   readonly config: ResolvedConfig;
@@ -27,10 +27,13 @@ export interface PreparedRun {
 export async function prepareRun(input: ConfigInput | ResolvedConfig, given?: RewardRecord): Promise<PreparedRun> {
   const paths = [input.rewards ?? []].flat();
   const own = await loadRewardModules(paths);
-  const config = resolveConfig(input, {
-    customRewards: [...Object.keys(own), ...Object.keys(given ?? {})],
-    require: ["data_file_paths"],
-  });
+  const config = resolveConfig(
+    { ...input, ...namedRewards(input, own) },
+    {
+      customRewards: [...Object.keys(own), ...Object.keys(given ?? {})],
+      require: ["data_file_paths"],
+    },
+  );
   const named = Object.fromEntries(
     config.reward_funcs.map((name, index) => {
       const weight = config.reward_weights[index]!;

@@ -39,7 +39,9 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
   const customRewards = prepared.rewards.map(({ name }) => name);
   await using policy = await timed("load", () => openPolicy(resolved, { ...options, customRewards }));
   const prompts = await timed("encode", () => policy.encode(prepared.sampler.at(1), { step: 1 }));
-  const groups = await timed("generate", () => policy.generate(prompts, { samples: resolved.num_generations, step: 1 }));
+  const groups = await timed("generate", () =>
+    policy.generate(prompts, { samples: resolved.num_generations, step: 1 }),
+  );
   const scored = await timed("rewards", () => scoreRewards(groups, prepared.rewards, { step: 1 }));
   const advantages = groupAdvantages(scored.totals, { scale: resolved.scale_rewards });
   const batch = toTrainBatch(groups, advantages, {

@@ -1,0 +1,46 @@
+/**
+ * Shows a training run while it goes on, and turns Ctrl-C into "finish the step, save" and then into "stop now".
+ *
+ * @module
+ */
+import type { RunResult, TrainingRun, TrainOptions } from "../trainer/index.js";
+import type { CommandIo } from "./io.js";
+import { openProgressView } from "./terminal.js";
+
+/**
+ * @param start starts the run with the options it is given
+ * @returns the run's result
+ */
+export async function followRun(
+  start: (options: Pick<TrainOptions, "signal" | "callbacks">) => TrainingRun,
+  io: CommandIo,
+): Promise<RunResult> {
+  const view = openProgressView(io);
+  const abort = new AbortController();
+  const run = start({
+    signal: abort.signal,
+    callbacks: { onSave: ({ step, checkpoint }) => view.note(`step ${step}: saved ${checkpoint}`) },
+  });
+
+  let asked = 0;
+  const interrupt = (): void => {
+    asked += 1;
+    if (asked === 1) {
+      view.note("stopping: the step under way is finished and saved; Ctrl-C again stops now");
+      run.stop().catch(() => undefined);
+    } else {
+      view.note("stopping now: the step under way is lost; resume from the last checkpoint");
+      abort.abort(new Error("interrupted twice"));
+    }
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  try {
+    for await (const event of run) view.show(event);
+    return await run.result;
+  } finally {
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
+    view.close();
+  }
+}

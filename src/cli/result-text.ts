@@ -1,0 +1,43 @@
+/**
+ * What a finished run prints: where it is, what it reached, what it cost.
+ *
+ * @module
+ */
+import type { RunResult } from "../trainer/index.js";
+import { formatNumber, table } from "./table.js";
+
+/** Lines, without a trailing line break. */
+export function resultText(result: RunResult): string[] {
+  const { metrics, secondsPerStep, controlSecondsPerStep, peakMemory } = result;
+  const share = secondsPerStep === 0 ? 0 : (100 * controlSecondsPerStep) / secondsPerStep;
+  return [
+    `${result.reason} after step ${result.step} of ${result.steps}`,
+    ...(metrics === null
+      ? []
+      : [`reward ${formatNumber(metrics.reward)}, spread within a group ${formatNumber(metrics.reward_std)}`]),
+    ...evaluationLines(result),
+    `${formatNumber(secondsPerStep)} s per step, of which TypeScript alone ${formatNumber(1000 * controlSecondsPerStep)} ms (${share.toFixed(1)} %)`,
+    `peak memory: ${megabytes(peakMemory.node)} this process, ${megabytes(peakMemory.worker)} the worker`,
+    `run folder: ${result.folder}`,
+    `model:      ${result.model}`,
+  ];
+}
+
+function evaluationLines({ evaluations }: RunResult): string[] {
+  if (evaluations.length === 0) return [];
+  const rows = evaluations.flatMap(({ step, results }) =>
+    results.map((one) => [
+      String(step),
+      one.dataset,
+      `${one.scored}/${one.n}`,
+      formatNumber(one.srcc),
+      formatNumber(one.formatRate),
+      formatNumber(one.spread),
+    ]),
+  );
+  return table(["step", "held out", "scored", "srcc", "format", "spread"], rows);
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 2 ** 20)} MiB`;
+}

@@ -1,0 +1,98 @@
+/**
+ * `thurstone train`: a run from YAML files and flags; also its plan (--dry-run) and one step without an update (--probe).
+ *
+ * @module
+ */
+import { flagHelp, loadConfig, parseFlags, readCheckpointSize, readConfigSources } from "../config/index.js";
+import type { ResolvedConfig } from "../config/index.js";
+import { loadRewardModules, namedRewards, prepareRun, probe, train } from "../trainer/index.js";
+import { EXIT } from "./io.js";
+import type { Command, CommandIo } from "./io.js";
+import { planText } from "./plan-text.js";
+import { probeText } from "./probe-text.js";
+import { resultText } from "./result-text.js";
+import { followRun } from "./follow-run.js";
+
+const USAGE = `Usage: thurstone train [config.yaml ...] [--dry-run | --probe] [--resume] [--json] [--key value ...]
+
+Trains a model. YAML files are read from left to right, flags win over files.
+
+  --config FILE   a YAML file; the same as giving it without --config
+  --dry-run       print the resolved settings, the batches, the steps and the memory, and stop
+  --probe         run one step without an update and print its rewards, advantages and times
+  --resume        go on from the newest checkpoint of output_dir
+  --json          end with one line of JSON
+
+Ctrl-C once finishes the step, saves and ends; twice ends at once.
+
+`;
+
+interface TrainArguments {
+  readonly files: readonly string[];
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly dryRun: boolean;
+  readonly probe: boolean;
+  readonly json: boolean;
+}
+
+export const trainCommand: Command = async (args, io) => {
+  if (args.includes("--help") || args.includes("-h")) {
+    io.stdout.write(`${USAGE}${flagHelp()}\n`);
+    return EXIT.done;
+  }
+  const given = readArguments(args);
+  const config = await readConfig(given);
+  if (given.dryRun) return dryRun(config, given, io);
+  if (given.probe) return runProbe(config, given, io);
+
+  const result = await followRun((options) => train(config, options), io);
+  io.stdout.write(given.json ? `${JSON.stringify(result)}\n` : `${resultText(result).join("\n")}\n`);
+  return EXIT.done;
+};
+
+/** Takes this command's own options; everything else is a configuration key. */
+function readArguments(args: readonly string[]): TrainArguments {
+  const rest = args.filter((argument) => !["--dry-run", "--probe", "--json", "--resume"].includes(argument));
+  const files: string[] = [];
+  while (rest.length > 0 && !rest[0]!.startsWith("--")) files.push(rest.shift()!);
+  for (let at = rest.indexOf("--config"); at >= 0; at = rest.indexOf("--config")) {
+    const end = rest.findIndex((argument, index) => index > at && argument.startsWith("--"));
+    files.push(...rest.splice(at, (end < 0 ? rest.length : end) - at).slice(1));
+  }
+  const flags = parseFlags(rest);
+  return {
+    files,
+    flags: args.includes("--resume") ? { ...flags, resume_from_checkpoint: true } : flags,
+    dryRun: args.includes("--dry-run"),
+    probe: args.includes("--probe"),
+    json: args.includes("--json"),
+  };
+}
+
+async function readConfig({ files, flags }: TrainArguments): Promise<ResolvedConfig> {
+  const { values } = await readConfigSources(files, flags);
+  const paths = [values["rewards"] ?? []].flat().filter((path) => typeof path === "string");
+  const own = await loadRewardModules(paths);
+  return loadConfig(
+    files,
+    { ...flags, ...namedRewards(values, own) },
+    {
+      customRewards: Object.keys(own),
+      require: ["data_file_paths"],
+    },
+  );
+}
+
+async function dryRun(config: ResolvedConfig, { json }: TrainArguments, io: CommandIo): Promise<number> {
+  const { plan } = await prepareRun(config);
+  const checkpoint = await readCheckpointSize(config.model_name_or_path);
+  const text = json ? JSON.stringify({ config, plan, checkpoint }) : planText({ config, plan, checkpoint }).join("\n");
+  io.stdout.write(`${text}\n`);
+  return EXIT.done;
+}
+
+async function runProbe(config: ResolvedConfig, { json }: TrainArguments, io: CommandIo): Promise<number> {
+  const result = await probe(config, { onStderr: (line) => io.stderr.write(`worker: ${line}\n`) });
+  io.stdout.write(json ? `${JSON.stringify(result)}\n` : `${probeText(result).join("\n")}\n`);
+  return EXIT.done;
+}

@@ -1,0 +1,98 @@
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { ConfigInput } from "../../src/config/index.js";
+import { createWorkspace } from "./workspace.js";
+import type { Workspace } from "./workspace.js";
+
+const CHILD = fileURLToPath(new URL("./train-child.ts", import.meta.url));
+
+/** Runs a training in its own process. @returns how it ended */
+function runChild(
+  config: ConfigInput,
+  point = "",
+): Promise<{ code: number | null; signal: string | null; stderr: string }> {
+  const child = spawn(process.execPath, ["--import", "tsx", CHILD, JSON.stringify(config), point]);
+  let stderr = "";
+  child.stderr.on("data", (chunk) => (stderr += String(chunk)));
+  return new Promise((resolve) => child.on("close", (code, signal) => resolve({ code, signal, stderr })));
+}
+
+interface Record4 {
+  readonly weights: string;
+  readonly optimizer: string;
+  readonly metrics: string;
+  readonly rollouts: string[];
+}
+
+/** Everything of a finished run that must not depend on interruptions, byte for byte. */
+function recordOf(folder: string): Record4 {
+  const manifest = JSON.parse(readFileSync(join(folder, "checkpoints/step_000004/manifest.json"), "utf8")) as {
+    files: { name: string; sha256: string }[];
+  };
+  const hash = (name: string): string => manifest.files.find((file) => file.name === name)!.sha256;
+  return {
+    weights: hash("weights.safetensors"),
+    optimizer: hash("optimizer.safetensors"),
+    metrics: readFileSync(join(folder, "metrics.jsonl"), "utf8"),
+    rollouts: readdirSync(join(folder, "rollouts"))
+      .sort()
+      .map((name) => readFileSync(join(folder, "rollouts", name), "utf8")),
+  };
+}
+
+let workspace: Workspace;
+beforeAll(async () => {
+  workspace = await createWorkspace();
+});
+afterAll(() => workspace.remove());
+
+describe("a resumed run equals the uninterrupted one, bit for bit", () => {
+  // 8 rows, 3 a batch: the third batch begins the second epoch, where the uninterrupted run's caches are warm.
+  let whole: Record4;
+  beforeAll(async () => {
+    const config = workspace.config("whole");
+    expect(await runChild(config)).toMatchObject({ code: 0 });
+    whole = recordOf(config.output_dir!);
+  });
+
+  it("when it is killed a step after the checkpoint", async () => {
+    const config = workspace.config("killed-later");
+    expect(await runChild(config, "step-end:3")).toMatchObject({ signal: "SIGKILL" });
+    expect(readFileSync(join(config.output_dir!, "metrics.jsonl"), "utf8").split("\n").length).toBe(4);
+
+    expect(await runChild({ ...config, resume_from_checkpoint: true })).toMatchObject({ code: 0 });
+    expect(recordOf(config.output_dir!)).toEqual(whole);
+  });
+
+  it("when it is killed while a checkpoint is written", async () => {
+    const config = workspace.config("killed-in-save");
+    expect(await runChild(config, "save:2")).toMatchObject({ signal: "SIGKILL" });
+    const checkpoints = join(config.output_dir!, "checkpoints");
+    expect(readdirSync(checkpoints).sort()).toEqual(["step_000002", "step_000004.partial"]);
+
+    expect(await runChild({ ...config, resume_from_checkpoint: true })).toMatchObject({ code: 0 });
+    expect(recordOf(config.output_dir!)).toEqual(whole);
+    expect(existsSync(join(checkpoints, "step_000004.partial"))).toBe(false);
+  });
+
+  it("when every rollout batch is used for two updates", async () => {
+    const twice = { num_iterations: 2 };
+    const uninterrupted = workspace.config("twice", twice);
+    expect(await runChild(uninterrupted)).toMatchObject({ code: 0 });
+    const config = workspace.config("twice-killed", twice);
+    expect(await runChild(config, "step-end:3")).toMatchObject({ signal: "SIGKILL" });
+    expect(await runChild({ ...config, resume_from_checkpoint: true })).toMatchObject({ code: 0 });
+    expect(recordOf(config.output_dir!)).toEqual(recordOf(uninterrupted.output_dir!));
+  });
+
+  it("and refuses to go on with other settings", async () => {
+    const config = { ...workspace.config("whole"), resume_from_checkpoint: true, learning_rate: 2e-3 };
+    const { code, stderr } = await runChild(config);
+    expect(code).toBe(1);
+    expect(stderr).toContain("RESUME_MISMATCH");
+    expect(stderr).toContain("config.learning_rate was 0.001 and is 0.002");
+  });
+});
