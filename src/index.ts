@@ -18,8 +18,8 @@ export type {
   TrainingRun,
   TrainOptions,
 } from "./trainer/index.js";
-export { createSchedule, defineConfig, loadConfig, resolveConfig } from "./config/index.js";
-export type { ConfigInput, ResolvedConfig } from "./config/index.js";
+export { createSchedule, defineConfig, loadConfig, planRun, resolveConfig, schedules } from "./config/index.js";
+export type { ConfigInput, ConfigProblem, ResolvedConfig, RunPlan } from "./config/index.js";
 export { openPolicy, toTrainBatch } from "./trainer/index.js";
 export type { TrainBatchOptions } from "./trainer/index.js";
 export type * from "./policy/types.js";
