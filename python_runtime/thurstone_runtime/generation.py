@@ -137,8 +137,8 @@ def _check_prompts(loaded: LoadedModel, prompts: Sequence[PromptInput], options:
             raise EngineError(
                 "prompt_too_long",
                 f"prompt {number} has {len(prompt.ids)} tokens; with {options.max_new_tokens} new ones that is "
-                f"{needed}, and the model was made for {loaded.max_position_embeddings}. Lower max_pixels, the number of "
-                "images, or max_new_tokens.",
+                f"{needed}, and the model was made for {loaded.max_position_embeddings}. Lower max_pixels, the "
+                "number of images, or max_new_tokens.",
             )
 
 
