@@ -15,7 +15,7 @@ export function checkScale(reward: string, groups: readonly RatedGroup[]): void 
   if (outside === undefined) return;
   throw new RewardError(
     "REWARD_MOS_SCALE",
-    `the reward "${reward}" compares scores with opinion scores as numbers, and data set "${outside.dataset}" has the opinion score ${outside.mos}, outside ${minimum} to ${maximum}. Bring the labels to that range, or use a reward that only ranks: fidelity, win_probability, binary.`,
+    `${reward} compares scores with opinion scores as numbers, and data set "${outside.dataset}" has the opinion score ${outside.mos}, outside ${minimum} to ${maximum}. Bring the labels to that range, or use a reward that only ranks: fidelity, win_probability, binary.`,
     { fields: { reward, dataset: outside.dataset, mos: outside.mos } },
   );
 }
