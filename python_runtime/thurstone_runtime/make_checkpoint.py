@@ -172,7 +172,7 @@ PRESETS = {
 
 
 def make_checkpoint(
-    out: str | Path, *, preset: str = "tiny", seed: int = 0, vocab: str = "small", init: str = "auto"
+    out: str | Path, preset: str = "tiny", seed: int = 0, vocab: str = "small", init: str = "auto"
 ) -> dict[str, Any]:
     """Writes the checkpoint into `out`, which must not exist or be empty, and returns what was made.
 

@@ -14,6 +14,7 @@ export type { PreparedRun } from "./prepare.js";
 export { probe } from "./probe.js";
 export type { ProbeResult } from "./probe.js";
 export { loadRewardModules, namedRewards } from "./reward-modules.js";
+export { exportModel } from "./run-folder.js";
 export { teachFormat } from "./teach-format.js";
 export type { TeachFormatOptions, TeachFormatResult } from "./teach-format.js";
 export { train } from "./train.js";

@@ -59,6 +59,7 @@ function rewardOptions(config: ResolvedConfig) {
     varianceFloor: config.fidelity_variance_floor,
     opponent: config.fidelity_opponent,
     tieBand: config.tie_band,
+    seed: config.seed,
     ...(config.comparison_set !== null && { comparisonSet: config.comparison_set }),
   };
 }
