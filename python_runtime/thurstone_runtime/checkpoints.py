@@ -1,6 +1,6 @@
-"""Training state on disk, and Hugging Face checkpoints: complete under their final name, or not there at all.
+"""Training state on disk: each file complete under its final name, or not there at all.
 
-Training state is a folder with `weights.safetensors` (float32, by parameter name, tied ones once),
+It is a folder with `weights.safetensors` (float32, by parameter name, tied ones once),
 `optimizer.safetensors` (`<parameter name>.<exp_avg | exp_avg_sq | step>`) and `state.json`. Safetensors and JSON only:
 nothing that is read here can run code.
 """
@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,33 +18,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import PreTrainedModel
-from transformers.utils import cached_file
 
 from .errors import EngineError
 from .optim import STATE_FIELDS
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 FORMAT = 1
-
-SHARD_SIZE = "2GB"
-"""The library's writer holds the interpreter lock for a whole shard."""
-
-COMPANIONS = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "preprocessor_config.json",
-    "video_preprocessor_config.json",
-    "processor_config.json",
-    "generation_config.json",
-)
-"""What a checkpoint may have beside config and weights."""
 
 _TYPE_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64"}
 _HEADER_ALIGNMENT = 8
@@ -78,16 +56,20 @@ def save_state(
     if not folder.is_dir():
         raise EngineError("bad_argument", f"{folder} is not a folder; make it before saving into it.")
     text = json.dumps({"format": FORMAT, **state}, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    contents = {WEIGHTS: _safetensors_bytes(weights), OPTIMIZER: _safetensors_bytes(optimizer), STATE: [text.encode()]}
+    contents = {
+        WEIGHTS: _safetensors_bytes(weights, state["step"]),
+        OPTIMIZER: _safetensors_bytes(optimizer, state["step"]),
+        STATE: [text.encode()],
+    }
     files = []
-    with _write_errors(folder), ExitStack() as cleanup:
+    with write_errors(folder), ExitStack() as cleanup:
         for name, pieces in contents.items():
             temporary = folder / f".{name}.partial"
             cleanup.callback(temporary.unlink, missing_ok=True)
             files.append({"name": name, **_write(temporary, pieces, tick)})
         for name in contents:
             os.replace(folder / f".{name}.partial", folder / name)
-        _sync(folder)
+        sync(folder)
     return files
 
 
@@ -110,55 +92,16 @@ def open_state(
         _open_tensors(folder / WEIGHTS, tick) as saved_weights,
         _open_tensors(folder / OPTIMIZER, tick) as moments,
     ):
+        for file in (saved_weights, moments):
+            file.check_step(state["step"])
         _check_weights(folder / WEIGHTS, saved_weights.found, expected)
         _check_optimizer(folder / OPTIMIZER, moments.found, trained)
         yield state, saved_weights, moments
 
 
-def export_model(model: PreTrainedModel, path: Path, dtype: torch.dtype, source: str, revision: str | None) -> None:
-    """A Hugging Face checkpoint folder of the model in this type of weights, under its final name when complete.
-
-    Weights have the names that released checkpoints use; tokenizer, chat template, preprocessor and generation config
-    are copies of the files of `source`, the folder or hub id that was loaded. Tied weights are written once.
-    """
-    with folder_in_place(path) as partial:
-        weights = {name: weight.detach().to("cpu", dtype) for name, weight in model.named_parameters()}
-        model.save_pretrained(partial, state_dict=weights, max_shard_size=SHARD_SIZE)
-        _name_type(partial / "config.json", str(dtype).removeprefix("torch."))
-        for name in COMPANIONS:
-            file = cached_file(
-                source,
-                name,
-                revision=revision,
-                _raise_exceptions_for_missing_entries=False,
-                _raise_exceptions_for_connection_errors=False,
-            )
-            if file is not None:
-                shutil.copyfile(file, partial / name)
-
-
 @contextmanager
-def folder_in_place(path: Path) -> Iterator[Path]:
-    """A folder to fill, beside `path`, which takes that name when the block ends well and vanishes when it does not."""
-    if path.exists():
-        raise EngineError("bad_argument", f"{path} exists already; export to a new name, or remove it first.")
-    if not path.parent.is_dir():
-        raise EngineError("bad_argument", f"{path.parent} is not a folder; make it before exporting into it.")
-    partial = path.with_name(path.name + ".partial")
-    with _write_errors(path), ExitStack() as cleanup:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        cleanup.callback(shutil.rmtree, partial, ignore_errors=True)
-        yield partial
-        for file in partial.rglob("*"):
-            _sync(file)
-        _sync(partial)
-        os.rename(partial, path)
-        _sync(path.parent)
-
-
-@contextmanager
-def _write_errors(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> Iterator[None]:
+    """Names the path in whatever the disk refuses, as `write_failed`."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -168,7 +111,7 @@ def _write_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _write(path: Path, pieces: Iterator[bytes] | Sequence[bytes], tick: Callable[[], None]) -> dict[str, Any]:
+def _write(path: Path, pieces: Iterable[bytes | memoryview], tick: Callable[[], None]) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     with open(path, "wb") as file:
         for piece in pieces:
@@ -180,13 +123,14 @@ def _write(path: Path, pieces: Iterator[bytes] | Sequence[bytes], tick: Callable
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
-def _safetensors_bytes(tensors: Mapping[str, Tensor]) -> Iterator[bytes]:
+def _safetensors_bytes(tensors: Mapping[str, Tensor], step: int) -> Iterator[bytes | memoryview]:
     """A safetensors file piece by piece, names in order.
 
     The library's own writer holds the interpreter lock for the whole file, which stops the heartbeat for the minutes
     that a large model takes, and the hash would need a second pass. It does the reading.
     """
-    header, offset = {}, 0
+    header: dict[str, Any] = {"__metadata__": {"step": str(step)}}
+    offset = 0
     for name, tensor in sorted(tensors.items()):
         end = offset + tensor.numel() * tensor.element_size()
         header[name] = {
@@ -204,7 +148,7 @@ def _safetensors_bytes(tensors: Mapping[str, Tensor]) -> Iterator[bytes]:
             yield data[start : start + _CHUNK_BYTES].data
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Makes the directory entry or the file survive a power cut."""
     if os.name == "nt":
         return
@@ -246,6 +190,12 @@ class _SavedTensors(Mapping[str, Tensor]):
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         self.found: Found = {name: (entry.get_dtype(), tuple(entry.get_shape())) for name, entry in slices.items()}
 
+    def check_step(self, step: int) -> None:
+        """A file that is valid by itself may still be left over from another save."""
+        found = (self._file.metadata() or {}).get("step")
+        if found != str(step):
+            raise _invalid(self._path, f"is of step {found}, but {STATE} beside it is of step {step}")
+
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.found:
             raise KeyError(name)
@@ -266,18 +216,6 @@ def _open_tensors(path: Path, tick: Callable[[], None]) -> Iterator[_SavedTensor
             yield _SavedTensors(path, file, tick)
     except (OSError, SafetensorError) as error:
         raise _invalid(path, f"is not a complete safetensors file: {error}") from error
-
-
-def _name_type(path: Path, name: str) -> None:
-    """config.json names the type of the weights in the file, not of those in memory, in every part that names one."""
-
-    def renamed(part: Any) -> Any:
-        if not isinstance(part, dict):
-            return part
-        return {key: name if key in ("dtype", "torch_dtype") else renamed(value) for key, value in part.items()}
-
-    config = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(renamed(config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _check_weights(path: Path, found: Found, expected: Mapping[str, tuple[int, ...]]) -> None:

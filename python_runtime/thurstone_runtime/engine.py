@@ -14,10 +14,11 @@ import torch
 from . import chat, generation, verb_tables
 from .arguments import read
 from .batches import GroupBatch, read_group_batch, read_ids, read_vector
-from .checkpoints import allowed_path, export_model, open_state, save_state
+from .checkpoints import allowed_path, open_state, save_state
 from .context import CallContext
 from .description import describe_memory, describe_model, set_up_torch, versions
 from .errors import EngineError
+from .exports import export_model
 from .families import LoadedModel, load_model
 from .images import ImageRequest, ImageStore
 from .logprob_store import LogprobStore

@@ -57,8 +57,8 @@ class LogprobStore:
             if not np.array_equal(ids, completion):
                 raise EngineError(
                     "bad_argument",
-                    f'log-probabilities were kept for another completion {index} of batch "{batch_id}" than the one sent '
-                    "now; a batch id must name one rollout batch only.",
+                    f'completion {index} of batch "{batch_id}" is not the one that log-probabilities were kept for; '
+                    "a batch id must name one rollout batch only.",
                 )
         return torch.cat([logprobs for _, logprobs in found])
 

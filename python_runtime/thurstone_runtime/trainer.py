@@ -110,7 +110,7 @@ class Trainer:
         """
         try:
             self._begin(step, part)
-            sums = dict.fromkeys(SUMS, 0.0)
+            sums: dict[str, float] = dict.fromkeys(SUMS, 0.0)
             logprobs = torch.zeros(batch.token_count)
             for group, pictures in zip(batch.groups, images, strict=True):
                 context.check_cancelled()

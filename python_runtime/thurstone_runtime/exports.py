@@ -1,0 +1,91 @@
+"""Hugging Face checkpoint folders: complete under their final name, or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from transformers.utils.hub import cached_file
+
+from .checkpoints import sync, write_errors
+from .errors import EngineError
+
+SHARD_SIZE = "2GB"
+"""The library's writer holds the interpreter lock for a whole shard."""
+
+COMPANIONS = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+    "processor_config.json",
+    "generation_config.json",
+)
+"""What a checkpoint may have beside config and weights."""
+
+
+def export_model(model: PreTrainedModel, path: Path, dtype: torch.dtype, source: str, revision: str | None) -> None:
+    """A Hugging Face checkpoint folder of the model in this type of weights, under its final name when complete.
+
+    Weights have the names that released checkpoints use; tokenizer, chat template, preprocessor and generation config
+    are copies of the files of `source`, the folder or hub id that was loaded. Tied weights are written once.
+    """
+    with folder_in_place(path) as partial:
+        weights = {name: weight.detach().to("cpu", dtype) for name, weight in model.named_parameters()}
+        model.save_pretrained(partial, state_dict=weights, max_shard_size=SHARD_SIZE)
+        _name_type(partial / "config.json", str(dtype).removeprefix("torch."))
+        for name in COMPANIONS:
+            file = cached_file(
+                source,
+                name,
+                revision=revision,
+                _raise_exceptions_for_missing_entries=False,
+                _raise_exceptions_for_connection_errors=False,
+            )
+            if file is not None:
+                shutil.copyfile(file, partial / name)
+
+
+@contextmanager
+def folder_in_place(path: Path) -> Iterator[Path]:
+    """A folder to fill, beside `path`, which takes that name when the block ends well and vanishes when it does not."""
+    if path.exists():
+        raise EngineError("bad_argument", f"{path} exists already; export to a new name, or remove it first.")
+    if not path.parent.is_dir():
+        raise EngineError("bad_argument", f"{path.parent} is not a folder; make it before exporting into it.")
+    partial = path.with_name(path.name + ".partial")
+    with write_errors(path), ExitStack() as cleanup:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        cleanup.callback(shutil.rmtree, partial, ignore_errors=True)
+        yield partial
+        for file in partial.rglob("*"):
+            sync(file)
+        sync(partial)
+        os.rename(partial, path)
+        sync(path.parent)
+
+
+def _name_type(path: Path, name: str) -> None:
+    """config.json names the type of the weights in the file, not of those in memory, in every part that names one."""
+
+    def renamed(part: Any) -> Any:
+        if not isinstance(part, dict):
+            return part
+        return {key: name if key in ("dtype", "torch_dtype") else renamed(value) for key, value in part.items()}
+
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(renamed(config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
