@@ -1,0 +1,120 @@
+/**
+ * Does it learn? From a start that only knows the layout of an answer, over several seeds: the quickstart's rewards must
+ * raise the format rate, an own reward must rise, and with rewards shuffled among the completions nothing may move.
+ *
+ *   npx tsx bench/learning.ts [--seeds 3] [--max_steps 60] [--json]
+ *
+ * @module
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { makeData, makeStart, quickstartConfig } from "../src/cli/quickstart-start.js";
+import { table } from "../src/cli/table.js";
+import { defineReward, parseScore } from "../src/rewards/index.js";
+import type { Reward, RewardRecord } from "../src/rewards/index.js";
+import { foldKey, mean, shuffle, standardDeviation } from "../src/stats/index.js";
+import { train } from "../src/trainer/index.js";
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "3" },
+    max_steps: { type: "string", default: "60" },
+    json: { type: "boolean", default: false },
+  },
+});
+/** Steps averaged at either end of a run. */
+const ENDS = 5;
+/** What an answer without a score earns: as much as the worst answer. */
+const NO_SCORE = -3;
+
+const nearTwoOf = (text: string): number => {
+  const { score } = parseScore(text);
+  return score === null ? NO_SCORE : -Math.abs(score - 2);
+};
+const nearTwo = defineReward({ name: "near_two", score: ({ completion }) => nearTwoOf(completion.text) });
+
+/** The same rewards, dealt out anew among all completions of the step. */
+function shuffled(seed: number): Reward {
+  return defineReward({
+    name: "shuffled",
+    scoreBatch: ({ groups, step }) => {
+      const rewards = groups.flatMap((group) => group.completions.map(({ text }) => nearTwoOf(text)));
+      const dealt = shuffle(rewards, foldKey(seed, 99, step ?? 0));
+      let at = 0;
+      return groups.map((group) => dealt.slice(at, (at += group.completions.length)));
+    },
+  });
+}
+
+interface Row {
+  readonly condition: string;
+  readonly seed: number;
+  readonly formatBefore: number;
+  readonly formatAfter: number;
+  readonly rewardBefore: number;
+  readonly rewardAfter: number;
+  readonly secondsPerStep: number;
+}
+
+async function runCondition(
+  folder: string,
+  condition: string,
+  seed: number,
+  rewards: RewardRecord | undefined,
+): Promise<Row> {
+  const config = await quickstartConfig(folder, { seed, max_steps: Number(values.max_steps), save_only_model: true });
+  // Weight 0: measured, without a say.
+  const watched = { near_two: { reward: nearTwo, weight: 0 } };
+  const run = train(config, {
+    rewards: { ...(rewards ?? { fidelity: 1, format: 0.5 }), ...(rewards?.["near_two"] ? {} : watched) },
+  });
+  const rates: number[] = [];
+  for await (const event of run) if (event.type === "step-end") rates.push(event.metrics["rewards/near_two/mean"]!);
+  const { evaluations, secondsPerStep } = await run.result;
+  const row = {
+    condition,
+    seed,
+    formatBefore: evaluations[0]!.results[0]!.formatRate,
+    formatAfter: evaluations.at(-1)!.results[0]!.formatRate,
+    rewardBefore: mean(rates.slice(0, ENDS))!,
+    rewardAfter: mean(rates.slice(-ENDS))!,
+    secondsPerStep,
+  };
+  process.stderr.write(`${JSON.stringify(row)}\n`);
+  return row;
+}
+
+const rows: Row[] = [];
+for (let seed = 0; seed < Number(values.seeds); seed += 1) {
+  const folder = await mkdtemp(join(tmpdir(), "thurstone-learning-"));
+  await makeData(folder, seed, () => undefined);
+  await makeStart(folder, await quickstartConfig(folder, { seed }), (line) =>
+    process.stderr.write(`seed ${seed}: ${line}\n`),
+  );
+  rows.push(await runCondition(folder, "quickstart: fidelity 1, format 0.5", seed, undefined));
+  rows.push(await runCondition(folder, "own reward: -|score - 2|", seed, { near_two: { reward: nearTwo, weight: 1 } }));
+  rows.push(await runCondition(folder, "control: shuffled", seed, { shuffled: { reward: shuffled(seed), weight: 1 } }));
+  await rm(folder, { recursive: true });
+}
+
+if (values.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
+else {
+  const conditions = [...new Set(rows.map((row) => row.condition))];
+  const cell = (condition: string, pick: (row: Row) => number): string => {
+    const found = rows.filter((row) => row.condition === condition).map(pick);
+    return `${mean(found)!.toFixed(3)} +- ${(standardDeviation(found) ?? 0).toFixed(3)}`;
+  };
+  const lines = conditions.map((condition) => [
+    condition,
+    cell(condition, (row) => row.formatBefore),
+    cell(condition, (row) => row.formatAfter),
+    cell(condition, (row) => row.rewardBefore),
+    cell(condition, (row) => row.rewardAfter),
+  ]);
+  const header = ["rewards", "format before", "format after", "-|score - 2| first steps", "last steps"];
+  process.stdout.write(
+    `${table(header, lines).join("\n")}\nmean and standard deviation over ${values.seeds} seeds, ${values.max_steps} steps each\n`,
+  );
+}
