@@ -19,7 +19,7 @@ export async function followRun(
   const abort = new AbortController();
   const run = start({
     signal: abort.signal,
-    callbacks: { onSave: ({ step, checkpoint }) => view.note(`step ${step}: saved ${checkpoint}`) },
+    callbacks: { onSave: ({ step, checkpoint }) => view.note(`step ${step}  saved ${checkpoint}`) },
   });
 
   let asked = 0;

@@ -96,15 +96,16 @@ export function render(state: ProgressState, width: number): string[] {
   return lines.map((line) => cut(line, width));
 }
 
-/** One line for a log file or a pipe; undefined for events that would only be noise there. */
+/**
+ * One line for a log file or a pipe; undefined for events that would only be noise there. Saved checkpoints are told by
+ * the command's own callback.
+ */
 export function plainLine(state: ProgressState, event: TrainerEvent): string | undefined {
   switch (event.type) {
     case "step-end":
       return [`step ${event.step}/${event.steps}`, ...metricParts(state), ...timeParts(state)].join("  ");
     case "eval-end":
       return event.results.map((result) => `step ${event.step}  ${evaluationText(result)}`).join("\n");
-    case "checkpoint-end":
-      return `step ${event.step}  checkpoint saved: ${event.folder}`;
     case "alarm":
       return `step ${event.step}  ! ${event.name}: ${event.message}`;
     case "run-end":

@@ -5,7 +5,7 @@
  */
 import { WorkerError } from "../errors.js";
 import type { Caller, CallOptions, Plain, PlainMap, Reply } from "../bridge/index.js";
-import { foldKey, seedStreams } from "../stats/index.js";
+import { foldKey, mix64, seedStreams } from "../stats/index.js";
 import { createMeter } from "./meter.js";
 import { referenceOf, sendPictures } from "./pictures.js";
 import type { Picture } from "./pictures.js";
@@ -138,7 +138,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
       const groups = [];
       for (const batch of planPrompts(prompts, samples, asked.maxCompletionLength ?? settings.maxCompletionLength)) {
         const keys = batch.map(({ source }) =>
-          foldKey(settings.seed, seedStreams[stream], step, source.file, source.line),
+          foldKey(mix64(BigInt(settings.seed)), seedStreams[stream], step, source.file, source.line),
         );
         const reply = await call(
           "generate",

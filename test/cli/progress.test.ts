@@ -136,9 +136,6 @@ describe("plain lines", () => {
     );
     expect(plainLine(state, evaluation)).toBe("step 2  held out: kadid, 12 pictures  srcc 0.4123  format 1");
     expect(plainLine(state, alarm)).toBe("step 2  ! truncation: 30 % of the completions were cut off");
-    expect(plainLine(state, { type: "checkpoint-end", step: 2, folder: "c/step_000002", seconds: 1 })).toBe(
-      "step 2  checkpoint saved: c/step_000002",
-    );
     expect(plainLine(state, { type: "step-start", step: 3, epoch: 0 })).toBeUndefined();
   });
 });

@@ -34,9 +34,9 @@ describe("anything else", () => {
   ])("gets plain lines: %s", (_, stderr, env) => {
     const view = openProgressView({ stderr, env });
     view.show(progress(1));
-    view.show({ type: "checkpoint-end", step: 5, folder: "c", seconds: 1 });
+    view.show({ type: "alarm", step: 5, name: "entropy", message: "low" });
     view.note("saved");
     view.close();
-    expect(stderr.text()).toBe("step 5  checkpoint saved: c\nsaved\n");
+    expect(stderr.text()).toBe("step 5  ! entropy: low\nsaved\n");
   });
 });
