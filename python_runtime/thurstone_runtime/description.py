@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from . import __version__
 from .families import LoadedModel
@@ -17,10 +18,12 @@ PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy")
 
 
 def set_up_torch(*, threads: int, deterministic: bool) -> None:
-    """Threads (0 keeps torch's own choice) and whether the same input must give the same bits on every run.
+    """Threads (0 keeps torch's own choice) and whether the same input must give the same bits on every run. Also keeps
+    transformers' progress bars out of the log, whose last lines explain a worker's death.
 
     To be called on the thread that computes, before CUDA is first used: cuBLAS reads its setting only then.
     """
+    disable_progress_bar()
     if threads:
         torch.set_num_threads(threads)
     # Warns where CUDA has no deterministic kernel instead of failing: one is the cumulative sum that sampling needs.

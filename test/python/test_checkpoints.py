@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from test_engine import refused
 from thurstone_runtime.checkpoints import allowed_path, save_state
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.families import load_model
 from thurstone_runtime.logprobs import group_scores
 from thurstone_runtime.make_checkpoint import make_checkpoint
-from training_task import Worker, groups_of, pictures_of, plain_logprobs
+from training_task import Worker, groups_of, pictures_of, plain_logprobs, refused
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 FILES = [OPTIMIZER, STATE, WEIGHTS]

@@ -12,16 +12,8 @@ import torch
 
 from conftest import OpenContext
 from thurstone_runtime.engine import Engine
-from thurstone_runtime.errors import CancelledError, EngineError
-from training_task import Part, Worker, load_parameters, picture, prompt_ids
-
-
-def refused(code: str, call: Any, *arguments: Any, **options: Any) -> str:
-    """The message of the error that the call must raise."""
-    with pytest.raises(EngineError) as caught:
-        call(*arguments, **options)
-    assert caught.value.code == code
-    return str(caught.value)
+from thurstone_runtime.errors import CancelledError
+from training_task import Part, Worker, load_parameters, picture, prompt_ids, refused
 
 
 class CancelAfter(OpenContext):

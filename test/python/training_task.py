@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from conftest import OpenContext
 from thurstone_runtime.batches import Group
 from thurstone_runtime.engine import Engine
+from thurstone_runtime.errors import EngineError
 from thurstone_runtime.families import LoadedModel
 
 SIZES = {"a": (56, 84), "b": (28, 56), "c": (84, 28)}
@@ -235,6 +237,14 @@ class Worker:
         strategy = self.engine._session.trainer.strategy
         tensors = {**strategy.weights(), **strategy.optimizer_state()}
         return {name: tensor.contiguous().numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def refused(code: str, call: Any, *arguments: Any, **options: Any) -> str:
+    """The message of the error that the call must raise."""
+    with pytest.raises(EngineError) as caught:
+        call(*arguments, **options)
+    assert caught.value.code == code
+    return str(caught.value)
 
 
 def _flat(rows: list[list[int]]) -> np.ndarray:
