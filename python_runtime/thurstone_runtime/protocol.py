@@ -23,6 +23,8 @@ MAX_TENSORS = 1024
 MAX_RANK = 8
 MAX_NAME_CHARS = 64
 """Longest id, launch id, method and tensor name."""
+MAX_DEPTH = 128
+"""Deepest nesting of a header; its own map is the first level."""
 SAFE_INTEGER = 2**53 - 1
 """Largest integer that JavaScript holds exactly; larger ones travel as decimal strings or i64 tensors."""
 
@@ -58,8 +60,8 @@ def encode(message: Message, limits: Limits = DEFAULT_LIMITS) -> list[Buffer]:
 
     Raises WireError for values that cannot travel and for messages over a limit.
     """
-    _refuse_unplain(message.params)
-    _refuse_unplain(message.error)
+    for part in (message.params, message.error):
+        _refuse_unplain(part, level=2, too_deep="HEADER_FIELD")
     header: dict[str, Any] = {"v": VERSION, "t": message.kind, "id": message.id, "s": message.session}
     if message.method is not None:
         header["m"] = message.method
@@ -127,7 +129,7 @@ def _unpack(packed: memoryview) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise WireError("HEADER_MALFORMED", f"the header is a {type(header).__name__}, not a map")
     try:
-        _refuse_unplain(header)
+        _refuse_unplain(header, level=1, too_deep="HEADER_MALFORMED")
     except WireError as error:
         _identify(error, header)
         raise
@@ -138,13 +140,18 @@ def _refuse_extension(code: int, _data: bytes) -> NoReturn:
     raise ValueError(f"extension type {code}")
 
 
-def _refuse_unplain(root: Any) -> None:
-    """Only what msgpack and JSON both hold may be in a header; walks without recursion."""
-    pending = [root]
+def _refuse_unplain(root: Any, *, level: int, too_deep: str) -> None:
+    """Only what msgpack and JSON both hold may be in a header; walks without recursion.
+
+    `level` is that of `root`; nesting below MAX_DEPTH is refused with the code `too_deep`.
+    """
+    pending = [(root, level)]
     while pending:
-        value = pending.pop()
+        value, level = pending.pop()
         if value is None or isinstance(value, str | float):
             continue
+        if isinstance(value, dict | list | tuple) and level > MAX_DEPTH:
+            raise WireError(too_deep, f"the header is nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, int):
             if not -SAFE_INTEGER <= value <= SAFE_INTEGER:
                 raise WireError(
@@ -154,9 +161,9 @@ def _refuse_unplain(root: Any) -> None:
             for key in value:
                 if not isinstance(key, str):
                     raise WireError("HEADER_MALFORMED", f"a map has a key of type {type(key).__name__}, not a string")
-            pending.extend(value.values())
+            pending.extend((one, level + 1) for one in value.values())
         elif isinstance(value, list | tuple):
-            pending.extend(value)
+            pending.extend((one, level + 1) for one in value)
         elif isinstance(value, msgpack.Timestamp | msgpack.ExtType):
             raise WireError("HEADER_MALFORMED", "the header holds an extension type")
         else:

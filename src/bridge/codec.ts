@@ -3,12 +3,15 @@
  *
  * @module
  */
-import { Packr, Unpackr } from "msgpackr";
+import { Packr } from "msgpackr";
 import { BridgeError } from "../errors.js";
-import { checkPlain } from "./message.js";
-import type { Message, WireErrorFields } from "./message.js";
-import { readHeader, WireProblem } from "./header.js";
+import { readHeader } from "./header.js";
+import { checkName, checkPlain } from "./message.js";
+import type { Message } from "./message.js";
+import { readMsgpackMap } from "./msgpack-reader.js";
 import { bytesOf, checkTensor } from "./tensor.js";
+import type { PlainMap } from "./types.js";
+import { WireProblem } from "./wire-problem.js";
 
 export interface Limits {
   /** Bytes of a whole message. Default 2 GiB. */
@@ -23,8 +26,6 @@ const MAX_TENSORS = 1024;
 
 // msgpackr's defaults (records, 16-bit maps) cannot be read by other decoders.
 const packr = new Packr({ useRecords: false, variableMapSize: true, mapsAsObjects: true });
-// Maps, not objects, so that keys which are not strings are seen.
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: false, int64AsType: "bigint" });
 
 /**
  * Frames of a message. Tensor frames are the tensors' own memory.
@@ -32,24 +33,32 @@ const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: false, int64AsTy
  * @throws BridgeError for values that cannot travel and messages over a limit
  */
 export function encodeMessage(message: Message, limits: Limits = {}): Uint8Array[] {
-  checkPlain(message.params, "p");
+  const { kind, id, session, method, deadline, params, error } = message;
+  checkName(id, "id");
+  checkName(session, "s");
+  if (method !== undefined) checkName(method, "m");
+  checkPlain(params, "p");
+  if (error !== undefined) checkPlain(error, "e");
   const tensors = Object.entries(message.tensors);
-  for (const [name, tensor] of tensors) checkTensor(name, tensor);
   if (tensors.length > MAX_TENSORS) {
     throw new BridgeError("TENSOR_COUNT", `${tensors.length} tensors; a message holds at most ${MAX_TENSORS}.`);
   }
+  for (const [name, tensor] of tensors) {
+    checkName(name, "the name of a tensor");
+    checkTensor(name, tensor);
+  }
   const header = packr.pack({
     v: PROTOCOL_VERSION,
-    t: message.kind,
-    id: message.id,
-    s: message.session,
-    ...(message.method !== undefined && { m: message.method }),
-    ...(message.deadline !== undefined && { dl: message.deadline }),
-    p: message.params,
+    t: kind,
+    id,
+    s: session,
+    ...(method !== undefined && { m: method }),
+    ...(deadline !== undefined && { dl: deadline }),
+    p: params,
     ...(tensors.length > 0 && {
       x: tensors.map(([n, { dtype, shape, data }], f) => ({ n, d: dtype, sh: shape, f, nb: data.byteLength })),
     }),
-    ...(message.error && { e: withoutUndefined(message.error) }),
+    ...(error !== undefined && { e: error }),
   });
   const frames = [MAGIC, header, ...tensors.map(([, { data }]) => bytesOf(data))];
   const problem = sizeProblem(frames, limits);
@@ -60,7 +69,7 @@ export function encodeMessage(message: Message, limits: Limits = {}): Uint8Array
 /**
  * The message in `frames`. Tensors are views of the frames where alignment allows it.
  *
- * @throws BridgeError, and nothing else, on any input; `fields.id` is set where an id could be read
+ * @throws BridgeError, and nothing else, on any input; `fields.id` and `fields.session` are set where they could be read
  */
 export function decodeMessage(frames: readonly Uint8Array[], limits: Limits = {}): Message {
   if (frames.length < 2) throw new BridgeError("FRAME_COUNT", `${frames.length} frames; a message has at least 2.`);
@@ -74,21 +83,15 @@ export function decodeMessage(frames: readonly Uint8Array[], limits: Limits = {}
   const problem = sizeProblem(frames, limits);
   if (problem !== undefined) throw new BridgeError("FRAME_TOO_LARGE", problem);
 
-  const header = unpack(frames[1]!);
+  let header: PlainMap | undefined;
   try {
+    header = readMsgpackMap(frames[1]!);
     return readHeader(header, frames.slice(2), { major: PROTOCOL_VERSION[0], maxTensors: MAX_TENSORS });
   } catch (error) {
     if (!(error instanceof WireProblem)) throw error;
-    const id = header instanceof Map ? (header.get("id") as unknown) : undefined;
-    throw new BridgeError(error.code, error.message, { fields: typeof id === "string" ? { id } : {} });
-  }
-}
-
-function unpack(bytes: Uint8Array): unknown {
-  try {
-    return unpackr.unpack(bytes);
-  } catch (cause) {
-    throw new BridgeError("HEADER_MALFORMED", "the header is no complete msgpack value.", { cause });
+    const { id, s: session } = error.header ?? header ?? {};
+    const known = typeof id === "string" && typeof session === "string";
+    throw new BridgeError(error.code, error.message, { fields: known ? { id, session } : {} });
   }
 }
 
@@ -101,9 +104,4 @@ function sizeProblem(
   }
   const total = frames.reduce((sum, frame) => sum + frame.byteLength, 0);
   return total > maxMessageBytes ? `a message of ${total} bytes; at most ${maxMessageBytes}.` : undefined;
-}
-
-function withoutUndefined(error: WireErrorFields): WireErrorFields {
-  const { traceback, ...rest } = error;
-  return traceback === undefined ? rest : { ...rest, traceback };
 }

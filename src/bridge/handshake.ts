@@ -1,18 +1,17 @@
 /**
- * Greets a worker on both sockets: right token, right protocol, then its identity is the only one listened to.
+ * Judges the first message of a worker on a socket: right launch, right token, right protocol.
  *
  * @module
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
 import { WorkerError } from "../errors.js";
-import { decodeMessage, encodeMessage, PROTOCOL_VERSION } from "./codec.js";
+import { decodeMessage, PROTOCOL_VERSION } from "./codec.js";
 import type { Message } from "./message.js";
 
 const count = z.number().int().nonnegative();
 
 const helloSchema = z.object({
-  token: z.string(),
   role: z.enum(["data", "control"]),
   rank: count,
   pid: count,
@@ -24,83 +23,56 @@ const helloSchema = z.object({
 });
 
 /** What a worker says of itself. */
-export type Hello = Omit<z.output<typeof helloSchema>, "token">;
+export type Hello = z.output<typeof helloSchema>;
 
 export type Channel = "data" | "control";
 
-export interface Greeting {
-  readonly hello: Hello;
-  readonly identity: Buffer;
-}
-
-export interface HandshakeOptions {
+/** Whom a socket waits for. */
+export interface Expected {
   readonly session: string;
   readonly token: string;
   readonly rank: number;
-  readonly send: (channel: Channel, identity: Buffer, frames: Uint8Array[]) => Promise<void>;
-  /** Both sockets were greeted. */
-  readonly onReady: (data: Greeting, control: Greeting) => void;
-  /** The worker is one that must not be talked to. */
-  readonly onRefused: (error: WorkerError) => void;
+  readonly channel: Channel;
 }
 
-/** @returns a function that takes every message that arrives before the worker is known; true when it was a greeting */
-export function createHandshake(options: HandshakeOptions) {
-  const greeted: Partial<Record<Channel, Greeting>> = {};
+export type Verdict =
+  | { readonly kind: "welcome"; readonly id: string; readonly hello: Hello }
+  /** The worker of this launch, which must not be talked to. */
+  | { readonly kind: "mismatch"; readonly id: string; readonly error: WorkerError }
+  /** A greeting of somebody who does not know the token. */
+  | { readonly kind: "intruder"; readonly id: string }
+  | { readonly kind: "garbage" };
 
-  return (channel: Channel, identity: Buffer, frames: Uint8Array[]): boolean => {
-    const message = readable(frames);
-    if (message?.kind !== "hello" || message.session !== options.session) return false;
-    const parsed = helloSchema.safeParse(message.params);
-    // A stranger who does not know the token learns nothing, not even that there is one.
-    if (!parsed.success || !sameSecret(parsed.data.token, options.token)) {
-      void refuse(channel, identity, message, "HELLO_TOKEN", "unknown token");
-      return false;
-    }
-    const { token: _secret, ...hello } = parsed.data;
-    if (hello.protocol[0] !== PROTOCOL_VERSION[0] || hello.role !== channel || hello.rank !== options.rank) {
-      const text = `protocol ${hello.protocol.join(".")}, role ${hello.role}, rank ${hello.rank}`;
-      void refuse(channel, identity, message, "HELLO_VERSION", text);
-      options.onRefused(
-        new WorkerError(
-          "WORKER_MISMATCH",
-          `the worker (runtime ${hello.runtime}) says ${text}; expected protocol ${PROTOCOL_VERSION.join(".")}, role ${channel}, rank ${options.rank}. Install the Python side that belongs to this package: thurstone setup.`,
-        ),
-      );
-      return true;
-    }
-    greeted[channel] = { hello, identity };
-    const welcome = encodeMessage({ kind: "hello", id: message.id, session: options.session, params: {}, tensors: {} });
-    void options.send(channel, identity, welcome).catch(() => undefined);
-    if (greeted.data && greeted.control) options.onReady(greeted.data, greeted.control);
-    return true;
-  };
+export function judgeHello(frames: readonly Uint8Array[], expected: Expected): Verdict {
+  const message = readable(frames);
+  if (message?.kind !== "hello" || message.session !== expected.session) return { kind: "garbage" };
+  const { id, params } = message;
+  const { token } = params;
+  if (typeof token !== "string" || !sameSecret(token, expected.token)) return { kind: "intruder", id };
 
-  async function refuse(
-    channel: Channel,
-    identity: Buffer,
-    message: Message,
-    code: string,
-    text: string,
-  ): Promise<void> {
-    const error = { code, message: text, retryable: false };
-    const frames = encodeMessage({
-      kind: "err",
-      id: message.id,
-      session: options.session,
-      params: {},
-      tensors: {},
-      error,
-    });
-    await options.send(channel, identity, frames).catch(() => undefined);
+  const { channel, rank } = expected;
+  const wanted = `protocol ${PROTOCOL_VERSION.join(".")}, role ${channel}, rank ${rank}`;
+  const { success, data: hello } = helloSchema.safeParse(params);
+  if (!success) return { kind: "mismatch", id, error: mismatch("sent a greeting that cannot be understood", wanted) };
+  if (hello.protocol[0] !== PROTOCOL_VERSION[0] || hello.role !== channel || hello.rank !== rank) {
+    const said = `protocol ${hello.protocol.join(".")}, role ${hello.role}, rank ${hello.rank}`;
+    return { kind: "mismatch", id, error: mismatch(`(runtime ${hello.runtime}) says ${said}`, wanted) };
   }
+  return { kind: "welcome", id, hello };
 }
 
-function readable(frames: Uint8Array[]): Message | undefined {
+function mismatch(said: string, wanted: string): WorkerError {
+  return new WorkerError(
+    "WORKER_MISMATCH",
+    `the worker ${said}; expected ${wanted}. Install the Python side that belongs to this package: thurstone setup.`,
+  );
+}
+
+function readable(frames: readonly Uint8Array[]): Message | undefined {
   try {
     return decodeMessage(frames);
   } catch {
-    // Garbage from a stranger; the caller counts it.
+    // Garbage of a stranger; the caller counts it.
     return undefined;
   }
 }

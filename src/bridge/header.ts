@@ -3,33 +3,19 @@
  *
  * @module
  */
-import { MAX_NAME_LENGTH, MESSAGE_KINDS } from "./message.js";
+import { isName, MAX_NAME_LENGTH, MESSAGE_KINDS } from "./message.js";
 import type { Message, MessageKind, WireErrorFields } from "./message.js";
-import { elementCount, ELEMENT_TYPES, isDType, viewOf } from "./tensor.js";
+import { elementCount, ELEMENT_TYPES, isDType, MAX_RANK, viewOf } from "./tensor.js";
 import type { Plain, PlainMap, Tensor } from "./types.js";
-
-/** What is wrong with a header, before it becomes a BridgeError. */
-export class WireProblem extends Error {
-  constructor(
-    readonly code: string,
-    message: string,
-  ) {
-    super(message);
-  }
-}
+import { WireProblem } from "./wire-problem.js";
 
 export interface HeaderRules {
   readonly major: number;
   readonly maxTensors: number;
 }
 
-const MAX_RANK = 8;
-
 /** @throws WireProblem with the code of docs/protocol.md */
-export function readHeader(value: unknown, frames: readonly Uint8Array[], rules: HeaderRules): Message {
-  if (!(value instanceof Map)) throw new WireProblem("HEADER_MALFORMED", "the header is not a map.");
-  const header = toObject(value) as PlainMap;
-
+export function readHeader(header: PlainMap, frames: readonly Uint8Array[], rules: HeaderRules): Message {
   const version = header["v"];
   if (!Array.isArray(version) || version.length !== 2 || !version.every(isCount)) {
     throw new WireProblem("HEADER_FIELD", '"v" must be [major, minor].');
@@ -41,22 +27,22 @@ export function readHeader(value: unknown, frames: readonly Uint8Array[], rules:
   if (!MESSAGE_KINDS.includes(kind)) {
     throw new WireProblem("HEADER_FIELD", `"t" must be one of ${MESSAGE_KINDS.join(", ")}.`);
   }
-  const named = "m" in header || kind === "req" || kind === "evt";
+  const named = Object.hasOwn(header, "m") || kind === "req" || kind === "evt";
   const deadline = header["dl"];
   if (deadline !== undefined && !isCount(deadline)) {
     throw new WireProblem("HEADER_FIELD", '"dl" must be an integer of milliseconds, 0 or more.');
   }
-  const params = header["p"] ?? {};
-  if (!("p" in header ? isMap(header["p"]) : true)) throw new WireProblem("HEADER_FIELD", '"p" must be a map.');
+  const { p: params = {}, x: entries = [] } = header;
+  if (!isMap(params)) throw new WireProblem("HEADER_FIELD", '"p" must be a map.');
   return {
     kind,
     id: nameIn(header, "id"),
     session: nameIn(header, "s"),
     ...(named && { method: nameIn(header, "m") }),
     ...(deadline !== undefined && { deadline }),
-    params: params as PlainMap,
+    params,
     ...(kind === "err" && { error: errorIn(header) }),
-    tensors: tensorsIn("x" in header ? header["x"] : [], frames, rules.maxTensors),
+    tensors: tensorsIn(entries, frames, rules.maxTensors),
   };
 }
 
@@ -68,33 +54,9 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Maps to objects; refuses keys that are not strings and values that JSON does not know. */
-function toObject(value: unknown, depth = 0): Plain {
-  if (value === null || typeof value === "boolean" || typeof value === "string" || typeof value === "number")
-    return value;
-  if (typeof value === "bigint") {
-    const number = Number(value);
-    if (!Number.isSafeInteger(number)) throw new WireProblem("HEADER_FIELD", `integer ${value} has more than 53 bits.`);
-    return number;
-  }
-  if (depth > 512) throw new WireProblem("HEADER_MALFORMED", "the header is nested too deeply.");
-  if (Array.isArray(value)) return value.map((one) => toObject(one, depth + 1));
-  if (value instanceof Map) {
-    const entries = [...value].map(([key, one]): [string, Plain] => {
-      if (typeof key !== "string") throw new WireProblem("HEADER_MALFORMED", "a map has a key that is not a string.");
-      return [key, toObject(one, depth + 1)];
-    });
-    return Object.fromEntries(entries);
-  }
-  if (value instanceof Uint8Array) {
-    throw new WireProblem("HEADER_FIELD", "bytes cannot travel in a header; they are sent as tensors.");
-  }
-  throw new WireProblem("HEADER_MALFORMED", "the header holds an extension type.");
-}
-
 function nameIn(fields: PlainMap, key: string): string {
   const value = fields[key];
-  if (typeof value !== "string" || value.length < 1 || value.length > MAX_NAME_LENGTH) {
+  if (!isName(value)) {
     throw new WireProblem("HEADER_FIELD", `"${key}" must be a string of 1 to ${MAX_NAME_LENGTH} characters.`);
   }
   return value;
@@ -110,7 +72,7 @@ function errorIn(header: PlainMap): WireErrorFields {
   return { code, message, retryable, ...(traceback !== undefined && { traceback }) };
 }
 
-function tensorsIn(entries: Plain | undefined, frames: readonly Uint8Array[], most: number): Record<string, Tensor> {
+function tensorsIn(entries: Plain, frames: readonly Uint8Array[], most: number): Record<string, Tensor> {
   if (!Array.isArray(entries) || !entries.every(isMap)) {
     throw new WireProblem("HEADER_FIELD", '"x" must be a list of maps.');
   }

@@ -33,6 +33,7 @@ export interface HeartbeatWatch {
   stop(): void;
 }
 
+/** Looks at every interval until it has found a failure, or is stopped. */
 export function watchHeartbeat(options: HeartbeatWatchOptions): HeartbeatWatch {
   const { intervalMs, silenceMs, stallMs, onFailure } = options;
   let last: Heartbeat | undefined;
@@ -45,11 +46,15 @@ export function watchHeartbeat(options: HeartbeatWatchOptions): HeartbeatWatch {
     seen += Math.max(0, now - looked - 2 * intervalMs);
     looked = now;
     const silence = now - seen;
-    if (silence > silenceMs) {
-      onFailure(unresponsive(silence, last));
-    } else if (last?.method != null && last.progressAge > stallMs) {
-      onFailure(stalled(last));
-    }
+    const failure =
+      silence > silenceMs
+        ? unresponsive(silence, last)
+        : last?.method != null && last.progressAge > stallMs
+          ? stalled(last)
+          : undefined;
+    if (failure === undefined) return;
+    clearInterval(timer);
+    onFailure(failure);
   }, intervalMs);
   timer.unref();
 

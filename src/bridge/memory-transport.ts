@@ -32,6 +32,7 @@ function createInbox(): Inbox {
       handlers = given;
       for (const frames of waiting) given.onMessage(frames);
       waiting = [];
+      if (closed) given.onClose();
     },
     deliver(frames) {
       if (closed) return;
@@ -51,7 +52,7 @@ function createEnd(own: Inbox, other: Inbox): Transport {
     start: own.start,
     async send(frames) {
       if (own.closed) throw new BridgeError("BRIDGE_CLOSED", "the connection is closed; nothing can be sent any more.");
-      const copies = frames.map((frame) => Uint8Array.from(frame));
+      const copies = frames.map((frame) => new Uint8Array(frame));
       setImmediate(() => other.deliver(copies));
     },
     async close() {

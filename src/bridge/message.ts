@@ -33,20 +33,36 @@ export interface Message {
   readonly error?: WireErrorFields;
 }
 
-/** Longest id, launch id, method and tensor name, in characters. */
+/** Longest id, launch id, method and tensor name, in characters (code points). */
 export const MAX_NAME_LENGTH = 64;
 
-/** Deepest nesting of a header: far above any use, far below what exhausts a stack. */
-const MAX_DEPTH = 128;
+/** Deepest nesting, the header's own map being the first level: far above any use, far below what exhausts a stack. */
+export const MAX_DEPTH = 128;
+
+/** Half of a character: it has no UTF-8. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+export function isName(value: unknown): value is string {
+  if (typeof value !== "string" || value === "") return false;
+  return value.length <= MAX_NAME_LENGTH || [...value.slice(0, 2 * MAX_NAME_LENGTH + 1)].length <= MAX_NAME_LENGTH;
+}
+
+/** @throws BridgeError HEADER_FIELD */
+export function checkName(value: string, field: string): void {
+  if (!isName(value)) throw refused(field, `it must be a string of 1 to ${MAX_NAME_LENGTH} characters`);
+  checkText(value, field);
+}
 
 /**
  * Refuses what would not arrive as it was sent: typed arrays are corrupted by msgpack, undefined becomes an extension.
  *
  * @param path of the value, for the message
+ * @param depth levels around the value
  * @throws BridgeError HEADER_FIELD naming the field
  */
-export function checkPlain(value: unknown, path: string, depth = 0): void {
-  if (value === null || typeof value === "boolean" || typeof value === "string" || typeof value === "number") return;
+export function checkPlain(value: unknown, path: string, depth = 1): void {
+  if (value === null || typeof value === "boolean" || typeof value === "number") return;
+  if (typeof value === "string") return checkText(value, path);
   if (depth >= MAX_DEPTH) throw refused(path, `it is nested deeper than ${MAX_DEPTH} levels`);
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index += 1) checkPlain(value[index], `${path}[${index}]`, depth + 1);
@@ -59,7 +75,16 @@ export function checkPlain(value: unknown, path: string, depth = 0): void {
       `a ${kind} cannot travel in a header; send numbers in bulk as tensors and leave absent fields out`,
     );
   }
-  for (const [key, one] of Object.entries(value)) checkPlain(one, `${path}.${key}`, depth + 1);
+  for (const [key, one] of Object.entries(value)) {
+    checkText(key, path);
+    checkPlain(one, `${path}.${key}`, depth + 1);
+  }
+}
+
+function checkText(text: string, path: string): void {
+  if (LONE_SURROGATE.test(text)) {
+    throw refused(path, "its text has half a surrogate pair, which has no UTF-8; replace it with toWellFormed()");
+  }
 }
 
 function isPlainObject(value: object): value is Record<string, Plain> {

@@ -7,6 +7,8 @@ import { randomUUID } from "node:crypto";
 import { BridgeError, ThurstoneError, WorkerError } from "../errors.js";
 import { decodeMessage, encodeMessage } from "./codec.js";
 import type { Limits } from "./codec.js";
+import { limitCall } from "./call-limit.js";
+import type { CallLimit } from "./call-limit.js";
 import { createCredit } from "./credit.js";
 import type { Message } from "./message.js";
 import type { Transport } from "./transport.js";
@@ -56,6 +58,7 @@ interface Pending {
   readonly onProgress: CallOptions["onProgress"];
 }
 
+/** @returns the calling end of a connection whose other end answers `options.methods` */
 export function createPeer(options: PeerOptions): Peer {
   const { data, control, session, methods, limits = {} } = options;
   const credit = createCredit({ requests: options.maxRequests ?? 64, bytes: options.maxBytes ?? 256 * 2 ** 20 });
@@ -69,8 +72,8 @@ export function createPeer(options: PeerOptions): Peer {
     failure ??= error;
     for (const call of pending.values()) call.reject(error);
     pending.clear();
-    for (const bytes of owed.values()) credit.give(bytes);
     owed.clear();
+    credit.close(error);
   }
 
   function receive(frames: Uint8Array[]): void {
@@ -78,37 +81,55 @@ export function createPeer(options: PeerOptions): Peer {
     let message: Message;
     try {
       message = decodeMessage(frames, limits);
-    } catch (cause) {
-      counts.malformed += 1;
-      // A reply that cannot be read would leave its call waiting for ever.
-      fail(new BridgeError("BRIDGE_MALFORMED", "the worker sent a message that cannot be read.", { cause }));
-      return;
+    } catch (error) {
+      return receiveMalformed(error as BridgeError);
     }
     if (message.session !== session) counts.dropped += 1;
     else if (message.kind === "evt") receiveEvent(message);
-    else if (message.kind === "res" || message.kind === "err") settle(message);
+    else if (message.kind === "res" || message.kind === "err") receiveReply(message);
     else counts.dropped += 1;
   }
 
-  function receiveEvent({ id, method, params }: Message): void {
-    if (method === "progress") pending.get(id)?.onProgress?.(params);
-    else options.onEvent?.(method!, params);
+  /** A reply that cannot be read would leave its call waiting for ever: that call fails, or all where none is named. */
+  function receiveMalformed(cause: BridgeError): void {
+    counts.malformed += 1;
+    const text = `the worker sent a message that cannot be read: ${cause.message}`;
+    const error = new BridgeError("BRIDGE_MALFORMED", text, { cause, fields: { reason: cause.code } });
+    const { id } = cause.fields;
+    if (typeof id === "string" && cause.fields["session"] === session && owed.has(id)) settle(id)?.reject(error);
+    else fail(error);
   }
 
-  function settle(message: Message): void {
-    const bytes = owed.get(message.id);
-    if (bytes !== undefined) {
-      owed.delete(message.id);
-      credit.give(bytes);
+  function receiveEvent({ id, method, params }: Message): void {
+    if (method !== "progress") return options.onEvent?.(method!, params);
+    try {
+      pending.get(id)?.onProgress?.(params);
+    } catch (error) {
+      giveUp(id, error as Error);
     }
-    const call = pending.get(message.id);
-    pending.delete(message.id);
+  }
+
+  function receiveReply(message: Message): void {
+    const call = settle(message.id);
     if (call === undefined) counts.dropped += 1;
     else if (message.error) call.reject(remoteError(message.error, call.method));
     else call.resolve({ result: message.params, tensors: message.tensors });
   }
 
-  function cancel(id: string, error: Error): void {
+  /** The other end is done with a request. Returns the call that waits for it, if one still does. */
+  function settle(id: string): Pending | undefined {
+    const bytes = owed.get(id);
+    if (bytes !== undefined) {
+      owed.delete(id);
+      credit.give(bytes);
+    }
+    const call = pending.get(id);
+    pending.delete(id);
+    return call;
+  }
+
+  /** Rejects a call and tells the other end, whose answer then is dropped. */
+  function giveUp(id: string, error: Error): void {
     const call = pending.get(id);
     if (call === undefined) return;
     pending.delete(id);
@@ -118,74 +139,58 @@ export function createPeer(options: PeerOptions): Peer {
     control.send(frames).catch(() => undefined);
   }
 
-  const closed = (): void => fail(new BridgeError("BRIDGE_CLOSED", "the connection to the worker was closed."));
+  async function call(method: string, params: PlainMap, callOptions: CallOptions = {}): Promise<Reply> {
+    if (failure) throw failure;
+    if (!Object.hasOwn(methods, method)) {
+      const known = Object.keys(methods).join(", ");
+      throw new BridgeError("METHOD_UNKNOWN", `the worker has no method "${method}"; it has ${known}.`);
+    }
+    const limit = limitCall(method, callOptions);
+    try {
+      return await run(method, params, callOptions, limit);
+    } finally {
+      limit.release();
+    }
+  }
+
+  async function run(method: string, params: PlainMap, callOptions: CallOptions, limit: CallLimit): Promise<Reply> {
+    const { tensors = {}, onProgress } = callOptions;
+    const id = randomUUID();
+    const request: Message = { kind: "req", id, session, method, params, tensors };
+    let frames = encodeMessage(request, limits);
+    const bytes = totalBytes(frames);
+    await credit.take(bytes, limit.signal);
+    if (failure) throw failure;
+    if (limit.signal.aborted) {
+      credit.give(bytes);
+      throw limit.signal.reason;
+    }
+    const deadline = limit.left();
+    if (deadline !== undefined) frames = encodeMessage({ ...request, deadline }, limits);
+    counts.calls += 1;
+    counts.bytesSent += bytes;
+    owed.set(id, bytes);
+    return new Promise<Reply>((resolve, reject) => {
+      pending.set(id, { method, started: performance.now(), resolve, reject, onProgress });
+      limit.signal.addEventListener("abort", () => giveUp(id, limit.signal.reason as Error), { once: true });
+      data.send(frames).catch((error: Error) => {
+        settle(id);
+        reject(error);
+      });
+    });
+  }
+
+  const closed = (cause?: Error): void =>
+    fail(new BridgeError("BRIDGE_CLOSED", "the connection to the worker was closed.", { cause }));
   data.start({ onMessage: receive, onClose: closed });
   control.start({ onMessage: receive, onClose: closed });
 
   return {
-    async call(method, params, callOptions = {}) {
-      const { tensors = {}, timeout, signal, onProgress } = callOptions;
-      if (failure) throw failure;
-      if (!Object.hasOwn(methods, method)) {
-        throw new BridgeError(
-          "METHOD_UNKNOWN",
-          `the worker has no method "${method}"; it has ${Object.keys(methods).join(", ")}.`,
-        );
-      }
-      if (signal?.aborted) throw cancelled(method, signal);
-      const id = randomUUID();
-      const frames = encodeMessage(
-        {
-          kind: "req",
-          id,
-          session,
-          method,
-          params,
-          tensors,
-          ...(timeout !== undefined && { deadline: Math.ceil(timeout) }),
-        },
-        limits,
-      );
-      const bytes = totalBytes(frames);
-      try {
-        await credit.take(bytes, signal);
-      } catch {
-        throw cancelled(method, signal);
-      }
-      if (failure) throw failure;
-      counts.calls += 1;
-      counts.bytesSent += bytes;
-      owed.set(id, bytes);
-
-      const aborted = (): void => cancel(id, cancelled(method, signal));
-      const timer =
-        timeout === undefined
-          ? undefined
-          : setTimeout(() => {
-              const message = `${method} took longer than the ${timeout} ms it was given.`;
-              cancel(id, new BridgeError("BRIDGE_DEADLINE", message, { fields: { method, timeout } }));
-            }, timeout);
-      try {
-        return await new Promise<Reply>((resolve, reject) => {
-          pending.set(id, { method, started: performance.now(), resolve, reject, onProgress });
-          signal?.addEventListener("abort", aborted, { once: true });
-          data.send(frames).catch((error: Error) => {
-            pending.delete(id);
-            if (owed.delete(id)) credit.give(bytes);
-            reject(error);
-          });
-        });
-      } finally {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", aborted);
-      }
-    },
-
+    call,
     statistics: () => ({ ...counts, pending: pending.size }),
     pending: () =>
       [...pending.values()].map(({ method, started }) => ({ method, seconds: (performance.now() - started) / 1000 })),
     fail,
-
     async close() {
       closed();
       await Promise.all([data.close(), control.close()]);
@@ -195,11 +200,6 @@ export function createPeer(options: PeerOptions): Peer {
 
 function totalBytes(frames: readonly Uint8Array[]): number {
   return frames.reduce((total, frame) => total + frame.byteLength, 0);
-}
-
-function cancelled(method: string, signal: AbortSignal | undefined): BridgeError {
-  const cause: unknown = signal?.reason;
-  return new BridgeError("BRIDGE_CANCELLED", `${method} was cancelled.`, { cause, fields: { method } });
 }
 
 /** The error the worker reported, under the worker's own code. */

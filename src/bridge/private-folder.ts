@@ -8,8 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BridgeError } from "../errors.js";
 
-/** The kernel's limit for the path of a unix socket, less the longest file name used in the folder. */
-const LONGEST_PATH = 107 - "/control".length;
+/** Longest path of a unix socket in bytes (macOS; Linux takes 107), less the longest file name used in the folder. */
+const LONGEST_PATH = 103 - "/control".length;
 
 export interface PrivateFolder {
   readonly path: string;

@@ -28,6 +28,9 @@ export const ELEMENT_TYPES: Readonly<Record<DType, ElementType>> = {
   f64: { size: 8, array: Float64Array },
 };
 
+/** Most dimensions of a tensor. */
+export const MAX_RANK = 8;
+
 export function isDType(name: unknown): name is DType {
   return typeof name === "string" && Object.hasOwn(ELEMENT_TYPES, name);
 }
@@ -45,7 +48,7 @@ export function elementCount(shape: readonly number[]): number {
 /**
  * A tensor whose data, shape and dtype agree.
  *
- * @throws BridgeError TENSOR_DTYPE, TENSOR_BYTES
+ * @throws BridgeError TENSOR_DTYPE, TENSOR_SHAPE, TENSOR_BYTES
  */
 export function tensor(dtype: DType, shape: readonly number[], data: TensorData): Tensor {
   const made = { dtype, shape, data };
@@ -66,6 +69,12 @@ export function checkTensor(name: string, { dtype, shape, data }: Tensor): void 
       `tensor "${name}" is ${dtype}, held in a ${type.array.name}; its data is a ${found}.`,
     );
   }
+  if (shape.length > MAX_RANK || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+    throw new BridgeError(
+      "TENSOR_SHAPE",
+      `tensor "${name}" has the shape [${shape.join(", ")}]; at most ${MAX_RANK} dimensions, none negative.`,
+    );
+  }
   if (data.length !== elementCount(shape)) {
     throw new BridgeError(
       "TENSOR_BYTES",
@@ -82,11 +91,6 @@ export function bytesOf(data: TensorData): Uint8Array {
 /** Bytes as a typed array: a view where the address allows one, else a copy. Frames start at any address. */
 export function viewOf(dtype: DType, bytes: Uint8Array): TensorData {
   const { size, array } = ELEMENT_TYPES[dtype];
-  const aligned = bytes.byteOffset % size === 0 ? bytes : Uint8Array.from(bytes);
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new array(aligned.buffer, aligned.byteOffset, aligned.byteLength / size);
-}
-
-/** Bytes of all tensors. */
-export function tensorBytes(tensors: Tensors): number {
-  return Object.values(tensors).reduce((total, { data }) => total + data.byteLength, 0);
 }

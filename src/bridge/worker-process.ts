@@ -3,24 +3,22 @@
  *
  * @module
  */
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
+import { BridgeError, WorkerError } from "../errors.js";
+import { startChild } from "./child-process.js";
+import type { Child } from "./child-process.js";
 import { encodeMessage } from "./codec.js";
-import { WorkerError } from "../errors.js";
-import { createHandshake } from "./handshake.js";
-import type { Channel, Greeting, Hello } from "./handshake.js";
+import type { Hello } from "./handshake.js";
 import { watchHeartbeat } from "./heartbeat.js";
 import type { Heartbeat } from "./heartbeat.js";
 import { createPeer } from "./peer.js";
 import type { Peer, PeerStatistics } from "./peer.js";
-import { createPrivateFolder } from "./private-folder.js";
-import { bindRouter } from "./router-socket.js";
-import type { RouterSocket } from "./router-socket.js";
-import type { Transport, TransportHandlers } from "./transport.js";
+import type { Transport } from "./transport.js";
 import type { Caller } from "./types.js";
 import { createWorkerLog } from "./worker-log.js";
 import type { WorkerLog } from "./worker-log.js";
+import { openWorkerSockets } from "./worker-sockets.js";
+import type { WorkerSockets } from "./worker-sockets.js";
 
 export interface StartWorkerOptions {
   /** Path or command of the interpreter. */
@@ -72,194 +70,142 @@ export interface WorkerProcess extends AsyncDisposable {
   kill(): void;
 }
 
-/** Children that must not outlive this process when it ends without disposing of them. */
-const running = new Set<number>();
-process.on("exit", () => running.forEach(killGroup));
+/** What a worker is made of. */
+interface Parts {
+  readonly session: string;
+  readonly child: Child;
+  readonly sockets: WorkerSockets;
+  readonly hello: Hello;
+  readonly log: WorkerLog;
+}
+
+/** Milliseconds that the end of a process may take to be noticed after its socket has gone. */
+const END_NOTICED = 2000;
 
 /**
- * Starts a worker and waits until it has greeted.
+ * Starts a worker and waits until it has greeted. Nothing is left behind when that fails.
  *
- * @throws WorkerError WORKER_START_FAILED with the end of its log, WORKER_MISMATCH
+ * @throws WorkerError WORKER_START_FAILED with the end of its log, WORKER_MISMATCH; BridgeError BRIDGE_FOLDER
  */
 export async function startWorker(options: StartWorkerOptions): Promise<WorkerProcess> {
-  const { rank = 0, startTimeout = 60_000, stallTimeout = 600_000, silenceTimeout = 30_000 } = options;
-  const { heartbeatInterval = 500, maxMessageBytes = 2 ** 31 - 1 } = options;
+  const { rank = 0, maxMessageBytes = 2 ** 31 - 1 } = options;
   const session = randomUUID();
   const token = randomBytes(32).toString("base64url");
-  const folder = await createPrivateFolder();
   const log = createWorkerLog(options.onStderr);
-  const address = (channel: Channel): string => `ipc://${folder.path}/${channel}`;
-
-  let strangers = 0;
-  let known: Record<Channel, { readonly identity: Buffer; readonly inbox: TransportHandlers | undefined }> | undefined;
-  let greeted: (greetings: Record<Channel, Greeting>) => void = () => undefined;
-  let failed: (error: WorkerError) => void = () => undefined;
-  const ready = new Promise<Record<Channel, Greeting>>((resolve, reject) => {
-    greeted = resolve;
-    failed = reject;
-  });
-  ready.catch(() => undefined);
-
-  const routers = {} as Record<Channel, RouterSocket>;
-  const greet = createHandshake({
-    session,
-    token,
-    rank,
-    send: (channel, identity, frames) => routers[channel].send(identity, frames),
-    onReady: (data, control) => greeted({ data, control }),
-    onRefused: (error) => failed(error),
-  });
-  for (const channel of ["data", "control"] as const) {
-    routers[channel] = await bindRouter({
-      address: address(channel),
-      maxMessageBytes,
-      onFailure: (error) => known?.[channel].inbox?.onClose(error),
-      onMessage(identity, frames) {
-        const mine = known?.[channel];
-        if (mine !== undefined && identity.equals(mine.identity)) mine.inbox?.onMessage(frames);
-        else if (known !== undefined || !greet(channel, identity, frames)) strangers += 1;
-      },
-    });
-  }
-  const release = async (): Promise<void> => {
-    routers.data.close();
-    routers.control.close();
-    await folder.remove();
-  };
-
-  const child = spawnChild(options, log);
-  const exit = watchExit(child);
-  void exit.then((how) => failed(startFailure(options, `ended with ${how}`, log)));
-  child.once("error", (cause) => failed(startFailure(options, cause.message, log, cause)));
-  child.stdin!.on("error", () => undefined);
-  const timer = setTimeout(
-    () => failed(startFailure(options, `said nothing within ${startTimeout / 1000} s`, log)),
-    startTimeout,
-  );
+  const sockets = await openWorkerSockets({ session, token, rank, maxMessageBytes });
   const launch = {
     session,
     token,
-    data: address("data"),
-    control: address("control"),
+    ...sockets.addresses,
     rank,
     worldSize: options.worldSize ?? 1,
-    heartbeatMs: heartbeatInterval,
+    heartbeatMs: options.heartbeatInterval ?? 500,
     maxMessageBytes,
     parentPid: process.pid,
   };
-  child.stdin!.write(`${JSON.stringify(launch)}\n`);
-
-  let greetings: Record<Channel, Greeting>;
   try {
-    greetings = await ready;
+    const child = await startChild({
+      command: options.python,
+      args: argumentsOf(options),
+      env: options.env,
+      cwd: options.cwd,
+      log,
+    }).catch((cause: Error) => Promise.reject(startFailure(options, `cannot be run: ${cause.message}`, log, cause)));
+    child.write(`${JSON.stringify(launch)}\n`);
+    const hello = await waitForGreeting(options, child, sockets, log);
+    return supervise(options, { session, child, sockets, hello, log });
   } catch (error) {
-    if (child.pid !== undefined) killGroup(child.pid);
-    await release();
+    await sockets.close();
     throw error;
-  } finally {
-    clearTimeout(timer);
   }
+}
 
-  const pid = child.pid!;
-  const transportOf = (channel: Channel): Transport => ({
-    start: (inbox) => {
-      known = {
-        data: { identity: greetings.data.identity, inbox: known?.data.inbox },
-        control: { identity: greetings.control.identity, inbox: known?.control.inbox },
-        [channel]: { identity: greetings[channel].identity, inbox },
-      } as NonNullable<typeof known>;
-    },
-    send: (frames) => routers[channel].send(greetings[channel].identity, frames),
-    close: async () => routers[channel].close(),
+/** Ends the child unless it greets in time. */
+async function waitForGreeting(
+  options: StartWorkerOptions,
+  child: Child,
+  { greeted }: WorkerSockets,
+  log: WorkerLog,
+): Promise<Hello> {
+  const { startTimeout = 60_000 } = options;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<string>((resolve) => {
+    timer = setTimeout(() => resolve(`said nothing within ${startTimeout / 1000} s`), startTimeout);
   });
+  const outcome = await Promise.race([
+    greeted.catch((error: WorkerError) => error),
+    child.ended.then((how) => `ended with ${how}`),
+    late,
+  ]);
+  clearTimeout(timer);
+  if (typeof outcome !== "string" && !(outcome instanceof WorkerError)) return outcome;
+  child.kill();
+  await child.ended;
+  throw outcome instanceof WorkerError ? outcome : startFailure(options, outcome, log);
+}
 
+function supervise(options: StartWorkerOptions, { session, child, sockets, hello, log }: Parts): WorkerProcess {
   const heartbeat = watchHeartbeat({
-    intervalMs: heartbeatInterval,
-    silenceMs: silenceTimeout,
-    stallMs: stallTimeout,
+    intervalMs: options.heartbeatInterval ?? 500,
+    silenceMs: options.silenceTimeout ?? 30_000,
+    stallMs: options.stallTimeout ?? 600_000,
     onFailure(error) {
       peer.fail(error);
-      killGroup(pid);
+      child.kill();
     },
   });
+  const { data, control } = sockets.transports;
   const peer = createPeer({
-    data: transportOf("data"),
-    control: transportOf("control"),
+    data: { ...data, send: (frames) => data.send(frames).catch(whenUnreachable) },
+    control,
     session,
-    methods: greetings.data.hello.methods,
-    limits: { maxMessageBytes },
+    methods: hello.methods,
+    limits: { maxMessageBytes: options.maxMessageBytes ?? 2 ** 31 - 1 },
     onEvent: (name, params) => {
       if (name === "heartbeat") heartbeat.receive(params);
     },
   });
-  let stopping = false;
-  const ended = exit.then(async (how) => {
+  let stopped: Promise<void> | undefined;
+  const ended = child.ended.then(async (how) => {
     heartbeat.stop();
-    if (!stopping) peer.fail(diedError(how, peer, log));
-    await release();
+    if (stopped === undefined) peer.fail(diedError(how, peer, log));
+    await sockets.close();
   });
 
-  const stop = async ({ grace = 5000 }: StopOptions = {}): Promise<void> => {
-    stopping = true;
+  /** A call to a worker that has just died is to reject with how it died. */
+  async function whenUnreachable(error: unknown): Promise<never> {
+    if (error instanceof BridgeError && error.code === "BRIDGE_UNREACHABLE") await within(ended, END_NOTICED);
+    throw error;
+  }
+
+  async function stop({ grace = 5000 }: StopOptions): Promise<void> {
     const bye = encodeMessage({ kind: "bye", id: "bye", session, params: {}, tensors: {} });
     // A worker that is gone already cannot be told; waiting for its end is all that is left.
-    await routers.control.send(greetings.control.identity, bye).catch(() => undefined);
+    await control.send(bye).catch(() => undefined);
     if (!(await within(ended, grace))) {
-      child.kill("SIGTERM");
-      if (!(await within(ended, grace))) killGroup(pid);
+      child.terminate();
+      if (!(await within(ended, grace))) child.kill();
     }
     await ended;
     await peer.close();
-  };
+  }
+
   return {
     caller: peer,
-    hello: greetings.data.hello,
-    pid,
+    hello,
+    pid: child.pid,
     get heartbeat() {
       return heartbeat.last;
     },
-    statistics: () => ({ ...peer.statistics(), strangers }),
+    statistics: () => ({ ...peer.statistics(), strangers: sockets.strangers() }),
     ended,
-    stop,
-    kill: () => killGroup(pid),
-    [Symbol.asyncDispose]: () => stop(),
+    stop: (stopOptions = {}) => (stopped ??= stop(stopOptions)),
+    kill() {
+      peer.fail(new BridgeError("BRIDGE_CLOSED", "the worker was killed by its owner."));
+      child.kill();
+    },
+    [Symbol.asyncDispose]: () => (stopped ??= stop({})),
   };
-}
-
-function spawnChild(options: StartWorkerOptions, log: WorkerLog): ChildProcess {
-  const child = spawn(options.python, [...(options.args ?? ["-m", "thurstone_runtime"])], {
-    // A group of its own: Ctrl-C in a terminal reaches this process only, which then decides; and the group can be killed.
-    detached: true,
-    stdio: ["pipe", "pipe", "pipe"],
-    env: { ...process.env, ...options.env },
-    ...(options.cwd !== undefined && { cwd: options.cwd }),
-  });
-  log.follow(child.stdout!);
-  log.follow(child.stderr!);
-  return child;
-}
-
-/** Resolves with how the process ended, once all it wrote has been read. */
-function watchExit(child: ChildProcess): Promise<string> {
-  if (child.pid !== undefined) running.add(child.pid);
-  return new Promise((resolve) => {
-    child.once("close", (code, signal) => {
-      if (child.pid !== undefined) {
-        running.delete(child.pid);
-        // What the worker itself started must not outlive it.
-        killGroup(child.pid);
-      }
-      resolve(signal === null ? `exit code ${code}` : `signal ${signal}`);
-    });
-  });
-}
-
-function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, "SIGKILL");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
 }
 
 async function within(promise: Promise<void>, milliseconds: number): Promise<boolean> {
@@ -270,8 +216,12 @@ async function within(promise: Promise<void>, milliseconds: number): Promise<boo
   return result;
 }
 
+function argumentsOf({ args = ["-m", "thurstone_runtime"] }: StartWorkerOptions): readonly string[] {
+  return args;
+}
+
 function startFailure(options: StartWorkerOptions, why: string, log: WorkerLog, cause?: unknown): WorkerError {
-  const command = [options.python, ...(options.args ?? ["-m", "thurstone_runtime"])].join(" ");
+  const command = [options.python, ...argumentsOf(options)].join(" ");
   return new WorkerError(
     "WORKER_START_FAILED",
     `the worker (${command}) did not start: it ${why}. "thurstone doctor" tells what is missing.${log.tail()}`,
