@@ -1,6 +1,12 @@
-export { createWorkerPolicy, splitUpdates } from "./worker-policy.js";
+/**
+ * The policy room: a model behind verbs, whatever works behind them.
+ *
+ * @module
+ */
+export { createWorkerPolicy } from "./worker-policy.js";
 export type { PolicySettings, PreparedPrompt, WorkerPolicyOptions } from "./worker-policy.js";
 export { planParts, paddedTokens } from "./planner.js";
 export type { PlannerOptions } from "./planner.js";
-export type { Picture } from "./pictures.js";
+export { cutIntoUpdates, splitUpdates } from "./updates.js";
 export type * from "./types.js";
+export { int32, joinInt32, split, textTensors } from "./wire.js";

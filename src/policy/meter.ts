@@ -1,8 +1,11 @@
 /**
- * Counts the seconds in which the worker was asked for something, however many calls overlap.
+ * Counts what calls to the worker cost: the seconds in which it was asked for something, and the bytes of the tensors.
  *
  * @module
  */
+import type { Caller, CallOptions, PlainMap, Reply } from "../bridge/index.js";
+import { reportedSeconds } from "./replies.js";
+import type { PolicyUsage } from "./types.js";
 
 export interface Meter {
   /** Runs `work` and counts its time as busy. */
@@ -29,4 +32,42 @@ export function createMeter(now: () => number = () => performance.now()): Meter 
     },
     seconds: () => (total + (running > 0 ? now() - since : 0)) / 1000,
   };
+}
+
+/** Verbs that never wait for the model and may run beside it (docs/protocol.md, section 2). */
+const BESIDE: readonly string[] = ["images", "encode", "decode", "describe"];
+
+export interface MeteredCaller {
+  call(method: string, params: PlainMap, options?: CallOptions): Promise<Reply>;
+  usage(): PolicyUsage;
+}
+
+/** A caller that keeps accounts. Packing and unpacking of messages counts as part of the call. */
+export function createMeteredCaller(caller: Caller): MeteredCaller {
+  const busy = createMeter();
+  const model = createMeter();
+  let workerSeconds = 0;
+  let bytesSent = 0;
+  let bytesReceived = 0;
+  return {
+    async call(method, params, options = {}) {
+      bytesSent += tensorBytes(options.tensors);
+      const send = (): Promise<Reply> => caller.call(method, params, options);
+      const reply = await busy.during(BESIDE.includes(method) ? send : () => model.during(send));
+      bytesReceived += tensorBytes(reply.tensors);
+      workerSeconds += reportedSeconds(reply);
+      return reply;
+    },
+    usage: () => ({
+      busySeconds: busy.seconds(),
+      modelSeconds: model.seconds(),
+      workerSeconds,
+      bytesSent,
+      bytesReceived,
+    }),
+  };
+}
+
+function tensorBytes(tensors: CallOptions["tensors"]): number {
+  return Object.values(tensors ?? {}).reduce((total, tensor) => total + tensor.data.byteLength, 0);
 }

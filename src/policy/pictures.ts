@@ -4,28 +4,13 @@
  * @module
  */
 import type { Caller, Plain, Tensor } from "../bridge/index.js";
-import type { ImageReference } from "./types.js";
 import { imagesReply, parseReply } from "./replies.js";
-
-/** A picture ready to be shown to the model. */
-export interface Picture {
-  /** Content hash and target size in one string. */
-  readonly key: string;
-  /** Hash of the decoded pixels. */
-  readonly hash: string;
-  /** Source size in pixels. */
-  readonly height: number;
-  readonly width: number;
-  /** Size the model sees. */
-  readonly targetHeight: number;
-  readonly targetWidth: number;
-  /** RGB, row by row, source size: height * width * 3 bytes. */
-  pixels(): Promise<Uint8Array>;
-}
+import type { ImageReference, Picture } from "./types.js";
 
 /** Frames of 1 to 16 MB travel fastest; more than this per message only costs memory. */
 const BYTES_PER_MESSAGE = 16 * 1024 * 1024;
 
+/** How prompts refer to the picture. */
 export function referenceOf(picture: Picture): ImageReference {
   return { key: picture.key, height: picture.targetHeight, width: picture.targetWidth };
 }
@@ -49,7 +34,7 @@ export interface SendPicturesOptions {
 
 /** Announces the pictures, then sends the pixels of those the worker asks for. */
 export async function sendPictures(
-  caller: Caller,
+  caller: Pick<Caller, "call">,
   pictures: readonly Picture[],
   options: SendPicturesOptions,
 ): Promise<void> {
@@ -67,16 +52,14 @@ export async function sendPictures(
   const wanted = unique.filter((picture) => missing.has(picture.key));
 
   for (const message of messages(wanted)) {
-    const tensors: Record<string, Tensor> = {};
-    for (const [index, picture] of message.entries()) {
-      tensors[String(index)] = {
-        dtype: "u8",
-        shape: [picture.height, picture.width, 3],
-        data: await picture.pixels(),
-      };
-    }
+    const pixels = await Promise.all(message.map(pixelTensor));
+    const tensors = Object.fromEntries(pixels.map((tensor, index) => [String(index), tensor]));
     await caller.call("images", { images: message.map(describe), step, release_before: null }, { ...call, tensors });
   }
+}
+
+async function pixelTensor(picture: Picture): Promise<Tensor> {
+  return { dtype: "u8", shape: [picture.height, picture.width, 3], data: await picture.pixels() };
 }
 
 function messages(pictures: readonly Picture[]): Picture[][] {

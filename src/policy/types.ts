@@ -16,6 +16,33 @@ export interface ImageReference {
   readonly width: number;
 }
 
+/** A picture ready to be shown to the model. */
+export interface Picture {
+  /** Content hash and target size in one string. */
+  readonly key: string;
+  /** Hash of the decoded pixels. */
+  readonly hash: string;
+  /** Source size in pixels. */
+  readonly height: number;
+  readonly width: number;
+  /** Size the model sees. */
+  readonly targetHeight: number;
+  readonly targetWidth: number;
+  /** RGB, row by row, source size: height * width * 3 bytes. Not to be written to. */
+  pixels(): Promise<Uint8Array>;
+}
+
+export interface EncodeOptions {
+  /**
+   * Pins the pictures on the worker until two steps later. Without it they stay as long as there is room
+   * (`image_cache_bytes`). Steps only rise.
+   */
+  readonly step?: number;
+  readonly signal?: AbortSignal;
+  /** Called with every picture of the rows before it is sent, while its pixels are at hand. */
+  readonly onPicture?: (picture: Picture) => void;
+}
+
 /** A prompt as token ids, image placeholders already expanded. `row` is the caller's own record, carried along. */
 export interface Prompt<R = unknown> {
   readonly row: R;
@@ -180,6 +207,8 @@ export interface ModelDescription {
 export interface PolicyUsage {
   /** Seconds in which at least one call to the worker was under way. */
   readonly busySeconds: number;
+  /** The part of them in which it was the model that worked: without `encode` and pictures, which run beside it. */
+  readonly modelSeconds: number;
   /** Seconds the worker itself reported for its model work. */
   readonly workerSeconds: number;
   readonly bytesSent: number;
@@ -201,7 +230,7 @@ export interface Policy<R = unknown> extends AsyncDisposable {
   usage(): PolicyUsage;
   /** Memory of the worker process in bytes: resident now and at its peak. */
   memory(): Promise<{ readonly rss: number; readonly peakRss: number }>;
-  encode(rows: readonly R[], options?: { readonly step?: number; readonly signal?: AbortSignal }): Promise<Prompt<R>[]>;
+  encode(rows: readonly R[], options?: EncodeOptions): Promise<Prompt<R>[]>;
   /** Plain text to ids, the end-of-turn token appended on request: for targets of supervised steps. */
   tokenize(texts: readonly string[], options?: { readonly appendEos?: boolean }): Promise<Int32Array[]>;
   generate(prompts: readonly Prompt<R>[], options: GenerateOptions): Promise<RolloutGroup<R>[]>;

@@ -5,10 +5,11 @@
  */
 import { BridgeError } from "../errors.js";
 import type { Plain, PlainMap, Reply, Tensor, Tensors } from "../bridge/index.js";
-import type { Completion, FinishReason, ImageReference, Prompt, TrainGroup } from "./types.js";
+import type { Completion, FinishReason, ImageReference, Prompt, RolloutGroup, TrainGroup } from "./types.js";
 
 const FINISH_REASONS: readonly FinishReason[] = ["stop", "length", "aborted"];
 
+/** A flat tensor of integers. */
 export function int32(values: ArrayLike<number>): Tensor {
   const data = values instanceof Int32Array ? values : Int32Array.from(values);
   return { dtype: "i32", shape: [data.length], data };
@@ -21,23 +22,26 @@ export function keyTensor(keys: readonly bigint[]): Tensor {
 
 /** One flat tensor and the lengths of its pieces. */
 export function joinInt32(pieces: readonly Int32Array[]): { flat: Tensor; lengths: Tensor } {
-  const flat = new Int32Array(pieces.reduce((total, piece) => total + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    flat.set(piece, at);
-    at += piece.length;
-  }
+  const flat = fill(new Int32Array(totalLength(pieces)), pieces);
   return { flat: int32(flat), lengths: int32(pieces.map((piece) => piece.length)) };
 }
 
 function joinFloat32(pieces: readonly Float32Array[]): Tensor {
-  const flat = new Float32Array(pieces.reduce((total, piece) => total + piece.length, 0));
+  const data = fill(new Float32Array(totalLength(pieces)), pieces);
+  return { dtype: "f32", shape: [data.length], data };
+}
+
+function totalLength(pieces: readonly { readonly length: number }[]): number {
+  return pieces.reduce((total, piece) => total + piece.length, 0);
+}
+
+function fill<A extends Int32Array | Float32Array>(target: A, pieces: readonly A[]): A {
   let at = 0;
   for (const piece of pieces) {
-    flat.set(piece, at);
+    target.set(piece, at);
     at += piece.length;
   }
-  return { dtype: "f32", shape: [flat.length], data: flat };
+  return target;
 }
 
 /** Texts as one UTF-8 frame and their lengths in bytes. */
@@ -55,13 +59,27 @@ export function split<A extends Int32Array | Float32Array | Uint8Array>(flat: A,
   const pieces: A[] = [];
   let at = 0;
   for (let index = 0; index < lengths.length; index += 1) {
-    pieces.push(flat.slice(at, at + lengths[index]!) as A);
-    at += lengths[index]!;
+    const length = lengths[index]!;
+    if (length < 0) throw new BridgeError("WIRE_RAGGED", `a reply holds the length ${length}.`);
+    pieces.push(flat.slice(at, at + length) as A);
+    at += length;
   }
   if (at !== flat.length) {
     throw new BridgeError("WIRE_RAGGED", `a reply holds ${flat.length} values, but its lengths add up to ${at}.`);
   }
   return pieces;
+}
+
+/** Token ids of a reply, as many sequences as were asked for. */
+export function needSequences(reply: Reply, asked: number): Int32Array[] {
+  const sequences = split(need(reply, "ids", "i32"), need(reply, "lengths", "i32"));
+  if (sequences.length !== asked) {
+    throw new BridgeError(
+      "WIRE_ROWS",
+      `${asked} texts were sent; the worker returned token ids of ${sequences.length}.`,
+    );
+  }
+  return sequences;
 }
 
 type Kind = "i32" | "f32" | "u8";
@@ -80,11 +98,20 @@ export function need<K extends Kind>(reply: Reply, name: string, dtype: K): Arra
   return tensor.data as ArrayOf<K>;
 }
 
-export function needTexts(reply: Reply): string[] {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  return split(need(reply, "text", "u8"), need(reply, "text_lengths", "i32")).map((bytes) => decoder.decode(bytes));
+/** A byte order mark at the beginning belongs to the text. */
+const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function needTexts(reply: Reply): string[] {
+  return split(need(reply, "text", "u8"), need(reply, "text_lengths", "i32")).map((bytes, row) => {
+    try {
+      return DECODER.decode(bytes);
+    } catch (cause) {
+      throw new BridgeError("WIRE_TEXT", `text ${row} of the worker's reply is not UTF-8.`, { cause });
+    }
+  });
 }
 
+/** What the verbs call pictures by. */
 export function imageKeys(images: readonly ImageReference[]): string[] {
   return images.map((image) => image.key);
 }
@@ -112,6 +139,7 @@ export function groupBatch(groups: readonly TrainGroup[]): { params: PlainMap; t
   };
 }
 
+/** Advantage and weight of every token, in the order of the group batch. */
 export function lossTensors(groups: readonly TrainGroup[]): Tensors {
   const sequences = groups.flatMap((group) => group.sequences);
   return {
@@ -127,20 +155,30 @@ export function completionsOf(reply: Reply): Completion[] {
   const logprobs = split(need(reply, "logprobs", "f32"), lengths);
   const texts = needTexts(reply);
   const finish = need(reply, "finish", "u8");
+  if (texts.length !== lengths.length || finish.length !== lengths.length) {
+    throw new BridgeError(
+      "WIRE_RAGGED",
+      `the worker's reply holds ${lengths.length} completions, ${texts.length} texts and ${finish.length} finish codes.`,
+    );
+  }
   return tokenIds.map((ids, row) => {
     const finishReason = FINISH_REASONS[finish[row]!];
-    if (finishReason === undefined || texts[row] === undefined) {
+    if (finishReason === undefined) {
       throw new BridgeError(
-        "WIRE_RAGGED",
-        `completion ${row} of the worker's reply lacks a text or a known finish code.`,
+        "WIRE_FINISH",
+        `completion ${row} ended with code ${finish[row]}; known are 0 to ${FINISH_REASONS.length - 1}.`,
       );
     }
-    return { text: texts[row], tokenIds: ids, logprobs: logprobs[row]!, finishReason };
+    return { text: texts[row]!, tokenIds: ids, logprobs: logprobs[row]!, finishReason };
   });
 }
 
 /** Completions regrouped under their prompts; rows are prompt-major. */
-export function regroup<R>(prompts: readonly Prompt<R>[], completions: readonly Completion[], samples: number) {
+export function regroup<R>(
+  prompts: readonly Prompt<R>[],
+  completions: readonly Completion[],
+  samples: number,
+): RolloutGroup<R>[] {
   if (completions.length !== prompts.length * samples) {
     throw new BridgeError(
       "WIRE_ROWS",

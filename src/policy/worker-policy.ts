@@ -4,15 +4,14 @@
  * @module
  */
 import { WorkerError } from "../errors.js";
-import type { Caller, CallOptions, Plain, PlainMap, Reply } from "../bridge/index.js";
+import type { Caller, Plain, PlainMap } from "../bridge/index.js";
 import { foldKey, mix64, seedStreams } from "../stats/index.js";
-import { createMeter } from "./meter.js";
+import { createMeteredCaller } from "./meter.js";
 import { referenceOf, sendPictures } from "./pictures.js";
-import type { Picture } from "./pictures.js";
 import { planParts, planPrompts } from "./planner.js";
 import type { PlannerOptions } from "./planner.js";
 import * as replies from "./replies.js";
-import type { LossSums, ModelDescription, Policy, Prompt, TrainBatch } from "./types.js";
+import type { GenerateOptions, LossSums, ModelDescription, Picture, Policy, Prompt, RolloutGroup } from "./types.js";
 import {
   completionsOf,
   groupBatch,
@@ -20,6 +19,7 @@ import {
   keyTensor,
   lossTensors,
   need,
+  needSequences,
   promptTensors,
   regroup,
   split,
@@ -60,25 +60,19 @@ export interface WorkerPolicyOptions<R> {
   readonly settings: PolicySettings;
   /** Ends what is behind the caller. */
   readonly close: () => Promise<void>;
+  /** Gives up loading. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Loads the model and returns its policy. */
 export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Promise<Policy<R>> {
   const { caller, settings } = options;
-  const meter = createMeter();
-  let workerSeconds = 0;
-  let bytesSent = 0;
-  let bytesReceived = 0;
-
-  async function call(method: string, params: PlainMap, callOptions: CallOptions = {}): Promise<Reply> {
-    bytesSent += tensorBytes(callOptions.tensors);
-    const reply = await meter.during(() => caller.call(method, params, callOptions));
-    bytesReceived += tensorBytes(reply.tensors);
-    workerSeconds += replies.reportedSeconds(reply);
-    return reply;
-  }
-
-  const loaded = replies.parseReply("load", replies.loadReply, await call("load", options.load));
+  const { call, usage } = createMeteredCaller(caller);
+  const loaded = replies.parseReply(
+    "load",
+    replies.loadReply,
+    await call("load", options.load, abortable(options.signal)),
+  );
   const description = replies.describeModel(loaded);
   let version = loaded.policy_version;
   let parts = 0;
@@ -88,20 +82,18 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     get version() {
       return version;
     },
-    usage: () => ({ busySeconds: meter.seconds(), workerSeconds, bytesSent, bytesReceived }),
+    usage,
 
     async memory() {
       const { memory } = replies.parseReply("describe", replies.describeReply, await call("describe", {}));
       return { rss: memory.rss, peakRss: memory.peak_rss };
     },
 
-    async encode(rows, { step, signal } = {}) {
+    async encode(rows, { step, signal, onPicture } = {}) {
       const prepared = await options.prepare(rows, description);
-      await sendPictures(
-        { ...caller, call },
-        prepared.flatMap((prompt) => prompt.images),
-        { step, signal },
-      );
+      const pictures = prepared.flatMap((prompt) => prompt.images);
+      if (onPicture) for (const picture of pictures) onPicture(picture);
+      await sendPictures({ call }, pictures, { step, signal });
       const reply = await call(
         "encode",
         {
@@ -111,9 +103,9 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
             prefill: null,
           })),
         },
-        { ...(signal && { signal }) },
+        abortable(signal),
       );
-      const ids = split(need(reply, "ids", "i32"), need(reply, "lengths", "i32"));
+      const ids = needSequences(reply, prepared.length);
       return prepared.map((prompt, index): Prompt<R> => {
         const tokenIds = ids[index]!;
         const limit = settings.maxPromptLength;
@@ -130,12 +122,12 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
 
     async tokenize(texts, { appendEos = false } = {}) {
       const reply = await call("tokenize", { append_eos: appendEos }, { tensors: textTensors(texts) });
-      return split(need(reply, "ids", "i32"), need(reply, "lengths", "i32"));
+      return needSequences(reply, texts.length);
     },
 
     async generate(prompts, asked) {
       const { samples, step, stream = "train", signal, onProgress } = asked;
-      const groups = [];
+      const groups: RolloutGroup<R>[] = [];
       for (const batch of planPrompts(prompts, samples, asked.maxCompletionLength ?? settings.maxCompletionLength)) {
         const keys = batch.map(({ source }) =>
           foldKey(mix64(BigInt(settings.seed)), seedStreams[stream], step, source.file, source.line),
@@ -155,10 +147,8 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
           },
           {
             tensors: { ...promptTensors(batch), keys: keyTensor(keys) },
-            ...(signal && { signal }),
-            ...(onProgress && {
-              onProgress: ({ tokens, finished }) => onProgress({ tokens: Number(tokens), finished: Number(finished) }),
-            }),
+            ...abortable(signal),
+            ...(onProgress && { onProgress: progressAfter(groups, onProgress) }),
           },
         );
         replies.parseReply("generate", replies.generateReply, reply);
@@ -182,7 +172,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
             store,
             entropy: false,
           },
-          { tensors, ...(signal && { signal }) },
+          { tensors, ...abortable(signal) },
         );
         const lengths = groups.flatMap((group) => group.sequences.map((one) => one.tokenIds.length));
         rows.push(...split(need(reply, "logprobs", "f32"), lengths));
@@ -215,7 +205,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
               },
               return_logprobs: false,
             },
-            { tensors: { ...tensors, ...lossTensors(groups) }, ...(signal && { signal }) },
+            { tensors: { ...tensors, ...lossTensors(groups) }, ...abortable(signal) },
           );
           parts += 1;
           sums = replies.addLoss(sums, replies.parseReply("forwardBackward", replies.forwardBackwardReply, reply));
@@ -272,27 +262,30 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
   async function discarded(error: unknown, step: number): Promise<unknown> {
     try {
       await caller.call("discard", { step });
-      return error;
     } catch (second) {
-      return error instanceof Error && error.cause === undefined ? Object.assign(error, { cause: second }) : error;
+      // A worker that died answers both calls with one and the same error.
+      if (error instanceof Error && error.cause === undefined && second !== error) error.cause = second;
     }
+    return error;
   }
+}
+
+function abortable(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
+}
+
+/** A step may take several calls; progress counts on from those that are done. */
+function progressAfter(
+  groups: readonly RolloutGroup[],
+  onProgress: NonNullable<GenerateOptions["onProgress"]>,
+): (progress: PlainMap) => void {
+  const done = groups.flatMap((group) => group.completions);
+  const tokens = done.reduce((total, completion) => total + completion.tokenIds.length, 0);
+  return (progress) =>
+    onProgress({ tokens: tokens + Number(progress["tokens"]), finished: done.length + Number(progress["finished"]) });
 }
 
 /** Greedy sampling has no temperature of its own: its log-probabilities are those of temperature 1. */
 function lossTemperature(settings: PolicySettings): { temperature: number } {
   return { temperature: settings.temperature === 0 ? 1 : settings.temperature };
-}
-
-function tensorBytes(tensors: CallOptions["tensors"]): number {
-  return Object.values(tensors ?? {}).reduce((total, tensor) => total + tensor.data.byteLength, 0);
-}
-
-/** Cuts a rollout batch into equal updates; the worker keeps finding old log-probabilities by position. */
-export function splitUpdates(batch: TrainBatch, updates: number): TrainBatch[] {
-  const size = Math.ceil(batch.groups.length / updates);
-  return Array.from({ length: updates }, (_, index) => ({
-    id: batch.id,
-    groups: batch.groups.slice(index * size, (index + 1) * size),
-  }));
 }
