@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+import wire_peer
 from conftest import OpenContext
 from thurstone_runtime.engine import Engine
 from thurstone_runtime.errors import CancelledError
-from training_task import Part, Worker, load_parameters, picture, prompt_ids, refused
+from training_task import SIZES, Part, Worker, load_parameters, picture, prompt_ids, refused
 
 
 class CancelAfter(OpenContext):
@@ -468,3 +469,41 @@ def test_the_same_work_gives_the_same_bits(tiny_checkpoint):
             worker.step(worker.part(seed=seed), batch_id=f"batch {seed}", beta=0.04)
         results.append(worker.bits())
     assert results[0] == results[1]
+
+
+def test_a_worker_process_answers_as_the_engine_does(tiny_checkpoint, worker):
+    part = worker.part()
+    images = [list(keys) for keys in part.keys]
+    announced = [
+        {"key": key, "hash": key, "height": h, "width": w, "target_height": h, "target_width": w}
+        for key, (h, w) in SIZES.items()
+    ]
+    pixels = {str(index): picture(key) for index, key in enumerate(SIZES)}
+    training = {
+        "images": images,
+        "policy_version": 0,
+        "step": 1,
+        "part": 0,
+        "batch_id": "batch",
+        "temperature": 1.0,
+        "loss": {"surrogate": "clip", "epsilon": 0.2, "epsilon_high": None, "beta": 0.04, "kl": "k3", "old": "detach"},
+        "return_logprobs": True,
+    }
+    with wire_peer.Worker(command=("-m", "thurstone_runtime")) as process:
+        early = process.call("0", "forwardBackward", training, tensors=part.tensors())
+        assert (early.kind, early.error["code"]) == ("err", "NOT_LOADED")
+        loaded = process.call("1", "load", load_parameters(tiny_checkpoint, reference=True))
+        assert loaded.params == {**worker.description}
+        missing = process.call("2", "images", {"images": announced, "step": 1, "release_before": None})
+        assert missing.params == {"missing": ["a", "b", "c"]}
+        process.call("3", "images", {"images": announced, "step": 1, "release_before": None}, tensors=pixels)
+        found = process.call("4", "forwardBackward", training, tensors=part.tensors())
+        update = process.call("5", "optimStep", optim_parameters())
+        stale = process.call("6", "optimStep", optim_parameters())
+
+    expected, tensors = worker.forward_backward(part, loss={"beta": 0.04})
+    assert found.params["seconds"] > 0
+    assert {**found.params, "seconds": 0} == {**expected, "seconds": 0}
+    assert np.array_equal(found.tensors["logprobs"].to_numpy(), tensors["logprobs"].numpy())
+    assert update.params == worker.optim_step(max_grad_norm=None)
+    assert stale.error["code"] == "POLICY_VERSION_MISMATCH"
