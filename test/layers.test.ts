@@ -23,7 +23,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   rewards: ["stats"],
   advantages: ["stats"],
   losses: ["stats"],
-  data: ["config", "stats"],
+  data: ["images", "config", "stats"],
   prompts: ["data", "config"],
   images: ["config"],
   runs: [],

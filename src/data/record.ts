@@ -13,17 +13,19 @@ import { z } from "zod";
 export const IMAGE_MARKER = "<image>";
 
 // Messages complete the sentence "... is X; it must be".
+const TEXT = { error: "a text" };
 const NAME = { error: "a text or a whole number" };
-const name = z.union([z.string().min(1), z.int()], NAME).transform(String);
-const picture = z.string({ error: "a file name" }).min(1, { error: "a file name" });
+const name = z.union([z.string().min(1, NAME), z.int(NAME)], NAME).transform(String);
+const PICTURE = { error: "a file name" };
+const picture = z.string(PICTURE).min(1, PICTURE);
 
-/** A finite number, or a text of one; the text "nan" is neither. */
+const SCORE = { error: "a finite number, or a text of one" };
+/** The text of a number; not "nan", which Python's writers leave behind, and not "", which is no number. */
+const NUMBER = /^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$/;
 const score = z
-  .union([z.number(), z.string().regex(/^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$/)], {
-    error: "a finite number, or a text of one",
-  })
+  .union([z.number(SCORE), z.string().regex(NUMBER, SCORE)], SCORE)
   .transform(Number)
-  .refine(Number.isFinite, { error: "a finite number, or a text of one" });
+  .refine(Number.isFinite, SCORE);
 
 const turn = z.discriminatedUnion(
   "from",
@@ -34,13 +36,14 @@ const turn = z.discriminatedUnion(
   { error: 'a turn {"from": "human" or "gpt", "value": ...}' },
 );
 
+const DEVIATION = { error: "a number at least 0" };
 const TURNS = { error: 'one question ("human") and at most one score ("gpt") after it' };
 
 /** What a line must hold. Fields it does not name are kept. */
 export const recordSchema = z.looseObject(
   {
     id: name,
-    dataset_name: z.string({ error: "a text" }).min(1, { error: "a text" }).optional(),
+    dataset_name: z.string(TEXT).min(1, TEXT).optional(),
     image: z
       .union([picture.transform((one) => [one]), z.array(picture)], {
         error: "a file name or a list of them ([] for a row without pictures)",
@@ -53,7 +56,7 @@ export const recordSchema = z.looseObject(
           turns[0]?.from === "human" && (turns.length === 1 || (turns.length === 2 && turns[1]?.from === "gpt")),
         TURNS,
       ),
-    mos_std: z.number({ error: "a number at least 0" }).min(0, { error: "a number at least 0" }).optional(),
+    mos_std: z.number(DEVIATION).min(0, DEVIATION).optional(),
     group: name.optional(),
     type: name.optional(),
     level: z.number({ error: "a number" }).optional(),

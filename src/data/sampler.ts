@@ -42,7 +42,7 @@ export interface SampledBatch {
 export interface Sampler extends AsyncIterable<SampledBatch> {
   /** Rollout batches in all. */
   readonly batches: number;
-  /** Rows by data set that the last epoch begun leaves over, because they fill no batch any more. */
+  /** Rows by data set that remain at the end of the epochs because they fill no batch; 0 where `max_steps` sets the end. */
   readonly leftOver: Readonly<Record<string, number>>;
   /** Rows of a batch, 1-based; in any order, any number of times. */
   at(step: number): readonly Row[];
@@ -64,6 +64,7 @@ interface Dataset {
   readonly order: EpochOrder;
   /** Batches it may give. */
   readonly limit: number;
+  readonly leftOver: number;
 }
 
 /**
@@ -100,22 +101,7 @@ export function createSampler(rows: readonly Row[], config: SamplerConfig): Samp
     batches,
     batch,
     at: (step) => batch(step).rows,
-    get leftOver() {
-      const used = new Map<string, number>();
-      for (let step = 1; step <= batches; step += 1) {
-        const { dataset, ordinal } = slotOf(step);
-        used.set(dataset.name, (ordinal + 1) * size);
-      }
-      return Object.fromEntries(
-        datasets.map(({ name, rows: { length } }) => {
-          const drawn = used.get(name) ?? 0;
-          const offered = limited
-            ? drawn + countBatches({ rows: length, epochs, promptsPerStep: size }).leftOver
-            : Math.ceil(drawn / length) * length;
-          return [name, offered - drawn];
-        }),
-      );
-    },
+    leftOver: Object.fromEntries(datasets.map(({ name, leftOver }) => [name, leftOver])),
     async *[Symbol.asyncIterator]() {
       for (let step = 1; step <= batches; step += 1) yield batch(step);
     },
@@ -128,6 +114,7 @@ function groupByDataset(rows: readonly Row[], config: SamplerConfig, limited: bo
   const datasets = names.map((name) => {
     const own = rows.filter((row) => row.dataset === name);
     const dataset = textKey(name);
+    const counted = countBatches({ rows: own.length, epochs, promptsPerStep: size });
     return {
       name,
       rows: own,
@@ -136,7 +123,8 @@ function groupByDataset(rows: readonly Row[], config: SamplerConfig, limited: bo
         size,
         keyOf: (epoch) => foldKey(seed, seedStreams.order, epoch, dataset),
       }),
-      limit: limited ? countBatches({ rows: own.length, epochs, promptsPerStep: size }).batches : Infinity,
+      limit: limited ? counted.batches : Infinity,
+      leftOver: limited ? counted.leftOver : 0,
     };
   });
 
