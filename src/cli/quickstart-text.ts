@@ -3,39 +3,53 @@
  *
  * @module
  */
+import type { MetricsRecord } from "../runs/index.js";
+import { mean } from "../stats/index.js";
 import type { EvaluationSummary, RunResult } from "../trainer/index.js";
 import { resultText } from "./result-text.js";
 import { formatDuration, formatNumber, table } from "./table.js";
 
 export interface QuickstartOutcome {
   readonly result: RunResult;
+  /** Metrics of all steps. */
+  readonly metrics: readonly MetricsRecord[];
   /** The supervised steps before the training. */
   readonly taught: { readonly steps: number; readonly rate: number };
   /** Wall seconds of everything. */
   readonly seconds: number;
 }
 
+/** Steps averaged at either end. */
+const ENDS = 5;
+
 /** Lines, without a trailing line break. */
-export function quickstartText({ result, taught, seconds }: QuickstartOutcome): string[] {
+export function quickstartText({ result, metrics, taught, seconds }: QuickstartOutcome): string[] {
   const before = result.evaluations[0]?.results[0];
   const after = result.evaluations.at(-1)?.results[0];
-  const row = (name: string, pick: (one: EvaluationSummary) => number | null): string[] => [
+  const heldOut = (name: string, pick: (one: EvaluationSummary) => number | null): string[] => [
     name,
     formatNumber(before && pick(before)),
     formatNumber(after && pick(after)),
   ];
+  const trained = (name: string, metric: string): string[] => {
+    const values = metrics.map((record) => record[metric]).filter((value) => typeof value === "number");
+    return [name, formatNumber(mean(values.slice(0, ENDS))), formatNumber(mean(values.slice(-ENDS)))];
+  };
   return [
     "",
     ...table(
-      ["held-out photographs", "before", "after"],
+      ["", "before", "after"],
       [
-        row("answers of the right layout", (one) => one.formatRate),
-        row("pictures with a rating", (one) => one.scored),
-        row("srcc (reported only: the small model has not learnt to see)", (one) => one.srcc),
-        row("spread of the ratings", (one) => one.spread),
+        trained(`reward, first and last ${ENDS} steps`, "reward"),
+        trained("spread of the reward within a group", "reward_std"),
+        trained("answers of the right layout", "rewards/format/mean"),
+        heldOut("held-out photographs: answers of the right layout", (one) => one.formatRate),
+        heldOut("held-out photographs: pictures with a rating", (one) => one.scored),
+        heldOut("held-out photographs: srcc (only reported)", (one) => one.srcc),
       ],
     ),
     "",
+    "srcc stays near 0: this start was never taught to see, only to answer",
     `the start was taught the layout in ${taught.steps} supervised steps, with scores drawn at random`,
     ...resultText({ ...result, evaluations: [] }),
     `${formatDuration(seconds)} in all`,

@@ -6,6 +6,7 @@
  */
 import { resolve } from "node:path";
 import { parseFlags } from "../config/index.js";
+import { openRun } from "../runs/index.js";
 import { train } from "../trainer/index.js";
 import { followRun } from "./follow-run.js";
 import { EXIT } from "./io.js";
@@ -36,9 +37,10 @@ export const quickstartCommand: Command = async (args, io) => {
   const taught = await makeStart(folder, config, say);
   const result = await followRun((options) => train(config, options), io);
   const seconds = (performance.now() - started) / 1000;
+  const metrics = await (await openRun(result.folder)).metrics();
   const text = json
     ? JSON.stringify({ taught, seconds, ...result })
-    : quickstartText({ result, taught, seconds }).join("\n");
+    : quickstartText({ result, metrics, taught, seconds }).join("\n");
   io.stdout.write(`${text}\n`);
   return EXIT.done;
 };
