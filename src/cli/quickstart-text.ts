@@ -32,7 +32,7 @@ export function quickstartText({ result, metrics, taught, seconds }: QuickstartO
     formatNumber(after && pick(after)),
   ];
   const trained = (name: string, metric: string): string[] => {
-    const values = metrics.map((record) => record[metric]).filter((value) => typeof value === "number");
+    const values = metrics.map((record) => record.values[metric]).filter((value) => typeof value === "number");
     return [name, formatNumber(mean(values.slice(0, ENDS))), formatNumber(mean(values.slice(-ENDS)))];
   };
   return [
