@@ -47,7 +47,10 @@ export const forwardBackwardReply = z.object({
   seconds,
 });
 
-export const optimStepReply = z.object({ grad_norm: z.number(), skipped: z.boolean(), policy_version: count, seconds });
+/** Infinite or NaN when the gradient was: such an update is skipped, and that is an answer, not a broken reply. */
+const anyNumber = z.custom<number>((value) => typeof value === "number");
+
+export const optimStepReply = z.object({ grad_norm: anyNumber, skipped: z.boolean(), policy_version: count, seconds });
 
 export const saveReply = z.object({
   files: z.array(z.object({ name: z.string(), bytes: count, sha256: z.string() })),

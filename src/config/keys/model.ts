@@ -29,7 +29,7 @@ export const modelKeys = {
   freeze_vision_modules: z
     .boolean()
     .default(false)
-    .describe("Leave the vision tower as it is; its features are cached."),
+    .describe("Leave the vision tower as it is: no gradient is computed for it."),
   gradient_checkpointing: z
     .boolean()
     .default(false)
