@@ -16,7 +16,7 @@ export { planRun } from "./plan.js";
 export type { DatasetPlan, RunFacts, RunPlan } from "./plan.js";
 export type { ConfigProblem } from "./problems.js";
 export { flagHelp, jsonSchema } from "./reference.js";
-export { computeDtype, defineConfig, resolveConfig } from "./resolve.js";
+export { computeDtype, defineConfig, readKeys, resolveConfig } from "./resolve.js";
 export type { ResolveOptions } from "./resolve.js";
 export { createSchedule, schedules } from "./schedules.js";
 export type { Schedule, ScheduleOptions, ScheduleType } from "./schedules.js";

@@ -136,6 +136,24 @@ export function resolveConfig(input: ConfigInput | ResolvedConfig, options: Reso
   return config;
 }
 
+/**
+ * The values of some keys alone, with their defaults, whatever the other keys say: for functions that are given a whole
+ * configuration, resolved or not, and need a part of it. Contradictions between keys are not looked for.
+ *
+ * @throws ConfigError that lists every wrong value in `fields.problems`
+ */
+export function readKeys<K extends ConfigKey>(
+  input: Partial<Pick<ConfigInput, K>>,
+  keys: readonly K[],
+): Pick<ParsedConfig, K> {
+  const results = keys.map((key) => ({ key, result: KEYS[key]!.safeParse(input[key]) }));
+  const problems = results.flatMap(({ key, result }) =>
+    result.success ? [] : [wrongValue(key, input[key], result.error, NOWHERE)],
+  );
+  if (problems.length > 0) throw configError(problems);
+  return Object.fromEntries(results.map(({ key, result }) => [key, result.data])) as Pick<ParsedConfig, K>;
+}
+
 /** Returns its argument: gives editors the keys, their types and their documentation. */
 export function defineConfig(input: ConfigInput): ConfigInput {
   return input;

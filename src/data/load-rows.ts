@@ -7,6 +7,8 @@
  */
 import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { readKeys } from "../config/index.js";
+import type { ConfigInput, ConfigKey } from "../config/index.js";
 import { DataError } from "../errors.js";
 import { readRecords } from "./jsonl.js";
 import type { NumberedRecord } from "./jsonl.js";
@@ -17,18 +19,18 @@ import { IMAGE_MARKER, RECORD_FIELDS } from "./record.js";
 import type { DataRecord } from "./record.js";
 import type { ContentPart, Row } from "./row.js";
 
-/** The configuration's keys that say where rows come from. */
-export interface RowSource {
-  /** JSONL files, in order. */
-  readonly data_file_paths: readonly string[];
-  /**
-   * Folders of the pictures. As many as files: one per file. Otherwise every folder is searched for every file, in order.
-   * None: each file's own folder.
-   */
-  readonly image_folders?: readonly string[];
-  /** Rows that carry a data set name must carry this one, rows without get it. Default null: as the rows say. */
-  readonly dataset_name?: string | null;
-}
+const KEYS = ["data_file_paths", "image_folders", "dataset_name"] as const satisfies readonly ConfigKey[];
+
+/**
+ * The configuration's keys that say where rows come from; a whole configuration will do.
+ *
+ * `data_file_paths`: JSONL files, in order. `image_folders`: as many as files are one per file, otherwise every folder is
+ * searched for every file, in order; none stands for each file's own folder. `dataset_name`: rows that carry a data set's
+ * name must carry this one, rows without get it; null (the default) leaves it to the rows.
+ */
+export type RowSource = Partial<Pick<ConfigInput, (typeof KEYS)[number]>>;
+
+type Source = ReturnType<typeof readKeys<(typeof KEYS)[number]>>;
 
 /** Pictures looked up at the same time. */
 const LOOKUPS = 128;
@@ -37,7 +39,8 @@ const LOOKUPS = 128;
  * @returns rows of all files, in the order of files and lines
  * @throws DataError with every problem of every file in its message and in `fields.problems`
  */
-export async function loadRows(source: RowSource): Promise<Row[]> {
+export async function loadRows(config: RowSource): Promise<Row[]> {
+  const source = readKeys(config, KEYS);
   const files = source.data_file_paths;
   if (files.length === 0) throw new DataError("DATA_NO_FILES", "data_file_paths is empty: there are no rows to load.");
   const read = await Promise.all(files.map((file, index) => loadFile(file, index, source)));
@@ -51,7 +54,7 @@ interface LoadedFile {
   readonly problems: readonly DataProblem[];
 }
 
-async function loadFile(file: string, index: number, source: RowSource): Promise<LoadedFile> {
+async function loadFile(file: string, index: number, source: Source): Promise<LoadedFile> {
   const { records, problems } = await readRecords(file);
   const folders = foldersOf(file, index, source);
   const rows: Row[] = [];
@@ -68,7 +71,11 @@ async function loadFile(file: string, index: number, source: RowSource): Promise
   return { rows, problems: found.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0)) };
 }
 
-function foldersOf(file: string, index: number, { image_folders: folders = [], data_file_paths }: RowSource) {
+function foldersOf(
+  file: string,
+  index: number,
+  { image_folders: folders, data_file_paths }: Source,
+): readonly string[] {
   if (folders.length === 0) return [dirname(file)];
   return folders.length === data_file_paths.length ? [folders[index]!] : folders;
 }
@@ -77,7 +84,7 @@ interface RowContext {
   readonly file: string;
   readonly index: number;
   readonly folders: readonly string[];
-  readonly source: RowSource;
+  readonly source: Source;
 }
 
 async function buildRow(
@@ -89,7 +96,7 @@ async function buildRow(
     problems.push({ code, file, line, message });
   };
 
-  const wanted = source.dataset_name ?? null;
+  const wanted = source.dataset_name;
   const dataset = record.dataset_name ?? wanted;
   if (dataset === null) {
     report("DATA_FIELD", "dataset_name is missing; give it in the row, or for all rows in the configuration.");

@@ -112,7 +112,15 @@ async function writePart(
     const group = parse(photo).name;
     const key = foldKey(options.seed, textKey(group));
     const { size = 56 } = options;
-    for (const window of cutWindows(image, { size, count: part.windows, key })) {
+    const windows = cutWindows(image, { size, count: part.windows, key });
+    if (windows.length < part.windows) {
+      throw new DataError(
+        "DATA_IMAGE_TOO_SMALL",
+        `"${photo}" has ${image.width} x ${image.height} pixels: room for ${windows.length} windows of ${size} pixels that do not overlap, and ${part.windows} are asked for. Ask for fewer or smaller ones.`,
+        { fields: { photo, size, windows: part.windows } },
+      );
+    }
+    for (const window of windows) {
       const suitable = hasColour(window) ? distortions : distortions.filter((one) => one.needsColour !== true);
       skipped += (distortions.length - suitable.length) * LEVELS.length;
       const name = `I${String(number).padStart(2, "0")}`;

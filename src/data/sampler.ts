@@ -7,27 +7,39 @@
  *
  * @module
  */
-import { batchSizes, countBatches } from "../config/index.js";
-import type { ResolvedConfig } from "../config/index.js";
-import { DataError } from "../errors.js";
+import { batchSizes, countBatches, readKeys } from "../config/index.js";
+import type { ConfigInput, ConfigKey } from "../config/index.js";
+import { ConfigError, DataError } from "../errors.js";
 import { foldKey, seedStreams, shuffle } from "../stats/index.js";
 import { createEpochOrder } from "./epoch-order.js";
 import type { EpochOrder } from "./epoch-order.js";
 import type { Row } from "./row.js";
 import { textKey } from "./text-key.js";
 
-/** The configuration's keys that decide on order and number of batches. */
-export type SamplerConfig = Pick<
-  ResolvedConfig,
-  | "data_seed"
-  | "num_train_epochs"
-  | "max_steps"
-  | "prompts_per_step"
-  | "num_generations"
-  | "num_iterations"
-  | "per_device_train_batch_size"
-  | "gradient_accumulation_steps"
->;
+const KEYS = [
+  "seed",
+  "data_seed",
+  "num_train_epochs",
+  "max_steps",
+  "prompts_per_step",
+  "num_generations",
+  "num_iterations",
+  "per_device_train_batch_size",
+  "gradient_accumulation_steps",
+] as const satisfies readonly ConfigKey[];
+
+/** The configuration's keys that decide on order and number of batches; a whole configuration will do. */
+export type SamplerConfig = Partial<Pick<ConfigInput, (typeof KEYS)[number]>>;
+
+/** What follows from the keys. */
+interface Settings {
+  readonly seed: number;
+  /** Rows of a batch. */
+  readonly size: number;
+  readonly epochs: number;
+  /** Batches in all, where `max_steps` says so. */
+  readonly wanted: number | null;
+}
 
 export interface SampledBatch {
   /** Number of the rollout batch, 1-based. */
@@ -72,12 +84,10 @@ interface Dataset {
  * @throws DataError DATA_TOO_FEW_ROWS when a data set is smaller than a batch, or no batch comes about at all
  */
 export function createSampler(rows: readonly Row[], config: SamplerConfig): Sampler {
-  const { prompts_per_step: size, num_train_epochs: epochs, max_steps: maxSteps } = config;
-  const limited = maxSteps === -1;
-  const datasets = groupByDataset(rows, config, limited);
-  const batches = limited
-    ? datasets.reduce((total, { limit }) => total + limit, 0)
-    : Math.ceil(maxSteps / batchSizes(config).updatesPerBatch);
+  const settings = readSettings(config);
+  const { size, epochs } = settings;
+  const datasets = groupByDataset(rows, settings);
+  const batches = settings.wanted ?? datasets.reduce((total, { limit }) => total + limit, 0);
   if (batches === 0) {
     throw new DataError(
       "DATA_TOO_FEW_ROWS",
@@ -85,7 +95,7 @@ export function createSampler(rows: readonly Row[], config: SamplerConfig): Samp
       { fields: { rows: rows.length, epochs, promptsPerStep: size } },
     );
   }
-  const slotOf = createSchedule(datasets, config);
+  const slotOf = createSchedule(datasets, settings);
 
   function batch(step: number): SampledBatch {
     if (!Number.isInteger(step) || step < 1 || step > batches) {
@@ -108,8 +118,24 @@ export function createSampler(rows: readonly Row[], config: SamplerConfig): Samp
   };
 }
 
-function groupByDataset(rows: readonly Row[], config: SamplerConfig, limited: boolean): Dataset[] {
-  const { prompts_per_step: size, num_train_epochs: epochs, data_seed: seed } = config;
+function readSettings(config: SamplerConfig): Settings {
+  const keys = readKeys(config, KEYS);
+  const { promptsPerStep: size, completionsPerUpdate, updatesPerBatch } = batchSizes(keys);
+  if (!Number.isInteger(size)) {
+    throw new ConfigError(
+      "CONFIG_NOT_DIVISIBLE",
+      `An update takes ${completionsPerUpdate} completions, which is no multiple of num_generations (${keys.num_generations}). Set prompts_per_step, or change one of them.`,
+    );
+  }
+  return {
+    seed: keys.data_seed ?? keys.seed,
+    size,
+    epochs: keys.num_train_epochs,
+    wanted: keys.max_steps === -1 ? null : Math.ceil(keys.max_steps / updatesPerBatch),
+  };
+}
+
+function groupByDataset(rows: readonly Row[], { seed, size, epochs, wanted }: Settings): Dataset[] {
   const names = [...new Set(rows.map((row) => row.dataset))].toSorted();
   const datasets = names.map((name) => {
     const own = rows.filter((row) => row.dataset === name);
@@ -123,8 +149,8 @@ function groupByDataset(rows: readonly Row[], config: SamplerConfig, limited: bo
         size,
         keyOf: (epoch) => foldKey(seed, seedStreams.order, epoch, dataset),
       }),
-      limit: limited ? counted.batches : Infinity,
-      leftOver: limited ? counted.leftOver : 0,
+      limit: wanted === null ? counted.batches : Infinity,
+      leftOver: wanted === null ? counted.leftOver : 0,
     };
   });
 
@@ -143,8 +169,7 @@ function groupByDataset(rows: readonly Row[], config: SamplerConfig, limited: bo
 }
 
 /** @returns the slot of a step, 1-based; epochs are laid out when first needed and kept */
-function createSchedule(datasets: readonly Dataset[], config: SamplerConfig): (step: number) => Slot {
-  const { prompts_per_step: size, data_seed: seed } = config;
+function createSchedule(datasets: readonly Dataset[], { seed, size }: Settings): (step: number) => Slot {
   const slots: Slot[] = [];
   let epoch = 0;
 

@@ -19,15 +19,16 @@ const DETAILED_SHARE = 0.25;
 
 /**
  * Draws windows that do not overlap from the more detailed quarter of all places on a grid: blur and compression leave no
- * trace where nothing was to be seen.
+ * trace where nothing was to be seen. Where these do not suffice, the most detailed of the others follow.
  *
  * @returns cut-out pictures of size x size
  */
 export function cutWindows(image: RgbImage, { size, count, key }: WindowOptions): RgbImage[] {
   const places = grid(image, size).map((place) => ({ ...place, detail: detailOf(image, place, size) }));
-  const detailed = places.toSorted((a, b) => b.detail - a.detail).slice(0, Math.ceil(places.length * DETAILED_SHARE));
+  const sorted = places.toSorted((a, b) => b.detail - a.detail);
+  const quarter = Math.ceil(places.length * DETAILED_SHARE);
   const chosen: { readonly top: number; readonly left: number }[] = [];
-  for (const place of shuffle(detailed, key)) {
+  for (const place of [...shuffle(sorted.slice(0, quarter), key), ...sorted.slice(quarter)]) {
     if (chosen.length === count) break;
     const free = chosen.every(
       (other) => Math.abs(other.top - place.top) >= size || Math.abs(other.left - place.left) >= size,

@@ -58,7 +58,7 @@ export interface ImageLoaderStats {
 export interface ImageLoader {
   /** @throws DataError that names the file */
   describe(path: string): Promise<ImageInfo>;
-  /** RGB, row by row, at source size: height * width * 3 bytes. Not to be written to. */
+  /** RGB of the picture as last described, row by row, at source size: height * width * 3 bytes. Not to be written to. */
   pixels(path: string): Promise<Uint8Array>;
   readonly stats: ImageLoaderStats;
 }
@@ -102,8 +102,22 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   }
 
   async function pixels(path: string): Promise<Uint8Array> {
-    const { hash } = await describe(path);
-    return cache.get(hash) ?? (await decode(path)).pixels;
+    const { hash } = await (known.get(path)?.info ?? describe(path));
+    const held = cache.get(hash);
+    if (held !== undefined) {
+      remembered += 1;
+      return held;
+    }
+    const image = await decode(path);
+    if (image.hash !== hash) {
+      known.delete(path);
+      throw new DataError(
+        "DATA_IMAGE_CHANGED",
+        `"${path}" shows something else than when it was described. Pictures must stay as they are during a run.`,
+        { fields: { path } },
+      );
+    }
+    return image.pixels;
   }
 
   return {

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { defineConfig, resolveConfig } from "../../src/config/index.js";
 import { loadRows, type DataProblem, type RowSource } from "../../src/data/index.js";
 import { DataError } from "../../src/errors.js";
 import { makeJsonl, makeRecord } from "./build.js";
@@ -32,7 +33,7 @@ async function writeData(content: string | Uint8Array): Promise<string> {
   return file;
 }
 
-async function load(content: string | Uint8Array, source: Partial<RowSource> = {}) {
+async function load(content: string | Uint8Array, source: RowSource = {}) {
   return loadRows({ data_file_paths: [await writeData(content)], image_folders: [images], ...source });
 }
 
@@ -138,6 +139,13 @@ describe("loadRows", () => {
     expect(await paths({ data_file_paths: [beside] })).toEqual([join(images, "b.png")]);
     const absolute = await writeData(makeJsonl([makeRecord({ image: join(more, "c.png") })]));
     expect(await paths({ data_file_paths: [absolute], image_folders: [images] })).toEqual([join(more, "c.png")]);
+  });
+
+  it("takes a whole configuration, resolved or not", async () => {
+    const file = await writeData(makeJsonl([makeRecord({ image: "images/a.png" })]));
+    const input = defineConfig({ model_name_or_path: "any", data_file_paths: file });
+    expect((await loadRows(input))[0]!.images).toEqual([join(images, "a.png")]);
+    expect(await loadRows(resolveConfig(input))).toEqual(await loadRows(input));
   });
 
   it("numbers files and lines, empty lines included", async () => {

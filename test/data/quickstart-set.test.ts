@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { distortions, loadRows, writeQuickstartSet, type QuickstartSet, type Row } from "../../src/data/index.js";
+import { cutWindows } from "../../src/data/windows.js";
 import { decodeImage } from "../../src/images/index.js";
 
 const ASSETS = fileURLToPath(new URL("../../assets/", import.meta.url));
@@ -112,6 +113,29 @@ describe("writeQuickstartSet", () => {
     await expect(
       writeQuickstartSet({ photosDir: photos, meansFile: few, outDir: join(root, "five"), seed: 1 }),
     ).rejects.toThrow('has no scores for type "');
+  });
+});
+
+describe("windows", () => {
+  it("that do not fit are an error with all numbers", async () => {
+    const outDir = join(root, "six");
+    await expect(
+      writeQuickstartSet({ photosDir: photos, meansFile: MEANS, outDir, seed: 1, size: 300, trainWindows: 2 }),
+    ).rejects.toThrow('"astronaut.jpg" has 512 x 512 pixels: room for 1 windows of 300 pixels');
+  });
+
+  it("do not overlap and show more than most of the picture", () => {
+    const edges = (x: number, y: number) => (x >= 100 && (x + y) % 2 === 0 ? 255 : 0);
+    const pixels = Uint8Array.from({ length: 200 * 200 * 3 }, (_, at) => {
+      const pixel = Math.floor(at / 3);
+      return edges(pixel % 200, Math.floor(pixel / 200));
+    });
+    const image = { height: 200, width: 200, pixels };
+    const windows = cutWindows(image, { size: 40, count: 4, key: 9n });
+    expect(windows.length).toBe(4);
+    for (const window of windows) expect(window.pixels.filter((value) => value === 255).length).toBe(40 * 40 * 1.5);
+    expect(cutWindows(image, { size: 100, count: 9, key: 9n }).length).toBeGreaterThanOrEqual(2);
+    expect(cutWindows(image, { size: 201, count: 1, key: 9n })).toEqual([]);
   });
 });
 

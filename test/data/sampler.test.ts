@@ -1,20 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { batchSizes, countBatches } from "../../src/config/index.js";
+import { batchSizes, countBatches, defineConfig, resolveConfig } from "../../src/config/index.js";
 import { createSampler, type Row, type SampledBatch, type SamplerConfig } from "../../src/data/index.js";
 import { makeRows } from "./build.js";
 
-const config = (given: Partial<SamplerConfig> = {}): SamplerConfig => ({
-  data_seed: 42,
-  num_train_epochs: 1,
-  max_steps: -1,
-  prompts_per_step: 4,
-  num_generations: 6,
-  num_iterations: 1,
-  per_device_train_batch_size: null,
-  gradient_accumulation_steps: 1,
-  ...given,
-});
+const config = (given: SamplerConfig = {}): SamplerConfig => ({ data_seed: 42, prompts_per_step: 4, ...given });
 
 const batchesOf = (rows: readonly Row[], given: SamplerConfig): SampledBatch[] => {
   const sampler = createSampler(rows, given);
@@ -160,12 +150,31 @@ describe("createSampler", () => {
   it("ends where max_steps says, counted in optimizer steps, and goes on beyond the epochs for it", () => {
     const rows = makeRows(9);
     const reused = config({ num_iterations: 2, per_device_train_batch_size: 6, gradient_accumulation_steps: 2 });
-    expect(batchSizes(reused).updatesPerBatch).toBe(4);
+    const sizes = resolveConfig({ ...reused, model_name_or_path: "any" });
+    expect(batchSizes(sizes).updatesPerBatch).toBe(4);
     expect(createSampler(rows, { ...reused, max_steps: 24 }).batches).toBe(6);
     expect(createSampler(rows, config({ max_steps: 1 })).batches).toBe(1);
     const long = batchesOf(rows, config({ max_steps: 7 }));
     expect(long.map(({ epoch }) => epoch)).toEqual([1, 1, 2, 2, 3, 3, 4]);
     expect(long.slice(0, 2)).toEqual(batchesOf(rows, config()));
+  });
+
+  it("takes a whole configuration, resolved or not, and fills in what it leaves out", () => {
+    const rows = makeRows(30);
+    const input = {
+      model_name_or_path: "any",
+      seed: 5,
+      per_device_train_batch_size: 12,
+      gradient_accumulation_steps: 2,
+    };
+    const sampler = createSampler(rows, defineConfig(input));
+    expect(sampler.at(1).length).toBe(4);
+    expect(createSampler(rows, resolveConfig(input)).at(3)).toEqual(sampler.at(3));
+    expect(createSampler(rows, { seed: 5, prompts_per_step: 4 }).at(3)).toEqual(sampler.at(3));
+    expect(() => createSampler(rows, { prompts_per_step: 0 })).toThrow("prompts_per_step is 0; it must be");
+    expect(() => createSampler(rows, { per_device_train_batch_size: 10 })).toThrow(
+      "An update takes 10 completions, which is no multiple of num_generations (6)",
+    );
   });
 
   it("takes fractions of an epoch", () => {

@@ -88,6 +88,19 @@ describe("createImageLoader", () => {
     expect(after.hash).not.toBe(before.hash);
   });
 
+  it("never gives the pixels of another picture than the one described", async () => {
+    const path = join(folder, "swapped.png");
+    for (const cacheBytes of [0, 1_000_000]) {
+      const loader = createImageLoader({ ...QWEN, cacheBytes });
+      await cp(RGB, path);
+      await loader.describe(path);
+      await cp(join(PICTURES, "grey.png"), path);
+      const pixels = loader.pixels(path);
+      if (cacheBytes > 0) expect(await pixels).toEqual((await decodeImage(RGB)).pixels);
+      else await expect(pixels).rejects.toMatchObject({ code: "DATA_IMAGE_CHANGED" });
+    }
+  });
+
   it("tries a broken file again once it is repaired", async () => {
     const loader = createImageLoader(QWEN);
     const path = join(folder, "repaired.png");
