@@ -64,8 +64,8 @@ export function watchHeartbeat(options: HeartbeatWatchOptions): HeartbeatWatch {
       last = {
         progress: Number(params["progress"]),
         progressAge: Number(params["progress_age_ms"]),
-        phase: String(params["phase"]),
-        method: typeof params["method"] === "string" ? params["method"] : null,
+        phase: textOr("unknown", params["phase"]),
+        method: textOr(null, params["method"]),
         rss: Number(params["rss"]),
       };
     },
@@ -74,6 +74,10 @@ export function watchHeartbeat(options: HeartbeatWatchOptions): HeartbeatWatch {
     },
     stop: () => clearInterval(timer),
   };
+}
+
+function textOr<Other>(other: Other, value: unknown): string | Other {
+  return typeof value === "string" ? value : other;
 }
 
 function unresponsive(silence: number, last: Heartbeat | undefined): WorkerError {

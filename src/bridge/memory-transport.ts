@@ -49,7 +49,7 @@ function createInbox(): Inbox {
 
 function createEnd(own: Inbox, other: Inbox): Transport {
   return {
-    start: own.start,
+    start: (handlers) => own.start(handlers),
     async send(frames) {
       if (own.closed) throw new BridgeError("BRIDGE_CLOSED", "the connection is closed; nothing can be sent any more.");
       const copies = frames.map((frame) => new Uint8Array(frame));

@@ -13,7 +13,7 @@ export interface HandlerContext {
   /** Aborted when the caller cancels, or when the time given to the request is over. */
   readonly signal: AbortSignal;
   /** Sends a progress event to the caller. */
-  progress(fields: PlainMap): void;
+  readonly progress: (fields: PlainMap) => void;
 }
 
 export interface Method {
