@@ -9,4 +9,4 @@ export { planParts, paddedTokens } from "./planner.js";
 export type { PlannerOptions } from "./planner.js";
 export { cutIntoUpdates, splitUpdates } from "./updates.js";
 export type * from "./types.js";
-export { int32, joinInt32, split, textTensors } from "./wire.js";
+export { joinInt32, split, textTensors } from "./wire.js";

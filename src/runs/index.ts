@@ -14,6 +14,8 @@ export {
   type CheckpointDraft,
   type CheckpointFile,
 } from "./checkpoints.js";
+export { writing } from "./failures.js";
+export { checkRunFolder, type CheckRunFolderOptions } from "./folder.js";
 export type { LogRecord } from "./jsonl.js";
 export type { Pixels } from "./pictures.js";
 export { findRuns, openRun, type MetricsRecord, type Run, type RunStatus } from "./reader.js";

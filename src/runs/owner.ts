@@ -20,8 +20,8 @@ export interface Owner {
   readonly started: string | null;
 }
 
-/** Takes the folder for this process; throws RUN_IN_USE while another live process of this host has it. */
-export function takeFolder(folder: string): void {
+/** Throws RUN_IN_USE while another live process of this host has the folder. */
+export function refuseInUse(folder: string): void {
   const owner = readOwner(folder);
   if (owner !== undefined && isAlive(owner) === true) {
     throw new RunError(
@@ -30,6 +30,11 @@ export function takeFolder(folder: string): void {
       { fields: { folder, pid: owner.pid } },
     );
   }
+}
+
+/** Takes the folder for this process. Throws RUN_IN_USE, RUN_WRITE_FAILED. */
+export function takeFolder(folder: string): void {
+  refuseInUse(folder);
   const path = join(folder, RUN_FILES.owner);
   const self: Owner = { pid: process.pid, host: hostname(), started: startOf(process.pid) };
   writingSync("write", path, () => writeFileSync(path, `${JSON.stringify(self)}\n`));

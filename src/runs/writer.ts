@@ -7,12 +7,13 @@
  * @module
  */
 
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import { RunError } from "../errors.js";
 import { removeLeftovers } from "./checkpoints.js";
 import { writing, writingSync } from "./failures.js";
+import { refuseMissing, refuseTaken } from "./folder.js";
 import { openJsonl, type JsonlWriter, type LogRecord } from "./jsonl.js";
 import { RUN_FILES, stepFile } from "./layout.js";
 import { releaseFolder, takeFolder } from "./owner.js";
@@ -71,14 +72,7 @@ export interface ResumeRunOptions extends WriterOptions {
 /** Starts a run in a new or empty folder. Throws RUN_EXISTS when a run is there, RUN_WRITE_FAILED, RUN_IN_USE. */
 export async function createRun(options: CreateRunOptions): Promise<RunWriter> {
   const folder = resolve(options.folder);
-  const present = entriesOfRun(folder);
-  if (present.length > 0 && options.overwrite !== true) {
-    throw new RunError(
-      "RUN_EXISTS",
-      `${folder} already holds a run (${present.slice(0, 3).join(", ")}). Resume it, choose another output_dir, or allow overwriting.`,
-      { fields: { folder } },
-    );
-  }
+  const present = refuseTaken(folder, options.overwrite === true);
   await writing("prepare", folder, async () => mkdirSync(folder, { recursive: true }));
   takeFolder(folder);
   writingSync("clear", folder, () => {
@@ -92,11 +86,7 @@ export async function createRun(options: CreateRunOptions): Promise<RunWriter> {
 /** Opens an existing run to go on after `step`. Throws RUN_NOT_FOUND, RUN_WRITE_FAILED, RUN_IN_USE, RUN_LOG_DAMAGED. */
 export async function resumeRun(options: ResumeRunOptions): Promise<RunWriter> {
   const folder = resolve(options.folder);
-  if (!existsSync(join(folder, RUN_FILES.config))) {
-    throw new RunError("RUN_NOT_FOUND", `there is no run in ${folder} (no ${RUN_FILES.config}).`, {
-      fields: { folder },
-    });
-  }
+  refuseMissing(folder);
   takeFolder(folder);
   const superseded = writingSync("take back", folder, () => truncateRun(folder, options.step));
   await removeLeftovers(folder);
@@ -156,11 +146,6 @@ function openWriter(options: WriterOptions, superseded: readonly string[]): RunW
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-function entriesOfRun(folder: string): string[] {
-  const known: readonly string[] = Object.values(RUN_FILES);
-  return existsSync(folder) ? readdirSync(folder).filter((name) => known.includes(name)) : [];
 }
 
 function checkMetrics(step: number, values: Metrics): void {

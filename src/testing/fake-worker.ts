@@ -5,50 +5,65 @@
  * @module
  */
 import { createMemoryPair, createPeer, createResponder } from "../bridge/index.js";
-import type { Caller, MethodKind, PlainMap } from "../bridge/index.js";
+import type { Caller, HandlerContext, MethodKind, PlainMap, Tensors } from "../bridge/index.js";
 import { fakeVerbs } from "./fake-verbs.js";
 import type { FakeVerbsOptions } from "./fake-verbs.js";
 
 export type FakeWorkerOptions = FakeVerbsOptions;
 
-/** One call the worker answered. */
+/** One call the worker received. */
 export interface RecordedCall {
   readonly method: string;
   readonly params: PlainMap;
+  readonly tensors: Tensors;
 }
 
 export interface FakeWorker {
-  /** Give it to `train` or `openPolicy` as `connect`. */
+  /** Starts a worker of its own, with fresh weights. Give it to `train` or `openPolicy` as `connect`. */
   readonly connect: () => Promise<{ readonly caller: Caller; close(): Promise<void> }>;
-  /** Every call so far, in order. */
+  /** Every call so far, over all connections, in order. */
   readonly calls: readonly RecordedCall[];
+  /** Connections that were made and not closed. */
+  readonly open: number;
 }
 
 /** Verbs that change the worker (docs/protocol.md, section 3). */
 const STATEFUL: readonly string[] = ["load", "forwardBackward", "discard", "optimStep", "save", "restore"];
 
-/** A fake worker; its state lives as long as it does, over any number of connections. */
+/** Workers that answer without a model: each connection starts one, and all of them write into one list of calls. */
 export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {
   const calls: RecordedCall[] = [];
-  const verbs = Object.entries(fakeVerbs(options)).map(([name, verb]) => {
-    const kind: MethodKind = STATEFUL.includes(name) ? "stateful" : "pure";
-    const handle = (params: PlainMap, tensors: Parameters<typeof verb>[1]): ReturnType<typeof verb> => {
-      calls.push({ method: name, params });
-      return verb(params, tensors);
-    };
-    return [name, { kind, handle }] as const;
-  });
-  const methods = Object.fromEntries(verbs);
-  const kinds = Object.fromEntries(verbs.map(([name, { kind }]) => [name, kind]));
+  let open = 0;
   return {
     calls,
+    get open() {
+      return open;
+    },
     async connect() {
+      const verbs = Object.entries(fakeVerbs(options)).map(([name, verb]) => {
+        const kind: MethodKind = STATEFUL.includes(name) ? "stateful" : "pure";
+        const handle = (params: PlainMap, tensors: Tensors, context: HandlerContext): ReturnType<typeof verb> => {
+          calls.push({ method: name, params, tensors });
+          return verb(params, tensors, context);
+        };
+        return [name, { kind, handle }] as const;
+      });
       const [data, remoteData] = createMemoryPair();
       const [control, remoteControl] = createMemoryPair();
       const session = "fake";
-      createResponder({ data: remoteData, control: remoteControl, session, methods });
+      createResponder({ data: remoteData, control: remoteControl, session, methods: Object.fromEntries(verbs) });
+      const kinds = Object.fromEntries(verbs.map(([name, { kind }]) => [name, kind]));
       const peer = createPeer({ data, control, session, methods: kinds });
-      return { caller: peer, close: () => peer.close() };
+      open += 1;
+      let closed = false;
+      return {
+        caller: peer,
+        async close() {
+          if (!closed) open -= 1;
+          closed = true;
+          await peer.close();
+        },
+      };
     },
   };
 }

@@ -26,6 +26,7 @@ const START_BATCHES = 5;
 /** Steps an alarm must have been away before it is told again. */
 const QUIET_STEPS = 20;
 
+/** The state of a run that has just begun. */
 export function createAlarmState(): AlarmState {
   return { spreadSum: 0, spreadCount: 0, lastSeen: {} };
 }
@@ -36,13 +37,15 @@ export interface AlarmInput {
   /** Mean fidelity a constant answer would earn on the same pairs; null where no fidelity reward runs. */
   readonly constantAnswerReward: number | null;
   readonly updateSkipped: boolean;
+  /** Whether this is the first update of its rollout batch; the others show the same completions again. */
+  readonly firstOfRollout: boolean;
 }
 
 /** @returns the alarms that begin at this step; `state` is updated */
 export function checkAlarms(state: AlarmState, input: AlarmInput): Alarm[] {
   const holding = conditions(state, input);
   const spread = input.metrics["prediction_spread"];
-  if (spread !== null && spread !== undefined && state.spreadCount < START_BATCHES) {
+  if (input.firstOfRollout && typeof spread === "number" && state.spreadCount < START_BATCHES) {
     state.spreadSum += spread;
     state.spreadCount += 1;
   }

@@ -9,9 +9,9 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { Row } from "../data/index.js";
-import { RunError } from "../errors.js";
+import { RunError, WorkerError } from "../errors.js";
 import type { Policy } from "../policy/index.js";
-import { beginCheckpoint } from "../runs/index.js";
+import { beginCheckpoint, writing } from "../runs/index.js";
 import type { AlarmState } from "./alarms.js";
 import type { EvaluationSummary } from "./events.js";
 
@@ -77,12 +77,19 @@ export async function saveCheckpoint(
     return (await draft.commit(files)).folder;
   } catch (error) {
     await draft.discard();
-    throw error;
+    throw asRunError(error, draft.folder);
   }
 }
 
 async function writeTrainerState(folder: string, state: TrainerState): Promise<void> {
-  await writeFile(join(folder, FILE), `${JSON.stringify(state, null, 2)}\n`);
+  const path = join(folder, FILE);
+  await writing("write", path, () => writeFile(path, `${JSON.stringify(state, null, 2)}\n`));
+}
+
+/** The worker writes for the run: what the disk refuses it is an error of the run, like what it refuses here. */
+export function asRunError(error: unknown, path: string): unknown {
+  if (!(error instanceof WorkerError) || error.code !== "WRITE_FAILED") return error;
+  return new RunError("RUN_WRITE_FAILED", `${error.message} Then resume the run.`, { cause: error, fields: { path } });
 }
 
 /** @throws RunError CHECKPOINT_INVALID when the file is missing or not what it should be */

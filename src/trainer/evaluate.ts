@@ -15,22 +15,17 @@ import type { EvaluationSummary } from "./events.js";
 export interface EvaluateOptions {
   /** Responses per picture; 1 is greedy, more are sampled and averaged. */
   readonly samples: number;
-  /** Names the draws, and pins the pictures like the rollout batch of this number. */
+  /** Names the draws. */
   readonly step: number;
   /** Whether the question asks for a think block. Default true. */
   readonly thinking?: boolean;
+  /** Read answers as the reference's code does. Default false. */
+  readonly referenceParity?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One held-out picture with its rating; null when no answer could be parsed. */
-export interface Rating {
-  readonly row: Row;
-  readonly score: number | null;
-  readonly scores: readonly (number | null)[];
-}
-
-/** Rows asked for in one go: bounds how many pictures are pinned at once. */
-const ROWS_PER_CALL = 128;
+/** Rows asked for in one go. Their pictures are not pinned, so that a large held-out set never fills the worker's cache. */
+const ROWS_PER_CALL = 64;
 
 /** @returns one summary per data set, in the order in which data sets first occur */
 export async function evaluateRows(
@@ -41,24 +36,25 @@ export async function evaluateRows(
   const groups: RolloutGroup<Row>[] = [];
   for (let first = 0; first < rows.length; first += ROWS_PER_CALL) {
     const signal = options.signal && { signal: options.signal };
-    const prompts = await policy.encode(rows.slice(first, first + ROWS_PER_CALL), { step: options.step, ...signal });
+    const prompts = await policy.encode(rows.slice(first, first + ROWS_PER_CALL), { ...signal });
     const greedy = options.samples === 1 ? { temperature: 0 } : {};
     const { samples, step } = options;
     groups.push(...(await policy.generate(prompts, { samples, step, stream: "eval", ...greedy, ...signal })));
   }
   const datasets = [...new Set(rows.map((row) => row.dataset))];
-  return datasets.map((dataset) =>
-    summarise(
-      dataset,
-      groups.filter((group) => group.prompt.row.dataset === dataset),
-      options.thinking ?? true,
-    ),
-  );
+  return datasets.map((dataset) => {
+    const own = groups.filter((group) => group.prompt.row.dataset === dataset);
+    return summarise(dataset, own, options);
+  });
 }
 
-function summarise(dataset: string, groups: readonly RolloutGroup<Row>[], thinking: boolean): EvaluationSummary {
+function summarise(
+  dataset: string,
+  groups: readonly RolloutGroup<Row>[],
+  { thinking = true, referenceParity = false }: EvaluateOptions,
+): EvaluationSummary {
   const texts = groups.flatMap((group) => group.completions.map(({ text }) => text));
-  const ratings = groups.map(rate);
+  const ratings = groups.map((group) => rate(group, referenceParity));
   const scored = ratings.filter((rating) => rating.score !== null);
   const labelled = scored.filter((rating) => rating.row.mos !== undefined);
   return {
@@ -71,12 +67,19 @@ function summarise(dataset: string, groups: readonly RolloutGroup<Row>[], thinki
       labelled.map((rating) => rating.score!),
       labelled.map((rating) => rating.row.mos!),
     ),
-    formatRate: mean(texts.map((text) => formatReward(text, { thinking }))) ?? 0,
+    formatRate: mean(texts.map((text) => formatReward(text, { thinking, referenceParity }))) ?? 0,
     spread: standardDeviation(scored.map((rating) => rating.score!)),
   };
 }
 
-function rate(group: RolloutGroup<Row>): Rating {
-  const scores = group.completions.map(({ text }) => parseScore(text).score);
+/** A picture with its rating; null when no answer could be parsed. */
+interface Rating {
+  readonly row: Row;
+  readonly score: number | null;
+  readonly scores: readonly (number | null)[];
+}
+
+function rate(group: RolloutGroup<Row>, referenceParity: boolean): Rating {
+  const scores = group.completions.map(({ text }) => parseScore(text, { referenceParity }).score);
   return { row: group.prompt.row, scores, score: mean(scores.filter((score) => score !== null)) };
 }

@@ -14,14 +14,19 @@ export interface StepMetrics {
   readonly [name: string]: number | null;
 }
 
-/** Seconds of one step by who was waited for, and bytes over the bridge. Not part of the reproducible record. */
+/**
+ * Seconds of one step by who was waited for, and bytes over the bridge. Not part of the reproducible record. Callbacks
+ * count for the step after them; evaluations and checkpoints count for none.
+ */
 export interface StepTimings {
   /** Wall seconds of the step. */
   readonly total: number;
-  /** Seconds in which the worker was asked for something. */
+  /** Seconds in which the worker was waited for. */
   readonly worker: number;
   /** The rest: TypeScript alone. */
   readonly control: number;
+  /** Stages: waiting for the prompts that were encoded ahead, sampling, rewards, loss and update. */
+  readonly encode: number;
   readonly generate: number;
   readonly rewards: number;
   readonly update: number;
@@ -76,6 +81,7 @@ export type TrainerEvent =
       /** What differs from the machine of the checkpoint, in words; results may then differ in the last bits. */
       readonly mismatches: readonly string[];
     }
+  /** A rollout batch begins; `step` is its first update, and it may feed several. */
   | { readonly type: "step-start"; readonly step: number; readonly epoch: number }
   | { readonly type: "generate-progress"; readonly step: number; readonly tokens: number; readonly finished: number }
   | {

@@ -34,11 +34,11 @@ const FREE_KEYS: readonly (keyof ResolvedConfig)[] = [
 
 const digest = (data: string | Buffer): string => createHash("sha256").update(data).digest("hex");
 
-export async function fingerprintOf(
-  config: ResolvedConfig,
-  description: ModelDescription,
-  steps: number,
-): Promise<Record<string, string>> {
+/** What a run is, by name. */
+export type Fingerprint = Readonly<Record<string, string>>;
+
+/** The part of a fingerprint that is known before a model is loaded: settings and data. They must not change. */
+export async function settingsFingerprint(config: ResolvedConfig, steps: number): Promise<Fingerprint> {
   const settings = Object.entries(config)
     .filter(([key]) => !FREE_KEYS.includes(key as keyof ResolvedConfig))
     .map(([key, value]) => [`config.${key}`, JSON.stringify(value)] as const);
@@ -51,6 +51,12 @@ export async function fingerprintOf(
     ...data,
     // The learning rate of every step depends on how many there will be.
     ...(config.lr_scheduler_type.startsWith("constant") ? [] : [["schedule.steps", String(steps)] as const]),
+  ]);
+}
+
+/** The part that the worker tells: versions and machine. When they change, the last bits may. */
+export function machineFingerprint(description: ModelDescription): Fingerprint {
+  return Object.fromEntries([
     ...Object.entries(description.versions).map(([name, version]) => [`version.${name}`, version] as const),
     ["machine.device", description.device],
     ["machine.threads", String(description.threads)],
@@ -58,26 +64,30 @@ export async function fingerprintOf(
   ]);
 }
 
-/**
- * Compares the fingerprint of a checkpoint with the present one.
- *
- * @returns in words, what differs in versions or machine: the run goes on, bits may differ
- * @throws RunError RESUME_MISMATCH when data or settings differ: it would be another run
- */
-export function compareFingerprints(
-  before: Readonly<Record<string, string>>,
-  now: Readonly<Record<string, string>>,
-): string[] {
-  const differing = [...new Set([...Object.keys(before), ...Object.keys(now)])]
+/** @throws RunError RESUME_MISMATCH when settings or data differ: it would be another run */
+export function requireSameSettings(before: Fingerprint, now: Fingerprint): void {
+  const fatal = differences(before, now).filter(({ key }) => isSetting(key));
+  if (fatal.length === 0) return;
+  throw new RunError(
+    "RESUME_MISMATCH",
+    `the checkpoint belongs to another run: ${fatal.map(({ text }) => text).join("; ")}. Resume with the settings and data of that run, or start a new one.`,
+    { fields: { differences: fatal.map(({ key }) => key) } },
+  );
+}
+
+/** @returns in words, what differs in versions or machine: the run goes on, bits may differ */
+export function machineDifferences(before: Fingerprint, now: Fingerprint): string[] {
+  return differences(before, now)
+    .filter(({ key }) => !isSetting(key))
+    .map(({ text }) => text);
+}
+
+function isSetting(key: string): boolean {
+  return /^(config|data|schedule)\./.test(key);
+}
+
+function differences(before: Fingerprint, now: Fingerprint): { readonly key: string; readonly text: string }[] {
+  return [...new Set([...Object.keys(before), ...Object.keys(now)])]
     .filter((key) => before[key] !== now[key])
     .map((key) => ({ key, text: `${key} was ${before[key] ?? "not set"} and is ${now[key] ?? "not set"}` }));
-  const fatal = differing.filter(({ key }) => /^(config|data|schedule)\./.test(key));
-  if (fatal.length > 0) {
-    throw new RunError(
-      "RESUME_MISMATCH",
-      `the checkpoint belongs to another run: ${fatal.map(({ text }) => text).join("; ")}. Resume with the settings and data of that run, or start a new one.`,
-      { fields: { differences: fatal.map(({ key }) => key) } },
-    );
-  }
-  return differing.map(({ text }) => text);
 }

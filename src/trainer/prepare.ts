@@ -28,7 +28,7 @@ export async function prepareRun(input: ConfigInput | ResolvedConfig, given?: Re
   const paths = [input.rewards ?? []].flat();
   const own = await loadRewardModules(paths);
   const config = resolveConfig(
-    { ...input, ...namedRewards(input, own) },
+    { ...input, ...(given === undefined ? namedRewards(input, own) : rewardKeys(given)) },
     {
       customRewards: [...Object.keys(own), ...Object.keys(given ?? {})],
       require: ["data_file_paths"],
@@ -49,6 +49,15 @@ export async function prepareRun(input: ConfigInput | ResolvedConfig, given?: Re
   const sampler = createSampler(train, config);
   const plan = planRun(config, { rows: countByDataset(train), heldOutRows: heldOut.length });
   return { config, rewards, rows: train, heldOut, sampler, plan };
+}
+
+/** Rewards given in code as the configuration's own keys, so that checks and records speak of what is used. */
+function rewardKeys(given: RewardRecord): { readonly reward_funcs: string[]; readonly reward_weights: number[] } {
+  const weights = Object.values(given).map((entry) => {
+    if (typeof entry === "number") return entry;
+    return "weight" in entry ? (entry.weight ?? 1) : 1;
+  });
+  return { reward_funcs: Object.keys(given), reward_weights: weights };
 }
 
 function rewardOptions(config: ResolvedConfig) {

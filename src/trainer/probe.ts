@@ -53,7 +53,7 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
   );
   await policy.discard();
   return {
-    completions: rolloutRecords(groups, scored),
+    completions: rolloutRecords(groups, scored, resolved.reference_parity),
     advantages,
     metrics: { ...rewardMetrics(scored), ...completionMetrics(groups, resolved.reference_parity), loss: losses.loss },
     seconds,

@@ -3,18 +3,20 @@
  *
  * @module
  */
-import { rolloutRecords, sampleOf } from "./rollout-records.js";
+import type { ResolvedConfig } from "../config/index.js";
+import type { Row } from "../data/index.js";
+import type { Picture, Policy } from "../policy/index.js";
+import type { RunWriter } from "../runs/index.js";
 import { checkAlarms } from "./alarms.js";
 import { callBack } from "./callbacks.js";
 import type { Callbacks } from "./callbacks.js";
+import type { TrainerState } from "./checkpoint.js";
 import type { Sample, StepMetrics, StepTimings } from "./events.js";
 import type { GrpoObserver, UpdateRecord } from "./grpo.js";
 import { completionMetrics, rewardMetrics, updateMetrics } from "./metrics.js";
-import type { ResolvedConfig } from "../config/index.js";
-import type { Row } from "../data/index.js";
-import type { Policy, PolicyUsage } from "../policy/index.js";
-import type { RunWriter } from "../runs/index.js";
-import type { TrainerState } from "./checkpoint.js";
+import { createPictureCopies } from "./picture-copies.js";
+import { rolloutRecords, sampleOf } from "./rollout-records.js";
+import { startStepClock } from "./step-clock.js";
 import type { RunControl } from "./training-run.js";
 
 export interface RecorderOptions {
@@ -30,24 +32,36 @@ export interface RecorderOptions {
 }
 
 export interface Recorder extends GrpoObserver {
-  /** A rollout batch begins. */
+  /** A rollout batch begins: its prompts are waited for. */
   begin(): void;
-  /** Wall and control seconds of each step so far. */
+  /** Runs something between two steps whose time belongs to neither. */
+  outside<T>(work: () => Promise<T>): Promise<T>;
+  /** Its prompts are there. */
+  onPrompts(): void;
+  /** Keeps a small copy of a picture for people to look at, where completions are logged. */
+  onPicture(picture: Picture): void;
+  /** Seconds and bytes of each step so far. */
   readonly timings: readonly StepTimings[];
+  /** Metrics of the last step; null before the first. */
   readonly last: StepMetrics | null;
 }
 
+/** What the updates of a rollout batch have in common. */
+interface Rollout {
+  readonly metrics: ReturnType<typeof rewardMetrics>;
+  readonly constantAnswerReward: number | null;
+  readonly sample: Sample | null;
+}
+
+/** Records a run from its first step on. */
 export function createRecorder(options: RecorderOptions): Recorder {
   const { config, policy, writer, control, callbacks, state, steps } = options;
+  const copies = createPictureCopies(writer);
   const timings: StepTimings[] = [];
   let last: StepMetrics | null = null;
-  let clock = startClock(policy);
-  let rollout: Record<string, number | null> & { reward: number | null; reward_std: number | null } = {
-    reward: null,
-    reward_std: null,
-  };
-  let constantAnswerReward: number | null = null;
-  let sample: Sample | null = null;
+  const clock = startStepClock(policy.usage);
+  let rollout: Rollout | null = null;
+  let firstOfRollout = true;
 
   return {
     timings,
@@ -55,8 +69,15 @@ export function createRecorder(options: RecorderOptions): Recorder {
       return last;
     },
     begin() {
-      clock = startClock(policy);
+      clock.lap("between");
       control.emit({ type: "step-start", step: policy.version + 1, epoch: options.epochOf(policy.version) });
+    },
+    outside: (work) => clock.leaveOut(work),
+    onPrompts() {
+      clock.lap("encode");
+    },
+    onPicture(picture) {
+      if (config.log_completions) copies.add(picture);
     },
     onProgress({ tokens, finished }) {
       control.emit({ type: "generate-progress", step: policy.version + 1, tokens, finished });
@@ -66,72 +87,44 @@ export function createRecorder(options: RecorderOptions): Recorder {
     },
     onScored(groups, scored) {
       clock.lap("rewards");
-      rollout = { ...completionMetrics(groups, config.reference_parity), ...rewardMetrics(scored) };
-      constantAnswerReward = scored.constantAnswerReward;
-      sample = sampleOf(groups, scored);
+      const step = policy.version + 1;
+      const sample = sampleOf(groups, scored);
+      rollout = {
+        metrics: { ...completionMetrics(groups, config.reference_parity), ...rewardMetrics(scored) },
+        constantAnswerReward: scored.constantAnswerReward,
+        sample,
+      };
+      firstOfRollout = true;
+      if (config.log_completions) writer.rollouts(step, rolloutRecords(groups, scored, config.reference_parity));
       const completions = groups.reduce((total, group) => total + group.completions.length, 0);
-      if (config.log_completions) writer.rollouts(policy.version + 1, rolloutRecords(groups, scored));
-      control.emit({ type: "rollout-end", step: policy.version + 1, completions, sample });
+      control.emit({ type: "rollout-end", step, completions, sample });
     },
     async onUpdate(record: UpdateRecord) {
       const { step, update } = record;
+      const { constantAnswerReward, sample, metrics: shared } = rollout!;
       const epoch = options.epochOf(step);
-      const metrics: StepMetrics = { epoch, ...rollout, ...updateMetrics(record, config.beta > 0) };
+      const metrics: StepMetrics = { epoch, ...shared, ...updateMetrics(record, config.beta > 0) };
       const spent = clock.finish();
-      clock = startClock(policy);
       timings.push(spent);
       last = metrics;
       state.step = step;
       if (step % config.logging_steps === 0 || step === steps) writer.metrics(step, metrics);
       writer.timings(step, { ...spent });
-      const alarms = checkAlarms(state.alarms, { step, metrics, constantAnswerReward, updateSkipped: update.skipped });
-      for (const alarm of alarms) {
-        control.emit({ type: "alarm", step, ...alarm });
-        writer.event({ type: "alarm", step, name: alarm.name, message: alarm.message });
-      }
-      control.emit({ type: "step-end", step, steps, epoch, metrics, timings: spent, sample });
-      await callBack(callbacks, "onStep", {
+      for (const alarm of checkAlarms(state.alarms, {
         step,
-        steps,
-        epoch,
         metrics,
-        timings: spent,
-        sample,
-        folder: writer.folder,
-      });
-    },
-  };
-}
-
-interface StepClock {
-  lap(name: "generate" | "rewards"): void;
-  finish(): StepTimings;
-}
-
-function startClock(policy: Policy<Row>): StepClock {
-  const started = performance.now();
-  const before: PolicyUsage = policy.usage();
-  const laps = { generate: 0, rewards: 0 };
-  let lapStart = started;
-  const seconds = (from: number): number => (performance.now() - from) / 1000;
-  return {
-    lap(name) {
-      laps[name] += seconds(lapStart);
-      lapStart = performance.now();
-    },
-    finish() {
-      const total = seconds(started);
-      const usage = policy.usage();
-      const worker = usage.busySeconds - before.busySeconds;
-      return {
-        total,
-        worker,
-        control: Math.max(0, total - worker),
-        ...laps,
-        update: seconds(lapStart),
-        bytesSent: usage.bytesSent - before.bytesSent,
-        bytesReceived: usage.bytesReceived - before.bytesReceived,
-      };
+        constantAnswerReward,
+        updateSkipped: update.skipped,
+        firstOfRollout,
+      })) {
+        control.emit({ type: "alarm", step, ...alarm });
+        writer.event({ type: "alarm", step, ...alarm });
+      }
+      firstOfRollout = false;
+      await copies.settle();
+      control.emit({ type: "step-end", step, steps, epoch, metrics, timings: spent, sample });
+      const { folder } = writer;
+      await callBack(callbacks, "onStep", { step, steps, epoch, metrics, timings: spent, sample, folder });
     },
   };
 }

@@ -10,10 +10,14 @@ import type { ScoredRewards } from "../rewards/index.js";
 import type { Sample } from "./events.js";
 
 /** One record per completion: scalars for all, full text for all. */
-export function rolloutRecords(groups: readonly RolloutGroup<Row>[], scored: ScoredRewards): Record<string, unknown>[] {
+export function rolloutRecords(
+  groups: readonly RolloutGroup<Row>[],
+  scored: ScoredRewards,
+  referenceParity = false,
+): Record<string, unknown>[] {
   return groups.flatMap((group, prompt) =>
     group.completions.map((completion, sample) => {
-      const { status, score } = parseScore(completion.text);
+      const { status, score } = parseScore(completion.text, { referenceParity });
       const rewards = Object.entries(scored.breakdown).map(
         ([name, values]) => [name, values[prompt]![sample]!] as const,
       );

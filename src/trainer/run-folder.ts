@@ -10,13 +10,42 @@ import type { Row } from "../data/index.js";
 import { RunError } from "../errors.js";
 import type { Policy } from "../policy/index.js";
 import { templateDigest } from "../prompts/index.js";
-import { createRun, latestCheckpoint, resumeRun, verifyCheckpoint } from "../runs/index.js";
+import { checkRunFolder, createRun, latestCheckpoint, resumeRun, verifyCheckpoint, writing } from "../runs/index.js";
 import type { RunWriter } from "../runs/index.js";
 import { createAlarmState } from "./alarms.js";
-import { readTrainerState } from "./checkpoint.js";
+import { asRunError, readTrainerState } from "./checkpoint.js";
 import type { TrainerState } from "./checkpoint.js";
-import { compareFingerprints, fingerprintOf } from "./fingerprint.js";
+import { machineDifferences, machineFingerprint, requireSameSettings, settingsFingerprint } from "./fingerprint.js";
+import type { Fingerprint } from "./fingerprint.js";
 import type { PreparedRun } from "./prepare.js";
+
+/** What the run folder turned out to be, before a model is loaded. */
+export interface RunStart {
+  readonly settings: Fingerprint;
+  /** The checkpoint to go on from, verified; null for a new run. */
+  readonly resume: { readonly checkpoint: string; readonly state: TrainerState } | null;
+}
+
+/**
+ * Looks at the run folder before anything expensive happens; changes nothing but makes the folder.
+ *
+ * @throws RunError RUN_EXISTS, RUN_IN_USE, RUN_WRITE_FAILED; when resuming, for a checkpoint that is missing or damaged, and
+ *   RESUME_MISMATCH for one of another run
+ */
+export async function inspectRunFolder({ config, plan }: PreparedRun): Promise<RunStart> {
+  const settings = await settingsFingerprint(config, plan.steps);
+  const checkpoint = await checkpointOf(config);
+  await checkRunFolder({
+    folder: config.output_dir,
+    overwrite: config.overwrite_output_dir,
+    resume: checkpoint !== null,
+  });
+  if (checkpoint === null) return { settings, resume: null };
+  await verifyCheckpoint(checkpoint);
+  const state = await readTrainerState(checkpoint);
+  requireSameSettings(state.fingerprint, settings);
+  return { settings, resume: { checkpoint, state } };
+}
 
 export interface BegunRun {
   readonly writer: RunWriter;
@@ -26,12 +55,12 @@ export interface BegunRun {
 }
 
 /** Creates the run folder, or brings policy, logs and state back to a checkpoint. */
-export async function beginRun(prepared: PreparedRun, policy: Policy<Row>): Promise<BegunRun> {
-  const { config, plan } = prepared;
-  const fingerprint = await fingerprintOf(config, policy.description, plan.steps);
+export async function beginRun(prepared: PreparedRun, start: RunStart, policy: Policy<Row>): Promise<BegunRun> {
+  const { config } = prepared;
+  const machine = machineFingerprint(policy.description);
+  const fingerprint = { ...start.settings, ...machine };
   const tensorboard = config.report_to.includes("tensorboard");
-  const checkpoint = await checkpointOf(config);
-  if (checkpoint === null) {
+  if (start.resume === null) {
     const writer = await createRun({
       folder: config.output_dir,
       config: { ...config },
@@ -43,9 +72,8 @@ export async function beginRun(prepared: PreparedRun, policy: Policy<Row>): Prom
     return { writer, state, mismatches: [] };
   }
 
-  await verifyCheckpoint(checkpoint);
-  const state = await readTrainerState(checkpoint);
-  const mismatches = compareFingerprints(state.fingerprint, fingerprint);
+  const { checkpoint, state } = start.resume;
+  const mismatches = machineDifferences(state.fingerprint, machine);
   await policy.restore(checkpoint);
   const writer = await resumeRun({ folder: config.output_dir, step: state.step, tensorboard });
   return { writer, state: { ...state, fingerprint }, mismatches };
@@ -75,7 +103,7 @@ async function checkpointOf(config: ResolvedConfig): Promise<string | null> {
   return resolve(latest.folder);
 }
 
-function environmentOf(prepared: PreparedRun, policy: Policy<Row>, fingerprint: Readonly<Record<string, string>>) {
+function environmentOf(prepared: PreparedRun, policy: Policy<Row>, fingerprint: Fingerprint) {
   const { versions, threads, device, dtype, attention, cpuFeatures, parameters, family } = policy.description;
   return {
     node: process.version,
@@ -91,8 +119,14 @@ function environmentOf(prepared: PreparedRun, policy: Policy<Row>, fingerprint: 
 /** Writes a Hugging Face checkpoint into `folder`; an earlier one there is replaced only once the new one is complete. */
 export async function exportModel(policy: Policy<Row>, folder: string): Promise<void> {
   const fresh = `${folder}.new`;
-  await rm(fresh, { recursive: true, force: true });
-  await policy.export(fresh);
-  await rm(folder, { recursive: true, force: true });
-  await rename(fresh, folder);
+  await writing("clear", fresh, () => rm(fresh, { recursive: true, force: true }));
+  try {
+    await policy.export(fresh);
+  } catch (error) {
+    throw asRunError(error, folder);
+  }
+  await writing("replace", folder, async () => {
+    await rm(folder, { recursive: true, force: true });
+    await rename(fresh, folder);
+  });
 }

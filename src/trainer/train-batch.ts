@@ -6,6 +6,7 @@
 import { randomUUID } from "node:crypto";
 import { tokenWeights } from "../losses/index.js";
 import type { Normaliser } from "../losses/index.js";
+import { cutIntoUpdates } from "../policy/index.js";
 import type { RolloutGroup, TrainBatch } from "../policy/index.js";
 
 export interface TrainBatchOptions {
@@ -13,7 +14,7 @@ export interface TrainBatchOptions {
   readonly normaliser?: Normaliser;
   /** Needed by "dr_grpo": longest completion that sampling allows. */
   readonly maxCompletionLength?: number;
-  /** Optimizer updates the batch will be cut into; weights are normalised over each. Default 1. */
+  /** Optimizer updates that `splitUpdates` will cut the batch into; weights are normalised over each. Default 1. */
   readonly updates?: number;
 }
 
@@ -21,6 +22,7 @@ export interface TrainBatchOptions {
  * @param groups [P] completions as sampled
  * @param advantages [P][G]
  * @returns a batch whose weights add up over the whole update, however it is cut into parts
+ * @throws RangeError when an advantage is missing or not a number, or there are more updates than prompts
  */
 export function toTrainBatch(
   groups: readonly RolloutGroup[],
@@ -28,12 +30,11 @@ export function toTrainBatch(
   options: TrainBatchOptions = {},
 ): TrainBatch {
   const { normaliser = "grpo", maxCompletionLength, updates = 1 } = options;
-  const perUpdate = Math.ceil(groups.length / updates);
-  const weights = Array.from({ length: updates }, (_, update) => {
-    const own = groups.slice(update * perUpdate, (update + 1) * perUpdate);
+  checkShape(groups, advantages);
+  const weights = cutIntoUpdates(groups, updates).flatMap((own) => {
     const lengths = own.flatMap((group) => group.completions.map((completion) => completion.tokenIds.length));
     return tokenWeights(lengths, { normaliser, ...(maxCompletionLength !== undefined && { maxCompletionLength }) });
-  }).flat();
+  });
 
   let at = 0;
   return {
@@ -53,4 +54,13 @@ export function toTrainBatch(
       };
     }),
   };
+}
+
+function checkShape(groups: readonly RolloutGroup[], advantages: readonly (readonly number[])[]): void {
+  const expected = groups.map((group) => group.completions.length).join(", ");
+  const given = advantages.map((group) => group.length).join(", ");
+  if (given !== expected) {
+    throw new RangeError(`toTrainBatch: advantages of shape [${given}] for completions of shape [${expected}].`);
+  }
+  if (!advantages.flat().every(Number.isFinite)) throw new RangeError("toTrainBatch: an advantage is not finite.");
 }

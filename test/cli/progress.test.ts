@@ -18,6 +18,7 @@ const timings = (total: number): StepTimings => ({
   total,
   worker: 1,
   control: 0.01,
+  encode: 0,
   generate: 1,
   rewards: 0,
   update: 1,
