@@ -10,5 +10,6 @@ export {
   type ImageLoader,
   type ImageLoaderOptions,
   type ImageLoaderStats,
+  type PictureSource,
 } from "./loader.js";
 export { smartResize, type ImageSize, type SmartResizeOptions } from "./smart-resize.js";

@@ -15,6 +15,9 @@ import { createGate } from "./gate.js";
 import { createPixelCache } from "./pixel-cache.js";
 import { smartResize } from "./smart-resize.js";
 
+/** Path of a picture's file, or the bytes of such a file, which must not change while they are in use. */
+export type PictureSource = string | Uint8Array;
+
 /** What is known of a picture without its pixels. */
 export interface ImageInfo {
   /** Hash and target size in one string: identifies what the model will see. */
@@ -57,9 +60,9 @@ export interface ImageLoaderStats {
 
 export interface ImageLoader {
   /** @throws DataError that names the file */
-  describe(path: string): Promise<ImageInfo>;
+  describe(source: PictureSource): Promise<ImageInfo>;
   /** RGB of the picture as last described, row by row, at source size: height * width * 3 bytes. Not to be written to. */
-  pixels(path: string): Promise<Uint8Array>;
+  pixels(source: PictureSource): Promise<Uint8Array>;
   readonly stats: ImageLoaderStats;
 }
 
@@ -71,50 +74,59 @@ interface Known {
   readonly info: Promise<ImageInfo>;
 }
 
-/** Pictures are found by path; two paths with the same content share a key. */
+/** Pictures are found by path or come as bytes; two with the same content share a key. */
 export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   const gate = createGate(options.concurrency ?? availableParallelism());
   const cache = createPixelCache(options.cacheBytes ?? CACHE_BYTES);
-  const known = new Map<string, Known>();
+  const files = new Map<string, Known>();
+  const given = new WeakMap<Uint8Array, Known>();
   let decoded = 0;
   let remembered = 0;
 
-  async function decode(path: string): Promise<DecodedImage> {
+  const recall = (source: PictureSource): Known | undefined =>
+    typeof source === "string" ? files.get(source) : given.get(source);
+  const remember = (source: PictureSource, known: Known): unknown =>
+    typeof source === "string" ? files.set(source, known) : given.set(source, known);
+  const forget = (source: PictureSource): boolean =>
+    typeof source === "string" ? files.delete(source) : given.delete(source);
+
+  async function decode(source: PictureSource): Promise<DecodedImage> {
     decoded += 1;
     const { maxInputPixels } = options;
-    const image = await gate(() => decodeImage(path, maxInputPixels === undefined ? {} : { maxInputPixels }));
+    const image = await gate(() => decodeImage(source, maxInputPixels === undefined ? {} : { maxInputPixels }));
     cache.put(image.hash, image.pixels);
     return image;
   }
 
-  async function describe(path: string): Promise<ImageInfo> {
-    const version = await versionOf(path);
-    const earlier = known.get(path);
+  async function describe(source: PictureSource): Promise<ImageInfo> {
+    const version = typeof source === "string" ? await versionOf(source) : "";
+    const earlier = recall(source);
     if (earlier?.version === version) {
       remembered += 1;
       return earlier.info;
     }
-    const info = decode(path).then((image) => infoOf(image, path, options));
-    known.set(path, { version, info });
+    const info = decode(source).then((image) => infoOf(image, nameOf(source), options));
+    remember(source, { version, info });
     // A failure is not remembered: the file may be repaired, and its error must not be an unhandled one.
-    info.catch(() => known.delete(path));
+    info.catch(() => forget(source));
     return info;
   }
 
-  async function pixels(path: string): Promise<Uint8Array> {
-    const { hash } = await (known.get(path)?.info ?? describe(path));
+  async function pixels(source: PictureSource): Promise<Uint8Array> {
+    const { hash } = await (recall(source)?.info ?? describe(source));
     const held = cache.get(hash);
     if (held !== undefined) {
       remembered += 1;
       return held;
     }
-    const image = await decode(path);
+    const image = await decode(source);
     if (image.hash !== hash) {
-      known.delete(path);
+      forget(source);
+      const name = nameOf(source);
       throw new DataError(
         "DATA_IMAGE_CHANGED",
-        `"${path}" shows something else than when it was described. Pictures must stay as they are during a run.`,
-        { fields: { path } },
+        `${name} shows something else than when it was described. Pictures must stay as they are during a run.`,
+        { fields: { name } },
       );
     }
     return image.pixels;
@@ -129,28 +141,37 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   };
 }
 
+/** How errors call a picture. */
+function nameOf(source: PictureSource): string {
+  return typeof source === "string" ? `"${source}"` : "the picture";
+}
+
 async function versionOf(path: string): Promise<string> {
   try {
     const { mtimeMs, size } = await stat(path);
     return `${mtimeMs}:${size}`;
   } catch (error) {
-    throw new DataError("DATA_IMAGE_MISSING", `"${path}" is gone. Pictures must stay where they are during a run.`, {
-      cause: error,
-      fields: { path },
-    });
+    throw new DataError(
+      "DATA_IMAGE_MISSING",
+      `"${path}" is not there. Pictures must stay where they are while they are in use.`,
+      {
+        cause: error,
+        fields: { path },
+      },
+    );
   }
 }
 
-function infoOf(image: DecodedImage, path: string, options: ImageLoaderOptions): ImageInfo {
+function infoOf(image: DecodedImage, name: string, options: ImageLoaderOptions): ImageInfo {
   const { hash, height, width, exifRotated } = image;
   const { minPixels, maxPixels } = options;
   const factor = options.patchSize * options.mergeSize;
-  const target = namingFile(path, () => smartResize({ height, width, factor, minPixels, maxPixels }));
+  const target = naming(name, () => smartResize({ height, width, factor, minPixels, maxPixels }));
   if (target.height === 0 || target.width === 0) {
     throw new DataError(
       "DATA_IMAGE_TOO_SMALL",
-      `"${path}" has ${width} x ${height} pixels, which leaves nothing of it in steps of ${factor}. Raise min_pixels (${minPixels}) to ${factor * factor} or more.`,
-      { fields: { path, height, width } },
+      `${name} has ${width} x ${height} pixels, which leaves nothing of it in steps of ${factor}. Raise min_pixels (${minPixels}) to ${factor * factor} or more.`,
+      { fields: { name, height, width } },
     );
   }
   return {
@@ -164,11 +185,11 @@ function infoOf(image: DecodedImage, path: string, options: ImageLoaderOptions):
   };
 }
 
-function namingFile<T>(path: string, work: () => T): T {
+function naming<T>(name: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
-    throw new DataError(error.code, `"${path}": ${error.message}`, { cause: error, fields: { ...error.fields, path } });
+    throw new DataError(error.code, `${name}: ${error.message}`, { cause: error, fields: { ...error.fields, name } });
   }
 }

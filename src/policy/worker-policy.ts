@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { mkdir } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { WorkerError } from "../errors.js";
 import type { Caller, Plain, PlainMap } from "../bridge/index.js";
 import { foldKey, mix64, seedStreams } from "../stats/index.js";
@@ -237,20 +239,22 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     },
 
     async save(folder) {
-      return replies.parseReply("save", replies.saveReply, await call("save", { path: folder })).files;
+      return replies.parseReply("save", replies.saveReply, await call("save", { path: resolve(folder) })).files;
     },
 
     async restore(folder) {
       version = replies.parseReply(
         "restore",
         replies.restoreReply,
-        await call("restore", { path: folder }),
+        await call("restore", { path: resolve(folder) }),
       ).policy_version;
       parts = 0;
     },
 
     async export(folder) {
-      await call("export", { path: folder, dtype: "source" });
+      const path = resolve(folder);
+      await mkdir(dirname(path), { recursive: true });
+      await call("export", { path, dtype: "source" });
     },
 
     close: options.close,

@@ -28,9 +28,22 @@ export interface OpenPolicyOptions {
   readonly onStderr?: (line: string) => void;
   /** Names of rewards that are not built in; needed only so that the configuration may speak of them. */
   readonly customRewards?: readonly string[];
+  /** Gives up starting and loading; rejects with its reason or BRIDGE_CANCELLED. */
+  readonly signal?: AbortSignal;
+  /**
+   * Loads for sampling and scoring only: weights in the precision of the computation, no optimizer, no reference. The
+   * worker then refuses `forwardBackward`, `optimStep`, `save` and `restore`. Default false.
+   */
+  readonly inference?: boolean;
+  /** Pictures by the name that rows call them by, as the bytes of a file, where they are no files. Read when needed. */
+  readonly pictures?: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Starts a worker, loads `model_name_or_path` into it, and returns the policy. Close it, or use `await using`. */
+/**
+ * Starts a worker, loads `model_name_or_path` into it, and returns the policy. Close it, or use `await using`.
+ *
+ * What is saved or exported goes into the current directory or `output_dir`, or a folder below them.
+ */
 export async function openPolicy(
   input: ConfigInput | ResolvedConfig,
   options: OpenPolicyOptions = {},
@@ -38,10 +51,12 @@ export async function openPolicy(
   const config = resolveConfig(input, { customRewards: options.customRewards ?? [] });
   const connection = await (options.connect ?? ((resolved) => connectPython(resolved, options.onStderr)))(config);
   try {
+    options.signal?.throwIfAborted();
     return await createWorkerPolicy<Row>({
+      signal: options.signal,
       caller: connection.caller,
-      load: loadParameters(config),
-      prepare: createPreparer(config),
+      load: loadParameters(config, options.inference ?? false),
+      prepare: createPreparer(config, options.pictures ?? new Map()),
       settings: {
         seed: config.seed,
         temperature: config.temperature,
@@ -66,10 +81,7 @@ export async function openPolicy(
 }
 
 /** Starts the Python worker of a configuration. */
-export async function connectPython(
-  config: ResolvedConfig,
-  onStderr?: (line: string) => void,
-): Promise<Connection> {
+export async function connectPython(config: ResolvedConfig, onStderr?: (line: string) => void): Promise<Connection> {
   const { python, pythonPath } = findPython({
     env: config.python_bin === null ? process.env : { ...process.env, PYTHON_BIN: config.python_bin },
     cwd: process.cwd(),
@@ -84,14 +96,14 @@ export async function connectPython(
   return { caller: worker.caller, close: () => worker.stop() };
 }
 
-function loadParameters(config: ResolvedConfig) {
+function loadParameters(config: ResolvedConfig, inference: boolean) {
   return {
     model: config.model_name_or_path,
     revision: config.model_revision,
     device: config.device,
     torch_dtype: computeDtype(config),
-    train: true,
-    reference: config.beta > 0,
+    train: !inference,
+    reference: !inference && config.beta > 0,
     attention: config.attn_implementation,
     gradient_checkpointing: config.gradient_checkpointing,
     freeze_vision: config.freeze_vision_modules,
@@ -103,7 +115,7 @@ function loadParameters(config: ResolvedConfig) {
     },
     strategy: "single",
     image_cache_bytes: config.image_cache_bytes,
-    allowed_roots: [resolve(config.output_dir)],
+    allowed_roots: [resolve(config.output_dir), process.cwd()],
     threads: config.worker_threads,
     min_pixels: config.min_pixels,
     max_pixels: config.max_pixels,
@@ -112,14 +124,14 @@ function loadParameters(config: ResolvedConfig) {
 }
 
 /** The one path from a row to messages and pictures, for training, evaluation and scoring alike. */
-function createPreparer(config: ResolvedConfig) {
+function createPreparer(config: ResolvedConfig, given: ReadonlyMap<string, Uint8Array>) {
   let loader: ReturnType<typeof createImageLoader> | undefined;
   return async (rows: readonly Row[], description: ModelDescription): Promise<PreparedPrompt<Row>[]> => {
     const images = (loader ??= createImageLoader(description.image));
-    const picture = async (path: string): Promise<Picture> => ({
-      ...(await images.describe(path)),
-      pixels: () => images.pixels(path),
-    });
+    const picture = async (name: string): Promise<Picture> => {
+      const source = given.get(name) ?? name;
+      return { ...(await images.describe(source)), pixels: () => images.pixels(source) };
+    };
     return Promise.all(
       rows.map(async (row) => ({
         row,
