@@ -2,7 +2,7 @@
  * Does it learn? From a start that only knows the layout of an answer, over several seeds: the quickstart's rewards must
  * raise the format rate, an own reward must rise, and with rewards shuffled among the completions nothing may move.
  *
- *   npx tsx bench/learning.ts [--seeds 3] [--max_steps 60] [--json]
+ *   npx tsx bench/learning.ts [--seeds 3] [--max_steps 80] [--json]
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { train } from "../src/trainer/index.js";
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "3" },
-    max_steps: { type: "string", default: "60" },
+    max_steps: { type: "string", default: "80" },
     json: { type: "boolean", default: false },
   },
 });
@@ -68,7 +68,7 @@ async function runCondition(
   // Weight 0: measured, without a say.
   const watched = { near_two: { reward: nearTwo, weight: 0 } };
   const run = train(config, {
-    rewards: { ...(rewards ?? { fidelity: 1, format: 0.5 }), ...(rewards?.["near_two"] ? {} : watched) },
+    rewards: { ...(rewards ?? { fidelity: 1, format: 1 }), ...(rewards?.["near_two"] ? {} : watched) },
   });
   const rates: number[] = [];
   for await (const event of run) if (event.type === "step-end") rates.push(event.metrics["rewards/near_two/mean"]!);
@@ -93,7 +93,7 @@ for (let seed = 0; seed < Number(values.seeds); seed += 1) {
   await makeStart(folder, await quickstartConfig(folder, { seed }), (line) =>
     process.stderr.write(`seed ${seed}: ${line}\n`),
   );
-  rows.push(await runCondition(folder, "quickstart: fidelity 1, format 0.5", seed, undefined));
+  rows.push(await runCondition(folder, "quickstart: fidelity 1, format 1", seed, undefined));
   rows.push(await runCondition(folder, "own reward: -|score - 2|", seed, { near_two: { reward: nearTwo, weight: 1 } }));
   rows.push(await runCondition(folder, "control: shuffled", seed, { shuffled: { reward: shuffled(seed), weight: 1 } }));
   await rm(folder, { recursive: true });
