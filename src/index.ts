@@ -20,8 +20,16 @@ export type {
 } from "./trainer/index.js";
 export { createSchedule, defineConfig, loadConfig, planRun, resolveConfig, schedules } from "./config/index.js";
 export type { ConfigInput, ConfigProblem, ResolvedConfig, RunPlan } from "./config/index.js";
-export { openPolicy, toTrainBatch } from "./trainer/index.js";
-export type { TrainBatchOptions } from "./trainer/index.js";
+export { createMetric, openPolicy, toTrainBatch } from "./trainer/index.js";
+export type {
+  Metric,
+  MetricInput,
+  MetricMode,
+  MetricOptions,
+  Rating,
+  ScoreOptions,
+  TrainBatchOptions,
+} from "./trainer/index.js";
 export type * from "./policy/types.js";
 export { createSampler, loadRows, splitRows } from "./data/index.js";
 export type { Row } from "./data/index.js";

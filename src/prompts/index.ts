@@ -4,4 +4,4 @@
  * @module
  */
 export { buildMessages } from "./messages.js";
-export { templateDigest, templateNames } from "./templates.js";
+export { ratingQuestion, templateDigest, templateNames } from "./templates.js";

@@ -7,6 +7,9 @@ export type { Callbacks, EvaluateContext, SaveContext, StepContext } from "./cal
 export { evaluateRows } from "./evaluate.js";
 export type { EvaluateOptions } from "./evaluate.js";
 export type * from "./events.js";
+export { createMetric } from "./metric.js";
+export type { Metric, MetricInput, Rating, ScoreOptions } from "./metric.js";
+export type { MetricMode, MetricOptions } from "./metric-options.js";
 export { connectPython, openPolicy } from "./open-policy.js";
 export type { Connection, OpenPolicyOptions } from "./open-policy.js";
 export { prepareRun } from "./prepare.js";
