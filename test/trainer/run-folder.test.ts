@@ -1,0 +1,155 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { train } from "../../src/index.js";
+import type { ConfigInput } from "../../src/index.js";
+import { createFakeWorker } from "../../src/testing/index.js";
+import { createDataSet } from "../support/data-set.js";
+import type { DataSet } from "../support/data-set.js";
+import { eventsOf, meddle, methodsOf, runFake, withResult } from "../support/fake-run.js";
+
+let set: DataSet;
+beforeAll(async () => {
+  set = await createDataSet();
+});
+afterAll(() => set.remove());
+
+/** How a run is refused; a worker must not have been started for it. */
+async function refusal(config: ConfigInput): Promise<{ name: string; code: string; message: string }> {
+  const worker = createFakeWorker();
+  let started = false;
+  const connect = (): ReturnType<typeof worker.connect> => {
+    started = true;
+    return worker.connect();
+  };
+  const error: unknown = await train(config, { connect }).result.catch((failure: unknown) => failure);
+  expect(error).toBeInstanceOf(Error);
+  expect(started).toBe(false);
+  return error as { name: string; code: string; message: string };
+}
+
+describe("before a worker is started, a run is refused when", () => {
+  it("its folder holds another run", async () => {
+    const config = set.config("taken", { max_steps: 1 });
+    await runFake(config);
+    expect(await refusal(config)).toMatchObject({ name: "RunError", code: "RUN_EXISTS" });
+    const { result } = await runFake({ ...config, overwrite_output_dir: true, max_steps: 2 });
+    expect(result.step).toBe(2);
+  });
+
+  it("its folder cannot be written", async () => {
+    const file = join(set.folder, "a-file");
+    writeFileSync(file, "");
+    const error = await refusal(set.config("a-file/run"));
+    expect(error).toMatchObject({ name: "RunError", code: "RUN_WRITE_FAILED" });
+    expect(error.message).toContain("choose another output_dir");
+  });
+
+  it("a process that lives is writing into its folder", async () => {
+    const config = set.config("in-use");
+    await runFake(config);
+    const stat = readFileSync(`/proc/${process.pid}/stat`, "utf8");
+    const started = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    const host = (await import("node:os")).hostname();
+    writeFileSync(join(config.output_dir!, "writer.json"), JSON.stringify({ pid: process.pid, host, started }));
+    expect(await refusal({ ...config, resume_from_checkpoint: true })).toMatchObject({ code: "RUN_IN_USE" });
+  });
+
+  it.each([
+    ["no run was begun", (): void => undefined, "RESUME_NOTHING"],
+    [
+      "no checkpoint was taken",
+      (folder: string) => mkdirSync(join(folder, "checkpoints"), { recursive: true }),
+      "RESUME_NOTHING",
+    ],
+  ])("it shall be resumed and %s", async (_, make, code) => {
+    const config = set.config(`resume-${code}-${_.length}`, { resume_from_checkpoint: true });
+    make(config.output_dir!);
+    const error = await refusal(config);
+    expect(error).toMatchObject({ name: "RunError", code });
+    expect(error.message).toContain("Start the run without resume_from_checkpoint");
+  });
+
+  it("it shall go on from a checkpoint that is not there, is of another folder, or was saved without state", async () => {
+    const config = set.config("missing", { save_only_model: true });
+    await runFake(config);
+    const at = (resume_from_checkpoint: string): Promise<{ code: string }> =>
+      refusal({ ...config, resume_from_checkpoint });
+    expect(await at(join(config.output_dir!, "checkpoints/step_000009"))).toMatchObject({
+      code: "RUN_CHECKPOINT_MISSING",
+    });
+    expect(await at("/elsewhere/checkpoints/step_000002")).toMatchObject({ code: "RESUME_ELSEWHERE" });
+    expect(await at(join(config.output_dir!, "checkpoints/step_000002"))).toMatchObject({ code: "CHECKPOINT_INVALID" });
+  });
+
+  it("the checkpoint is damaged, naming the file; an earlier one works", async () => {
+    const config = set.config("damaged");
+    const { result } = await runFake(config);
+    const checkpoints = join(config.output_dir!, "checkpoints");
+    truncateSync(join(checkpoints, "step_000004/state.json"), 5);
+    const error = await refusal({ ...config, resume_from_checkpoint: true });
+    expect(error).toMatchObject({ name: "RunError", code: "RUN_CHECKPOINT_DAMAGED" });
+    expect(error.message).toMatch(/step_000004 is damaged: state\.json has 5 bytes instead of \d+/);
+
+    const again = await runFake({ ...config, resume_from_checkpoint: join(checkpoints, "step_000002") });
+    expect(again.result.metrics).toEqual(result.metrics);
+    expect(existsSync(join(checkpoints, "step_000004.superseded"))).toBe(true);
+  });
+
+  it("settings or data are not those of the checkpoint, naming each", async () => {
+    const own = await createDataSet();
+    const config = own.config("other");
+    await runFake(config);
+    const resume = { ...config, resume_from_checkpoint: true };
+    const error = await refusal({ ...resume, learning_rate: 1e-3, num_generations: 2 });
+    expect(error.code).toBe("RESUME_MISMATCH");
+    expect(error.message).toContain("config.num_generations was 4 and is 2");
+    expect(error.message).toContain("config.learning_rate was 0.000001 and is 0.001");
+    expect((await refusal({ ...resume, max_steps: 6 })).message).toContain("schedule.steps was 4 and is 6");
+    writeFileSync(own.data, readFileSync(own.data, "utf8").trimEnd());
+    expect((await refusal(resume)).message).toContain("data.0 was ");
+    own.remove();
+  });
+
+  it("the data file is wrong, or a picture is missing", async () => {
+    const own = await createDataSet();
+    rmSync(join(own.images, "picture_3.png"));
+    expect(await refusal(own.config("run"))).toMatchObject({ name: "DataError" });
+    expect(existsSync(join(own.folder, "run"))).toBe(false);
+    own.remove();
+  });
+});
+
+describe("what may change when a run is resumed", () => {
+  it("is where and how often things are written, and a constant schedule's end", async () => {
+    const config = set.config("longer", { lr_scheduler_type: "constant" });
+    await runFake(config);
+    const more = { max_steps: 6, save_steps: 1, log_completions: false, logging_steps: 2 };
+    const { result, events } = await runFake({ ...config, ...more, resume_from_checkpoint: true });
+    expect(result.step).toBe(6);
+    expect(eventsOf(events, "run-start")[0]).toMatchObject({ resumedFrom: 4, mismatches: [] });
+  });
+
+  it("is the machine, which is told", async () => {
+    const config = set.config("machine");
+    await runFake(config, { connect: createFakeWorker().connect });
+    const worker = createFakeWorker();
+    const connect = meddle(worker, {
+      after: (method, reply) =>
+        method === "load" ? withResult(reply, { threads: 8, versions: { runtime: "fake", torch: "3" } }) : reply,
+    });
+    const { events } = await runFake({ ...config, resume_from_checkpoint: "latest" }, { connect });
+    expect(eventsOf(events, "run-start")[0]!.mismatches).toEqual([
+      "machine.threads was 1 and is 8",
+      "version.torch was not set and is 3",
+    ]);
+  });
+
+  it("a finished run that is resumed takes no step and saves nothing anew", async () => {
+    const config = set.config("finished");
+    await runFake(config);
+    const { worker, result } = await runFake({ ...config, resume_from_checkpoint: true });
+    expect(methodsOf(worker)).toEqual(["load", "restore", "export"]);
+    expect(result).toMatchObject({ step: 4, reason: "finished", metrics: null });
+  });
+});
