@@ -69,7 +69,7 @@ export function sampledEstimator<R>(policy: Policy<R>, samples: number): Estimat
  *
  * Costs 500 answers of four tokens per picture through `logprobs`: on the padded path each of them brings its prompt along.
  *
- * @throws ConfigError METRIC_TOKENIZER where digits are no single tokens
+ * @throws ConfigError METRIC_TOKENIZER where a digit is no token of its own
  */
 export async function expectedEstimator<R>(policy: Policy<R>): Promise<Estimator<R>> {
   const [prefix, ...whole] = await policy.tokenize([ANSWER_TAG, ...scoreAnswers.map(({ text }) => ANSWER_TAG + text)]);

@@ -60,24 +60,26 @@ function sum(values: readonly number[]): number {
  * @param prefix ids of the text in front of the answers
  * @param whole [500] ids of the prefix and the answer together, in the order of `scoreAnswers`
  * @returns [500] four ids each
- * @throws ConfigError METRIC_TOKENIZER where the tokenizer does not write every digit and the point as one token each
+ * @throws ConfigError METRIC_TOKENIZER where the tokenizer has no token of its own for each digit and the point
  */
 export function answerTokens(prefix: Int32Array, whole: readonly Int32Array[]): Int32Array[] {
   const idOf = new Map<string, number>();
+  const characterOf = new Map<number, string>();
   return scoreAnswers.map(({ text }, index) => {
     const ids = whole[index]!;
     const own = ids.subarray(prefix.length);
     const begins = prefix.every((id, at) => ids[at] === id);
-    const consistent = Array.from(text).every((character, at) => {
-      const known = idOf.get(character) ?? own[at];
-      if (known === undefined) return false;
-      idOf.set(character, known);
-      return known === own[at];
+    const oneToOne = Array.from(text).every((character, at) => {
+      const id = own[at];
+      if (id === undefined) return false;
+      idOf.set(character, idOf.get(character) ?? id);
+      characterOf.set(id, characterOf.get(id) ?? character);
+      return idOf.get(character) === id && characterOf.get(id) === character;
     });
-    if (!begins || own.length !== ANSWER_TOKENS || !consistent) {
+    if (!begins || own.length !== ANSWER_TOKENS || !oneToOne) {
       throw new ConfigError(
         "METRIC_TOKENIZER",
-        `the checkpoint's tokenizer writes "${text}" behind an answer tag as the tokens ${[...own].join(", ")}; the expected score needs one token for each digit and the point, the same everywhere. Use mode "greedy" or "sampled" with this checkpoint.`,
+        `the checkpoint's tokenizer writes "${text}" behind an answer tag as the tokens ${[...own].join(", ")}; the expected score needs a token of its own for each digit and the point, the same everywhere. Use mode "greedy" or "sampled" with this checkpoint.`,
         { fields: { text, tokens: [...own] } },
       );
     }

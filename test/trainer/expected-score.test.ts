@@ -117,6 +117,7 @@ describe("answerTokens", () => {
   it.each([
     ["two digits are one token", (ids: number[], text: string) => (text === "4.25" ? [7, 8, 104, 50, 225] : ids)],
     ["a digit is another token at another place", (ids: number[]) => [...ids.slice(0, 5), ids[5]! + 1000]],
+    ["digits share a token", (ids: number[]) => ids.map((id) => (id > 100 ? 100 : id))],
     ["the prefix runs into the digit", (ids: number[]) => [7, ...ids.slice(1).map((id) => id + 1)]],
     ["there is more than the answer", (ids: number[]) => [...ids, 9]],
     ["there is nothing", () => []],
