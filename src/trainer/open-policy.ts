@@ -4,16 +4,15 @@
  * @module
  */
 import { resolve } from "node:path";
-import type { Caller } from "../bridge/index.js";
+import type { Caller, PlainMap } from "../bridge/index.js";
 import { startWorker } from "../bridge/index.js";
 import { computeDtype, resolveConfig } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
-import { createImageLoader } from "../images/index.js";
 import { createWorkerPolicy } from "../policy/index.js";
-import type { ModelDescription, Picture, Policy, PreparedPrompt } from "../policy/index.js";
-import { buildMessages } from "../prompts/index.js";
+import type { Policy } from "../policy/index.js";
 import { findPython } from "../python/index.js";
+import { createPreparer } from "./row-preparer.js";
 
 /** A worker that answers calls: a process in real life, a fake in tests. */
 export interface Connection {
@@ -96,7 +95,8 @@ export async function connectPython(config: ResolvedConfig, onStderr?: (line: st
   return { caller: worker.caller, close: () => worker.stop() };
 }
 
-function loadParameters(config: ResolvedConfig, inference: boolean) {
+/** What the verb `load` is asked for. */
+function loadParameters(config: ResolvedConfig, inference: boolean): PlainMap {
   return {
     model: config.model_name_or_path,
     revision: config.model_revision,
@@ -120,28 +120,5 @@ function loadParameters(config: ResolvedConfig, inference: boolean) {
     min_pixels: config.min_pixels,
     max_pixels: config.max_pixels,
     deterministic: true,
-  };
-}
-
-/** The one path from a row to messages and pictures, for training, evaluation and scoring alike. */
-function createPreparer(config: ResolvedConfig, given: ReadonlyMap<string, Uint8Array>) {
-  let loader: ReturnType<typeof createImageLoader> | undefined;
-  return async (rows: readonly Row[], description: ModelDescription): Promise<PreparedPrompt<Row>[]> => {
-    const images = (loader ??= createImageLoader(description.image));
-    const picture = async (name: string): Promise<Picture> => {
-      const source = given.get(name) ?? name;
-      return { ...(await images.describe(source)), pixels: () => images.pixels(source) };
-    };
-    return Promise.all(
-      rows.map(async (row) => ({
-        row,
-        source: row.source,
-        messages: buildMessages(row, config.question_template).map(({ role, content }) => ({
-          role,
-          content: typeof content === "string" ? content : content.map((part) => ({ ...part })),
-        })),
-        images: await Promise.all(row.images.map(picture)),
-      })),
-    );
   };
 }

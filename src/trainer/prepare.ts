@@ -7,6 +7,7 @@ import { planRun, resolveConfig } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig, RunPlan } from "../config/index.js";
 import { createSampler, loadRows, splitRows } from "../data/index.js";
 import type { Row, Sampler } from "../data/index.js";
+import type { LossSpec } from "../policy/index.js";
 import { checkRewards, combineRewards } from "../rewards/index.js";
 import type { RewardRecord, RewardSet } from "../rewards/index.js";
 import { loadRewardModules, namedRewards } from "./reward-modules.js";
@@ -58,6 +59,11 @@ function rewardKeys(given: RewardRecord): { readonly reward_funcs: string[]; rea
     return "weight" in entry ? (entry.weight ?? 1) : 1;
   });
   return { reward_funcs: Object.keys(given), reward_weights: weights };
+}
+
+/** The loss that the configuration asks for. */
+export function lossOf({ epsilon, epsilon_high, beta }: ResolvedConfig): LossSpec {
+  return { surrogate: "clip", epsilon, epsilonHigh: epsilon_high, beta, kl: "k3" };
 }
 
 function rewardOptions(config: ResolvedConfig) {

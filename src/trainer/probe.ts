@@ -9,7 +9,7 @@ import { scoreRewards } from "../rewards/index.js";
 import { completionMetrics, rewardMetrics } from "./metrics.js";
 import type { MetricValues } from "./metrics.js";
 import { openPolicy } from "./open-policy.js";
-import { prepareRun } from "./prepare.js";
+import { lossOf, prepareRun } from "./prepare.js";
 import { rolloutRecords } from "./rollout-records.js";
 import type { TrainOptions } from "./train.js";
 import { toTrainBatch } from "./train-batch.js";
@@ -34,23 +34,22 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
     return result;
   };
 
+  const signal = options.signal === undefined ? {} : { signal: options.signal };
   const prepared = await prepareRun(config, options.rewards);
   const resolved = prepared.config;
   const customRewards = prepared.rewards.map(({ name }) => name);
   await using policy = await timed("load", () => openPolicy(resolved, { ...options, customRewards }));
-  const prompts = await timed("encode", () => policy.encode(prepared.sampler.at(1), { step: 1 }));
+  const prompts = await timed("encode", () => policy.encode(prepared.sampler.at(1), { step: 1, ...signal }));
   const groups = await timed("generate", () =>
-    policy.generate(prompts, { samples: resolved.num_generations, step: 1 }),
+    policy.generate(prompts, { samples: resolved.num_generations, step: 1, ...signal }),
   );
-  const scored = await timed("rewards", () => scoreRewards(groups, prepared.rewards, { step: 1 }));
+  const scored = await timed("rewards", () => scoreRewards(groups, prepared.rewards, { step: 1, ...signal }));
   const advantages = groupAdvantages(scored.totals, { scale: resolved.scale_rewards });
   const batch = toTrainBatch(groups, advantages, {
     normaliser: resolved.loss_type,
     maxCompletionLength: resolved.max_completion_length,
   });
-  const losses = await timed("forwardBackward", () =>
-    policy.forwardBackward(batch, { surrogate: "clip", epsilon: resolved.epsilon, beta: resolved.beta }),
-  );
+  const losses = await timed("forwardBackward", () => policy.forwardBackward(batch, lossOf(resolved), signal));
   await policy.discard();
   return {
     completions: rolloutRecords(groups, scored, resolved.reference_parity),

@@ -17,7 +17,7 @@ import { announce, evaluate, finish, save } from "./milestones.js";
 import type { Run } from "./milestones.js";
 import { openPolicy } from "./open-policy.js";
 import type { OpenPolicyOptions } from "./open-policy.js";
-import { prepareRun } from "./prepare.js";
+import { lossOf, prepareRun } from "./prepare.js";
 import type { PreparedRun } from "./prepare.js";
 import { createRecorder } from "./recorder.js";
 import { beginRun, inspectRunFolder } from "./run-folder.js";
@@ -119,7 +119,7 @@ function objectiveOf(prepared: PreparedRun, policy: Policy<Row>, signal: AbortSi
     scaleRewards: config.scale_rewards,
     normaliser: config.loss_type,
     maxCompletionLength: config.max_completion_length,
-    loss: { surrogate: "clip", epsilon: config.epsilon, epsilonHigh: config.epsilon_high, beta: config.beta, kl: "k3" },
+    loss: lossOf(config),
     updates: plan.updatesPerRollout / config.num_iterations,
     iterations: config.num_iterations,
     schedule: createSchedule({

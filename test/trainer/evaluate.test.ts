@@ -60,7 +60,7 @@ describe("evaluateRows", () => {
     ]);
     const { params, tensors } = worker.calls.find(({ method }) => method === "generate")!;
     expect(params).toMatchObject({ samples: 3, temperature: 1 });
-    expect(new Set(tensors["keys"]!.data).size).toBe(6);
+    expect(new Set(tensors["keys"]!.data as BigInt64Array).size).toBe(6);
   });
 
   it("counts what cannot be parsed and puts nothing in its place", async () => {

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { train } from "../../src/index.js";
@@ -50,8 +51,8 @@ describe("before a worker is started, a run is refused when", () => {
     await runFake(config);
     const stat = readFileSync(`/proc/${process.pid}/stat`, "utf8");
     const started = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-    const host = (await import("node:os")).hostname();
-    writeFileSync(join(config.output_dir!, "writer.json"), JSON.stringify({ pid: process.pid, host, started }));
+    const owner = { pid: process.pid, host: hostname(), started };
+    writeFileSync(join(config.output_dir!, "writer.json"), JSON.stringify(owner));
     expect(await refusal({ ...config, resume_from_checkpoint: true })).toMatchObject({ code: "RUN_IN_USE" });
   });
 

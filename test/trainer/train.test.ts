@@ -306,7 +306,7 @@ describe("a run that fails", () => {
     });
   });
 
-  it("says which picture broke, at the step that needs it", async () => {
+  it("says which picture of which row broke", async () => {
     const broken = await createDataSet();
     const worker = createFakeWorker();
     const config = broken.config("broken", { max_steps: 4 });
@@ -314,7 +314,8 @@ describe("a run that fails", () => {
     await expect(train(config, { connect: worker.connect }).result).rejects.toMatchObject({
       name: "DataError",
       code: "DATA_IMAGE_BROKEN",
-      message: expect.stringContaining("picture_5.png") as string,
+      message: expect.stringMatching(/picture_5\.png.* belongs to row 5, line 6 of data file 1\.$/) as string,
+      fields: { row: "5", line: 6 },
     });
     expect(worker.open).toBe(0);
     broken.remove();

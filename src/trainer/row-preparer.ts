@@ -1,0 +1,58 @@
+/**
+ * From rows to what a worker is asked with: chat messages and pictures. Training, evaluation and scoring share this path.
+ *
+ * @module
+ */
+import type { ResolvedConfig } from "../config/index.js";
+import type { Row } from "../data/index.js";
+import { DataError } from "../errors.js";
+import { createImageLoader } from "../images/index.js";
+import type { ImageLoader } from "../images/index.js";
+import type { ModelDescription, Picture, PreparedPrompt } from "../policy/index.js";
+import { buildMessages } from "../prompts/index.js";
+
+/** Prepares rows for a model, whose own constants decide how large its pictures are. */
+export type Preparer = (rows: readonly Row[], description: ModelDescription) => Promise<PreparedPrompt<Row>[]>;
+
+/**
+ * @param given pictures by the name that rows call them by, as the bytes of a file, where they are no files
+ * @throws DataError that names picture and row (when preparing)
+ */
+export function createPreparer(
+  config: Pick<ResolvedConfig, "question_template">,
+  given: ReadonlyMap<string, Uint8Array>,
+): Preparer {
+  let loader: ImageLoader | undefined;
+  return (rows, description) => {
+    const images = (loader ??= createImageLoader(description.image));
+    const picture = async (name: string): Promise<Picture> => {
+      const source = given.get(name) ?? name;
+      return { ...(await images.describe(source)), pixels: () => images.pixels(source) };
+    };
+    return Promise.all(
+      rows.map(async (row) => ({
+        row,
+        source: row.source,
+        messages: buildMessages(row, config.question_template).map(({ role, content }) => ({
+          role,
+          content: typeof content === "string" ? content : content.map((part) => ({ ...part })),
+        })),
+        images: await namingRow(row, () => Promise.all(row.images.map(picture))),
+      })),
+    );
+  };
+}
+
+async function namingRow<T>(row: Row, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    const { file, line } = row.source;
+    throw new DataError(
+      error.code,
+      `${error.message} The picture belongs to row ${row.id}, line ${line} of data file ${file + 1}.`,
+      { cause: error, fields: { ...error.fields, row: row.id, line } },
+    );
+  }
+}

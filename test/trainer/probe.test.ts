@@ -1,0 +1,48 @@
+import { existsSync, readdirSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openRun, train } from "../../src/index.js";
+import { probe } from "../../src/trainer/index.js";
+import { createFakeWorker } from "../../src/testing/index.js";
+import { createDataSet } from "../support/data-set.js";
+import type { DataSet } from "../support/data-set.js";
+import { methodsOf } from "../support/fake-run.js";
+
+let set: DataSet;
+beforeAll(async () => {
+  set = await createDataSet();
+});
+afterAll(() => set.remove());
+
+describe("probe", () => {
+  it("runs the first step without an update and leaves nothing behind", async () => {
+    const worker = createFakeWorker();
+    const config = set.config("probe");
+    const before = readdirSync(set.folder);
+    const result = await probe(config, { connect: worker.connect });
+
+    expect(methodsOf(worker)).toEqual(["load", "generate", "forwardBackward", "discard"]);
+    expect(worker.open).toBe(0);
+    expect(existsSync(config.output_dir!)).toBe(false);
+    expect(readdirSync(set.folder)).toEqual(before);
+    expect(result.completions.length).toBe(12);
+    expect(result.advantages.map((group) => group.length)).toEqual([4, 4, 4]);
+    expect(result.metrics).toMatchObject({ "rewards/format/mean": 1, "parse/failed_ratio": 0 });
+    expect(Object.keys(result.seconds)).toEqual(["load", "encode", "generate", "rewards", "forwardBackward"]);
+  });
+
+  it("shows the completions that the first step of the run will have", async () => {
+    const config = set.config("same", { max_steps: 1 });
+    const result = await probe(config, { connect: createFakeWorker().connect });
+    await train(config, { connect: createFakeWorker().connect }).result;
+    const recorded = await (await openRun(config.output_dir!)).rollouts(1);
+    expect(recorded.map(({ seq: _seq, type: _type, step: _step, ...record }) => record)).toEqual(result.completions);
+  });
+
+  it("can be given up", async () => {
+    const reason = new Error("enough");
+    const worker = createFakeWorker();
+    const asked = probe(set.config("given-up"), { connect: worker.connect, signal: AbortSignal.abort(reason) });
+    await expect(asked).rejects.toBe(reason);
+    expect(worker.open).toBe(0);
+  });
+});
