@@ -10,7 +10,7 @@ import { openRun } from "../runs/index.js";
 import { train } from "../trainer/index.js";
 import { followRun } from "./follow-run.js";
 import { EXIT } from "./io.js";
-import type { Command, CommandIo } from "./io.js";
+import type { Command } from "./io.js";
 import { makeData, makeStart, quickstartConfig } from "./quickstart-start.js";
 import { quickstartText } from "./quickstart-text.js";
 
