@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Caller, CallOptions, PlainMap, Reply } from "../bridge/index.js";
+import type { Caller, CallOptions, Reply } from "../bridge/index.js";
 import { reportedSeconds } from "./replies.js";
 import type { PolicyUsage } from "./types.js";
 
@@ -38,8 +38,8 @@ export function createMeter(now: () => number = () => performance.now()): Meter 
 const BESIDE: readonly string[] = ["images", "encode", "decode", "describe"];
 
 export interface MeteredCaller {
-  call(method: string, params: PlainMap, options?: CallOptions): Promise<Reply>;
-  usage(): PolicyUsage;
+  readonly call: Caller["call"];
+  readonly usage: () => PolicyUsage;
 }
 
 /** A caller that keeps accounts. Packing and unpacking of messages counts as part of the call. */

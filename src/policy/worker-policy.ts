@@ -69,7 +69,8 @@ export interface WorkerPolicyOptions<R> {
 /** Loads the model and returns its policy. */
 export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Promise<Policy<R>> {
   const { caller, settings } = options;
-  const { call, usage } = createMeteredCaller(caller);
+  const metered = createMeteredCaller(caller);
+  const call: Caller["call"] = (...asked) => metered.call(...asked);
   const loaded = replies.parseReply(
     "load",
     replies.loadReply,
@@ -84,7 +85,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     get version() {
       return version;
     },
-    usage,
+    usage: metered.usage,
 
     async memory() {
       const { memory } = replies.parseReply("describe", replies.describeReply, await call("describe", {}));

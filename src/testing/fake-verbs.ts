@@ -59,16 +59,18 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
   let parts = 0;
 
   const checkVersion = (params: PlainMap): void => {
-    if (params["policy_version"] !== version) {
+    const wanted = Number(params["policy_version"]);
+    if (wanted !== version) {
       throw new WorkerError(
         "POLICY_VERSION_MISMATCH",
-        `the call is meant for version ${String(params["policy_version"])} of the weights; these are version ${version}.`,
+        `the call is meant for version ${wanted} of the weights; these are version ${version}.`,
       );
     }
   };
   const checkStep = (params: PlainMap): void => {
-    if (params["step"] !== version + 1) {
-      throw new WorkerError("STEP_MISMATCH", `step ${String(params["step"])} was sent after step ${version}.`);
+    const step = Number(params["step"]);
+    if (step !== version + 1) {
+      throw new WorkerError("STEP_MISMATCH", `step ${step} was sent after step ${version}.`);
     }
   };
   const checkParts = (sent: unknown): void => {
@@ -81,7 +83,7 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
     parts = 0;
   };
   const keysOf = (params: PlainMap, tensors: Tensors): string[] =>
-    Array.from(integersOf(tensors["completion_index"]), (index) => `${String(params["batch_id"])}:${index}`);
+    Array.from(integersOf(tensors["completion_index"]), (index) => `${params["batch_id"] as string}:${index}`);
 
   const accumulate = (params: PlainMap, tensors: Tensors): PlainMap => {
     checkVersion(params);
@@ -91,7 +93,7 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
     pictures.need(params["images"] as string[][]);
     const { old } = params["loss"] as { readonly old: string };
     if (old === "stored" && keysOf(params, tensors).some((key) => !kept.has(key))) {
-      throw new WorkerError("OLD_LOGPROBS_MISSING", `batch ${String(params["batch_id"])} has none stored.`);
+      throw new WorkerError("OLD_LOGPROBS_MISSING", `batch ${params["batch_id"] as string} has none stored.`);
     }
     const weights = tensors["weights"]!.data as Float32Array;
     const advantages = tensors["advantages"]!.data as Float32Array;

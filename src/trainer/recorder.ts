@@ -59,7 +59,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
   const copies = createPictureCopies(writer);
   const timings: StepTimings[] = [];
   let last: StepMetrics | null = null;
-  const clock = startStepClock(policy.usage);
+  const clock = startStepClock(() => policy.usage());
   let rollout: Rollout | null = null;
   let firstOfRollout = true;
 

@@ -76,8 +76,11 @@ async function runLoop(run: Run): Promise<RunResult> {
   const { config, sampler, plan } = prepared;
   const objective = objectiveOf(prepared, policy, signal);
   const encode = (rollout: number): Promise<Prompt<Row>[]> => {
-    const onPicture = recorder.onPicture;
-    const prompts = policy.encode(sampler.at(rollout), { step: rollout, onPicture, ...(signal && { signal }) });
+    const prompts = policy.encode(sampler.at(rollout), {
+      step: rollout,
+      onPicture: (picture) => recorder.onPicture(picture),
+      ...(signal && { signal }),
+    });
     // Encoded ahead of its step: a failure belongs to that step, not to the moment it happens.
     prompts.catch(() => undefined);
     return prompts;

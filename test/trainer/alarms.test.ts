@@ -55,7 +55,10 @@ describe("an alarm", () => {
 
   it("says the numbers it speaks of", () => {
     const [alarm] = checkAlarms(createAlarmState(), {
-      ...{ step: 3, updateSkipped: false, firstOfRollout: true, constantAnswerReward: null },
+      step: 3,
+      updateSkipped: false,
+      firstOfRollout: true,
+      constantAnswerReward: null,
       metrics: { ...WELL, "parse/failed_ratio": 0.456 },
     });
     expect(alarm!.message).toMatch(/^46 % of the answers could not be parsed/);

@@ -34,7 +34,11 @@ describe("evaluateRows", () => {
     const { results, worker } = await evaluate((row) => answer(ratings[row]!));
     expect(results).toEqual([
       {
-        ...{ dataset: "tiny", n: 6, scored: 6, unparsable: 0, responses: 6 },
+        dataset: "tiny",
+        n: 6,
+        scored: 6,
+        unparsable: 0,
+        responses: 6,
         srcc: 1 - (6 * 2) / (6 * 35),
         formatRate: 1,
         spread: Math.sqrt(ratings.reduce((sum, one) => sum + (one - 3.25) ** 2, 0) / 5),
@@ -53,7 +57,13 @@ describe("evaluateRows", () => {
     );
     expect(results).toEqual([
       {
-        ...{ dataset: "tiny", n: 6, scored: 6, unparsable: 6, responses: 18, srcc: 1, formatRate: 2 / 3 },
+        dataset: "tiny",
+        n: 6,
+        scored: 6,
+        unparsable: 6,
+        responses: 18,
+        srcc: 1,
+        formatRate: 2 / 3,
         // Means of the rows: 1.5, 2, 2.5, 3, 3.5, then (3.5 + 4.5) / 2 = 4.
         spread: expect.closeTo(Math.sqrt((2 * (1.25 ** 2 + 0.75 ** 2 + 0.25 ** 2)) / 5), 12) as number,
       },

@@ -84,19 +84,34 @@ describe("reward metrics", () => {
 
 describe("update metrics", () => {
   const record = {
-    ...{ step: 3, learningRate: 1e-6 },
+    step: 3,
+    learningRate: 1e-6,
     losses: {
-      ...{ loss: 0.5, policyLoss: 0.4, kl: 20, weightedKl: 0.1, entropy: 50, clippedLow: 1, clippedHigh: 3 },
-      ...{ tokens: 100, sequences: 4 },
+      loss: 0.5,
+      policyLoss: 0.4,
+      kl: 20,
+      weightedKl: 0.1,
+      entropy: 50,
+      clippedLow: 1,
+      clippedHigh: 3,
+      tokens: 100,
+      sequences: 4,
     },
     update: { gradNorm: 0.7, skipped: false },
   };
 
   it("are sums as they are, and means over tokens", () => {
     expect(updateMetrics(record, true)).toEqual({
-      ...{ loss: 0.5, policy_loss: 0.4, kl: 0.2, entropy: 0.5 },
-      ...{ "clip_ratio/low_mean": 0.01, "clip_ratio/high_mean": 0.03, "clip_ratio/region_mean": 0.04 },
-      ...{ grad_norm: 0.7, learning_rate: 1e-6, num_tokens: 100 },
+      loss: 0.5,
+      policy_loss: 0.4,
+      kl: 0.2,
+      entropy: 0.5,
+      "clip_ratio/low_mean": 0.01,
+      "clip_ratio/high_mean": 0.03,
+      "clip_ratio/region_mean": 0.04,
+      grad_norm: 0.7,
+      learning_rate: 1e-6,
+      num_tokens: 100,
     });
   });
 

@@ -71,7 +71,7 @@ describe("own rewards in a run", () => {
       },
     });
     await runFake(config, { rewards: { weather } });
-    expect(await valuesOf(config.output_dir!, "weather")).toEqual(new Array<number>(12).fill(1));
+    expect(await valuesOf(config.output_dir!, "weather")).toEqual(Array.from({ length: 12 }, () => 1));
     expect(seen).toEqual(new Set([1]));
   });
 
@@ -164,7 +164,10 @@ describe("a module of rewards", () => {
        export const constant = "no reward";`,
     );
     const config = set.config("elsewhere", {
-      ...{ max_steps: 1, rewards: path, reward_funcs: ["three", "format"], reward_weights: [2, 1] },
+      max_steps: 1,
+      rewards: path,
+      reward_funcs: ["three", "format"],
+      reward_weights: [2, 1],
     });
     const { result } = await runFake(config);
     expect(result.metrics!.reward).toBe(7);

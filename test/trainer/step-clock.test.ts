@@ -34,8 +34,15 @@ describe("the step clock", () => {
     clock.lap("rewards");
     pass(2, { model: 2, bytes: 5 });
     expect(clock.finish()).toEqual({
-      ...{ total: 7.5, worker: 6.25, control: 1.25 },
-      ...{ encode: 1, generate: 4, rewards: 0.5, update: 2, bytesSent: 15, bytesReceived: 30 },
+      total: 7.5,
+      worker: 6.25,
+      control: 1.25,
+      encode: 1,
+      generate: 4,
+      rewards: 0.5,
+      update: 2,
+      bytesSent: 15,
+      bytesReceived: 30,
     });
   });
 

@@ -23,7 +23,10 @@ describe("the updates of a rollout batch", () => {
     const step = ["generate", "forwardBackward", "optimStep"];
     expect(methodsOf(worker)).toEqual(["load", ...step, ...step, "save", "export"]);
     expect(callsOf(worker, "forwardBackward")[0]!.params).toMatchObject({
-      ...{ policy_version: 0, step: 1, part: 0, temperature: 1 },
+      policy_version: 0,
+      step: 1,
+      part: 0,
+      temperature: 1,
       loss: { surrogate: "clip", epsilon: 0.2, epsilon_high: 0.2, beta: 0.04, kl: "k3", old: "detach" },
     });
   });
@@ -40,7 +43,7 @@ describe("the updates of a rollout batch", () => {
     ]);
     const passes = callsOf(worker, "forwardBackward");
     expect(passes.map(({ params }) => (params["loss"] as { old: string }).old)).toEqual(
-      new Array<string>(4).fill("stored"),
+      Array.from({ length: 4 }, () => "stored"),
     );
     expect(passes[1]!.params["batch_id"]).toBe(passes[0]!.params["batch_id"]);
     expect(passes[1]!.params["batch_id"]).toBe(stored[0]!.params["batch_id"]);
@@ -70,7 +73,8 @@ describe("the updates of a rollout batch", () => {
   it("gather passes of per_device_train_batch_size completions", async () => {
     const { worker } = await runFake(
       set.config("parts", {
-        ...{ prompts_per_step: 4, max_steps: 1 },
+        prompts_per_step: 4,
+        max_steps: 1,
         per_device_train_batch_size: 4,
         gradient_accumulation_steps: 4,
       }),

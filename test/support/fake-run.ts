@@ -1,0 +1,72 @@
+/**
+ * Runs against a fake worker, and ways to meddle with what it is asked and answers.
+ *
+ * @module
+ */
+import type { PlainMap, Reply } from "../../src/bridge/index.js";
+import type { ConfigInput, RunResult, TrainerEvent, TrainOptions } from "../../src/index.js";
+import { train } from "../../src/index.js";
+import { createFakeWorker } from "../../src/testing/index.js";
+import type { FakeWorker, FakeWorkerOptions } from "../../src/testing/index.js";
+
+export interface FakeRun {
+  readonly worker: FakeWorker;
+  readonly events: readonly TrainerEvent[];
+  readonly result: RunResult;
+}
+
+/** Trains to the end and collects all events. */
+export async function runFake(
+  config: ConfigInput,
+  options: TrainOptions = {},
+  fake: FakeWorkerOptions = {},
+): Promise<FakeRun> {
+  const worker = createFakeWorker(fake);
+  const run = train(config, { connect: worker.connect, ...options });
+  const events: TrainerEvent[] = [];
+  for await (const event of run) events.push(event);
+  return { worker, events, result: await run.result };
+}
+
+/** Events of one type. */
+export function eventsOf<T extends TrainerEvent["type"]>(
+  events: readonly TrainerEvent[],
+  type: T,
+): Extract<TrainerEvent, { type: T }>[] {
+  return events.filter((event): event is Extract<TrainerEvent, { type: T }> => event.type === type);
+}
+
+export interface Meddling {
+  /** Runs before a call is sent; throwing refuses it. */
+  readonly before?: (method: string, params: PlainMap) => void | Promise<void>;
+  /** Replaces a reply. */
+  readonly after?: (method: string, reply: Reply) => Reply;
+}
+
+/** The worker's `connect`, with someone in between. */
+export function meddle(worker: FakeWorker, { before, after }: Meddling): FakeWorker["connect"] {
+  return async () => {
+    const connection = await worker.connect();
+    return {
+      close: () => connection.close(),
+      caller: {
+        close: () => connection.caller.close(),
+        async call(method, params, options) {
+          await before?.(method, params);
+          const reply = await connection.caller.call(method, params, options);
+          return after?.(method, reply) ?? reply;
+        },
+      },
+    };
+  };
+}
+
+/** The reply with fields of its result replaced. */
+export function withResult(reply: Reply, fields: PlainMap): Reply {
+  return { ...reply, result: { ...reply.result, ...fields } };
+}
+
+/** Methods of the calls, in order, without those named. */
+export function methodsOf(worker: FakeWorker, without: readonly string[] = ["images", "encode", "describe"]): string[] {
+  return worker.calls.map(({ method }) => method).filter((method) => !without.includes(method));
+}

@@ -1,0 +1,74 @@
+/**
+ * Policies over fake workers, and rows made by hand, for tests of the policy room.
+ *
+ * @module
+ */
+import { createWorkerPolicy } from "../../src/policy/index.js";
+import type { Picture, PlannerOptions, Policy, PolicySettings } from "../../src/policy/index.js";
+import { createFakeWorker } from "../../src/testing/index.js";
+import type { FakeWorker } from "../../src/testing/index.js";
+import { meddle } from "./fake-run.js";
+import type { Meddling } from "./fake-run.js";
+
+/** A row of these tests: its text and its pictures. */
+export interface TestRow {
+  readonly text: string;
+  readonly pictures?: readonly Picture[];
+}
+
+/** A picture of one colour, 28 x 28; `reads` counts how often its pixels were asked for. */
+export function testPicture(key: string, pixels = 28 * 28): Picture & { readonly reads: number } {
+  let reads = 0;
+  const height = pixels / 28;
+  return {
+    ...{ key, hash: `hash of ${key}`, height, width: 28, targetHeight: 28, targetWidth: 28 },
+    get reads() {
+      return reads;
+    },
+    async pixels() {
+      reads += 1;
+      return new Uint8Array(pixels * 3).fill(7);
+    },
+  };
+}
+
+const SETTINGS: PolicySettings = {
+  seed: 42,
+  temperature: 1,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  repetitionPenalty: 1,
+  maxCompletionLength: 64,
+  ...{ maxGradNorm: 1, planner: {} },
+};
+
+export interface TestPolicyOptions extends Meddling {
+  readonly worker?: FakeWorker;
+  readonly settings?: Partial<PolicySettings>;
+  readonly planner?: PlannerOptions;
+}
+
+/** A policy whose rows are `TestRow`s; the n-th row of a call is line n of file 0. */
+export async function createTestPolicy(options: TestPolicyOptions = {}): Promise<Policy<TestRow>> {
+  const { worker = createFakeWorker(), settings = {}, planner = {}, ...meddling } = options;
+  const connection = await meddle(worker, meddling)();
+  return createWorkerPolicy<TestRow>({
+    caller: connection.caller,
+    close: () => connection.close(),
+    load: { model: "none" },
+    settings: { ...SETTINGS, planner, ...settings },
+    prepare: async (rows) =>
+      rows.map((row, index) => ({
+        row,
+        source: { file: 0, line: index + 1 },
+        messages: [
+          {
+            role: "user",
+            content: [...(row.pictures ?? []).map(() => ({ type: "image" })), { type: "text", text: row.text }],
+          },
+        ],
+        images: row.pictures ?? [],
+      })),
+  });
+}
