@@ -8,7 +8,7 @@
 import { resolve } from "node:path";
 import type { Row } from "../data/index.js";
 import { DataError } from "../errors.js";
-import type { ModelDescription, Policy, Prompt } from "../policy/index.js";
+import type { EncodeOptions, ModelDescription, Policy, Prompt } from "../policy/index.js";
 import { ratingQuestion } from "../prompts/index.js";
 import { SCORE_RANGE } from "../rewards/index.js";
 import { expectedEstimator, greedyEstimator, sampledEstimator } from "./estimators.js";
@@ -154,14 +154,22 @@ function createRater(
     };
   }
 
+  /** Together where all can be read; one that cannot must not take the others with it. */
+  async function readAll(rows: readonly Row[], options: EncodeOptions): Promise<(Prompt<Row> | Estimate)[]> {
+    const together = await policy.encode(rows, options).catch(pictureFailure);
+    if (Array.isArray(together)) return together;
+    const read: (Prompt<Row> | Estimate)[] = [];
+    for (const row of rows) read.push(await policy.encode([row], options).then(([prompt]) => prompt!, pictureFailure));
+    return read;
+  }
+
   return async (inputs, signal) => {
     signal?.throwIfAborted();
     batches += 1;
     const rows = inputs.map(rowOf);
     const options = { step: batches, ...(signal && { signal }) };
     try {
-      // One by one: a picture that cannot be read must not take the others with it.
-      const read = await Promise.all(rows.map((row) => policy.encode([row], options).then(first, pictureFailure)));
+      const read = await readAll(rows, options);
       const estimates = (await estimate(read.filter(isPrompt), signal)).values();
       return rows.map(({ id }, index) => {
         const one = read[index]!;
@@ -171,10 +179,6 @@ function createRater(
       for (const row of rows) pictures.delete(row.images[0]!);
     }
   };
-}
-
-function first<T>(list: readonly T[]): T {
-  return list[0]!;
 }
 
 function isPrompt(value: Prompt<Row> | Estimate): value is Prompt<Row> {

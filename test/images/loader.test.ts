@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -116,6 +116,18 @@ describe("createImageLoader", () => {
     await writeFile(broken, "nothing");
     const results = await Promise.allSettled([broken, RGB, broken, RGB].map((path) => loader.describe(path)));
     expect(results.map(({ status }) => status)).toEqual(["rejected", "fulfilled", "rejected", "fulfilled"]);
+  });
+
+  it("takes the bytes of a file for the file, and decodes them once", async () => {
+    const loader = createImageLoader(QWEN);
+    const bytes = await readFile(RGB);
+    expect(await loader.describe(bytes)).toEqual(await createImageLoader(QWEN).describe(RGB));
+    expect(await loader.pixels(bytes)).toEqual((await decodeImage(RGB)).pixels);
+    expect(loader.stats).toMatchObject({ decoded: 1 });
+    await expect(loader.describe(Uint8Array.of(1))).rejects.toMatchObject({
+      code: "DATA_IMAGE_BROKEN",
+      message: expect.stringContaining("the picture cannot be decoded") as string,
+    });
   });
 
   it("names the file in every refusal", async () => {

@@ -1,0 +1,121 @@
+/**
+ * A checkpoint that answers from a known distribution, whatever it is shown: each token depends on the one before alone.
+ *
+ * Behind an answer tag come the digits 1 to 5, behind those the point, behind the point one of 0, 6, 7, 8 and 9, and behind
+ * one of those any digit. So the one real model class computes probabilities that can be written down.
+ *
+ * @module
+ */
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface AnswerDistribution {
+  /** Weights of the digits 1 to 5 in front of the point. */
+  readonly ones: readonly number[];
+  /** Weights of the tenths 0, 6, 7, 8 and 9. */
+  readonly tenths: readonly number[];
+  /** Weights of the hundredths 0 to 9 behind each of those tenths. */
+  readonly hundredths: readonly (readonly number[])[];
+}
+
+/** The tenths that such a checkpoint knows; the other digits are followed by the point. */
+export const TENTHS = [0, 6, 7, 8, 9] as const;
+
+/** Logit of a token with probability 1; all others have 0, so that 512 of them are next to impossible. */
+const CERTAIN = 24;
+
+interface Tensor {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Writes the checkpoint `out` with the files of `model`. */
+export function makeAnsweringCheckpoint(model: string, out: string, answers: AnswerDistribution): void {
+  cpSync(model, out, { recursive: true });
+  const tensors = readTensors(join(out, "model.safetensors"));
+  const embedding = tensors.get("model.embed_tokens.weight")!;
+  const width = embedding.shape[1]!;
+
+  // Nothing but the embedding of the last token reaches the head, as a one-hot vector that the norm makes sqrt(width) long.
+  for (const [name, { data }] of tensors)
+    if (/layers\.\d+\.(self_attn\.o_proj|mlp\.down_proj)/.test(name)) data.fill(0);
+  const columns = ["<answer>", ".", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+  const ids = tokenIds(join(out, "tokenizer.json"), columns);
+  const column = (token: string): number => columns.indexOf(token);
+  embedding.data.fill(0);
+  for (let id = 0; id < embedding.shape[0]!; id += 1) {
+    const own = columns.find((token) => ids.get(token) === id);
+    embedding.data[id * width + (own === undefined ? columns.length : column(own))] = 1;
+  }
+
+  const head = new Float32Array(embedding.data.length);
+  const follow = (before: string, tokens: readonly string[], weights: readonly number[]): void => {
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    for (const [index, token] of tokens.entries()) {
+      const logit = CERTAIN + Math.log(weights[index]! / total);
+      head[ids.get(token)! * width + column(before)] = logit / Math.sqrt(width);
+    }
+  };
+  follow("<answer>", ["1", "2", "3", "4", "5"], answers.ones);
+  for (const digit of ["1", "2", "3", "4", "5"]) follow(digit, ["."], [1]);
+  follow(".", TENTHS.map(String), answers.tenths);
+  for (const [index, digit] of TENTHS.entries()) {
+    follow(String(digit), columns.slice(2), answers.hundredths[index]!);
+  }
+  tensors.set("lm_head.weight", { ...embedding, data: head });
+
+  writeTensors(join(out, "model.safetensors"), tensors);
+  const config = join(out, "config.json");
+  const untied = readFileSync(config, "utf8").replaceAll('"tie_word_embeddings": true', '"tie_word_embeddings": false');
+  writeFileSync(config, untied);
+}
+
+function tokenIds(path: string, tokens: readonly string[]): Map<string, number> {
+  const file = JSON.parse(readFileSync(path, "utf8")) as {
+    model: { vocab: Record<string, number> };
+    added_tokens: { content: string; id: number }[];
+  };
+  const added = Object.fromEntries(file.added_tokens.map(({ content, id }) => [content, id]));
+  return new Map(tokens.map((token) => [token, added[token] ?? file.model.vocab[token]!]));
+}
+
+/** A safetensors file: the header's length in 8 bytes, the header in JSON, the data. */
+function readTensors(path: string): Map<string, Tensor> {
+  const bytes = readFileSync(path);
+  const length = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString("utf8", 8, 8 + length)) as Record<
+    string,
+    { dtype: string; shape: number[]; data_offsets: [number, number] }
+  >;
+  return new Map(
+    Object.entries(header)
+      .filter(([name]) => name !== "__metadata__")
+      .map(
+        ([
+          name,
+          {
+            dtype,
+            shape,
+            data_offsets: [from, to],
+          },
+        ]) => {
+          const data = new Float32Array(new Uint8Array(bytes.subarray(8 + length + from, 8 + length + to)).buffer);
+          return [name, { dtype, shape, data }];
+        },
+      ),
+  );
+}
+
+function writeTensors(path: string, tensors: ReadonlyMap<string, Tensor>): void {
+  const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
+  let at = 0;
+  for (const [name, { dtype, shape, data }] of tensors) {
+    header[name] = { dtype, shape, data_offsets: [at, (at += data.byteLength)] };
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  const data = [...tensors.values()].map((tensor) => new Uint8Array(tensor.data.buffer));
+  writeFileSync(path, Buffer.concat([length, text, ...data]));
+}
