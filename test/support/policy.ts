@@ -21,7 +21,12 @@ export function testPicture(key: string, pixels = 28 * 28): Picture & { readonly
   let reads = 0;
   const height = pixels / 28;
   return {
-    ...{ key, hash: `hash of ${key}`, height, width: 28, targetHeight: 28, targetWidth: 28 },
+    key,
+    hash: `hash of ${key}`,
+    height,
+    width: 28,
+    targetHeight: 28,
+    targetWidth: 28,
     get reads() {
       return reads;
     },
@@ -40,7 +45,8 @@ const SETTINGS: PolicySettings = {
   minP: 0,
   repetitionPenalty: 1,
   maxCompletionLength: 64,
-  ...{ maxGradNorm: 1, planner: {} },
+  maxGradNorm: 1,
+  planner: {},
 };
 
 export interface TestPolicyOptions extends Meddling {

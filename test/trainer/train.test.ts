@@ -149,7 +149,8 @@ describe("train", () => {
       finish: "stop",
       parse: "ok",
       score: Number(/<answer>(.*)</.exec(String(text))![1]),
-      ...{ reward: expect.any(Number) as number, rewards: { fidelity: expect.any(Number) as number, format: 1 } },
+      reward: expect.any(Number) as number,
+      rewards: { fidelity: expect.any(Number) as number, format: 1 },
     });
     const { fidelity } = record["rewards"] as { fidelity: number };
     expect(record["reward"]).toBe(fidelity + 1);
