@@ -30,6 +30,7 @@ export type {
   ScoreOptions,
   TrainBatchOptions,
 } from "./trainer/index.js";
+export { splitUpdates } from "./policy/index.js";
 export type * from "./policy/types.js";
 export { createSampler, loadRows, splitRows } from "./data/index.js";
 export type { Row } from "./data/index.js";
