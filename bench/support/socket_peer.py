@@ -1,4 +1,4 @@
-"""The other end of the raw socket. A request is two u64, how many bytes follow and how many to send back, and the bytes."""
+"""The other end of the raw socket: a request is two u64, bytes that follow and bytes to send back, and the former."""
 
 from __future__ import annotations
 

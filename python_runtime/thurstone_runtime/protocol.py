@@ -19,6 +19,8 @@ MAGIC = b"TFM"
 VERSION = (1, 0)
 KINDS = ("req", "res", "err", "evt", "cancel", "hello", "bye")
 MAX_HEADER_BYTES = 1 << 20
+HARMLESS_HEADER_BYTES = 1024
+"""Headers up to this size cannot claim much: no list more elements than the header has bytes, in a few MB all told."""
 MAX_TENSORS = 1024
 MAX_RANK = 8
 MAX_NAME_CHARS = 64
@@ -61,7 +63,8 @@ def encode(message: Message, limits: Limits = DEFAULT_LIMITS) -> list[Buffer]:
     Raises WireError for values that cannot travel and for messages over a limit.
     """
     for part in (message.params, message.error):
-        _refuse_unplain(part, level=2, too_deep="HEADER_FIELD")
+        if part is not None:
+            _refuse_unplain(part, level=2, too_deep="HEADER_FIELD")
     header: dict[str, Any] = {"v": VERSION, "t": message.kind, "id": message.id, "s": message.session}
     if message.method is not None:
         header["m"] = message.method
@@ -119,9 +122,10 @@ def _check_sizes(views: Sequence[memoryview], limits: Limits) -> None:
 def _unpack(packed: memoryview) -> dict[str, Any]:
     try:
         # The skipping pass builds nothing, so an array that claims more elements than follow costs no memory.
-        scanner = msgpack.Unpacker(max_buffer_size=max(packed.nbytes, 1))
-        scanner.feed(packed)
-        scanner.skip()
+        if packed.nbytes > HARMLESS_HEADER_BYTES:
+            scanner = msgpack.Unpacker(max_buffer_size=packed.nbytes)
+            scanner.feed(packed)
+            scanner.skip()
         header = msgpack.unpackb(packed, raw=False, strict_map_key=True, ext_hook=_refuse_extension)
     except (ValueError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         reason = str(error) or type(error).__name__
@@ -140,34 +144,48 @@ def _refuse_extension(code: int, _data: bytes) -> NoReturn:
     raise ValueError(f"extension type {code}")
 
 
-def _refuse_unplain(root: Any, *, level: int, too_deep: str) -> None:
-    """Only what msgpack and JSON both hold may be in a header; walks without recursion.
+def _refuse_unplain(root: dict[str, Any], *, level: int, too_deep: str) -> None:
+    """Only what msgpack and JSON both hold may be in a header; walks level by level, without recursion.
 
     `level` is that of `root`; nesting below MAX_DEPTH is refused with the code `too_deep`.
     """
-    pending = [(root, level)]
-    while pending:
-        value, level = pending.pop()
-        if value is None or isinstance(value, str | float):
-            continue
-        if isinstance(value, dict | list | tuple) and level > MAX_DEPTH:
+    containers: list[Any] = [root]
+    while containers:
+        if level > MAX_DEPTH:
             raise WireError(too_deep, f"the header is nested deeper than {MAX_DEPTH} levels")
-        if isinstance(value, int):
-            if not -SAFE_INTEGER <= value <= SAFE_INTEGER:
-                raise WireError(
-                    "HEADER_FIELD", f"integer {value} has more than 53 bits; send a string or an i64 tensor"
-                )
-        elif isinstance(value, dict):
-            for key in value:
-                if not isinstance(key, str):
-                    raise WireError("HEADER_MALFORMED", f"a map has a key of type {type(key).__name__}, not a string")
-            pending.extend((one, level + 1) for one in value.values())
-        elif isinstance(value, list | tuple):
-            pending.extend((one, level + 1) for one in value)
-        elif isinstance(value, msgpack.Timestamp | msgpack.ExtType):
-            raise WireError("HEADER_MALFORMED", "the header holds an extension type")
-        else:
-            raise WireError("HEADER_FIELD", f"a {type(value).__name__} cannot travel in a header; send it as a tensor")
+        inside = []
+        for container in containers:
+            values = container
+            if isinstance(container, dict):
+                values = container.values()
+                for key in container:
+                    if not isinstance(key, str):
+                        raise WireError(
+                            "HEADER_MALFORMED", f"a map has a key of type {type(key).__name__}, not a string"
+                        )
+            for value in values:
+                if type(value) in _FREE_TYPES:
+                    continue
+                if isinstance(value, dict | list | tuple):
+                    inside.append(value)
+                else:
+                    _refuse_unplain_scalar(value)
+        containers = inside
+        level += 1
+
+
+_FREE_TYPES = frozenset((str, float, bool, type(None)))
+"""Types of values that need no look."""
+
+
+def _refuse_unplain_scalar(value: Any) -> None:
+    if isinstance(value, int):
+        if not -SAFE_INTEGER <= value <= SAFE_INTEGER:
+            raise WireError("HEADER_FIELD", f"integer {value} has more than 53 bits; send a string or an i64 tensor")
+    elif isinstance(value, msgpack.Timestamp | msgpack.ExtType):
+        raise WireError("HEADER_MALFORMED", "the header holds an extension type")
+    elif not isinstance(value, str | float):
+        raise WireError("HEADER_FIELD", f"a {type(value).__name__} cannot travel in a header; send it as a tensor")
 
 
 def _read(header: dict[str, Any], frames: Sequence[memoryview]) -> Message:

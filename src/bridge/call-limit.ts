@@ -7,8 +7,8 @@ import { BridgeError } from "../errors.js";
 import type { CallOptions } from "./types.js";
 
 export interface CallLimit {
-  /** Aborted with the error the call rejects with. */
-  readonly signal: AbortSignal;
+  /** Aborted with the error the call rejects with; undefined when nothing can end the call. */
+  readonly signal: AbortSignal | undefined;
   /** Whole milliseconds left; undefined when the time is not limited. */
   left(): number | undefined;
   /** The call is over. */
@@ -17,6 +17,8 @@ export interface CallLimit {
 
 /** Longest delay of a timer of Node, 25 days; a longer one would fire at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
+
+const UNLIMITED: CallLimit = { signal: undefined, left: () => undefined, release: () => undefined };
 
 /**
  * Starts the time of a call.
@@ -31,9 +33,10 @@ export function limitCall(method: string, { timeout = Infinity, signal }: CallOp
     );
   }
   if (signal?.aborted) throw cancelled(method, signal);
+  const timed = timeout <= LONGEST_TIMER;
+  if (!timed && signal === undefined) return UNLIMITED;
   const controller = new AbortController();
   const until = performance.now() + timeout;
-  const timed = timeout <= LONGEST_TIMER;
   const timer = timed ? setTimeout(() => controller.abort(late(method, timeout)), timeout) : undefined;
   const cancel = (): void => controller.abort(cancelled(method, signal!));
   signal?.addEventListener("abort", cancel, { once: true });

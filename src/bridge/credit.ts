@@ -11,7 +11,7 @@ export interface Credit {
    * Resolves when the request may be sent. A request larger than all credit goes alone. Rejects with the signal's
    * reason, or with the error given to `close`.
    */
-  take(bytes: number, signal: AbortSignal): Promise<void>;
+  take(bytes: number, signal: AbortSignal | undefined): Promise<void>;
   /** The request was answered, or never sent. */
   give(bytes: number): void;
   /** Rejects everyone who waits. */
@@ -33,39 +33,46 @@ export function createCredit(options: { readonly requests: number; readonly byte
   const fits = (more: number): boolean =>
     requests === 0 || (requests < options.requests && bytes + more <= options.bytes);
 
+  function occupy(more: number): void {
+    requests += 1;
+    bytes += more;
+  }
+
   function admitWaiting(): void {
     while (queue.length > 0 && fits(queue[0]!.bytes)) {
       const next = queue.shift()!;
-      requests += 1;
-      bytes += next.bytes;
+      occupy(next.bytes);
       next.admit();
     }
   }
 
   return {
     take(wanted, signal) {
-      if (signal.aborted) return Promise.reject(signal.reason as Error);
+      if (signal?.aborted) return Promise.reject(signal.reason as Error);
+      if (queue.length === 0 && fits(wanted)) {
+        occupy(wanted);
+        return Promise.resolve();
+      }
       return new Promise((resolve, reject) => {
         const withdraw = (): void => {
           queue = queue.filter((one) => one !== entry);
-          reject(signal.reason as Error);
+          reject(signal!.reason as Error);
           // Whoever waited behind a large request may fit now.
           admitWaiting();
         };
         const entry: Waiting = {
           bytes: wanted,
           admit: () => {
-            signal.removeEventListener("abort", withdraw);
+            signal?.removeEventListener("abort", withdraw);
             resolve();
           },
           refuse: (reason) => {
-            signal.removeEventListener("abort", withdraw);
+            signal?.removeEventListener("abort", withdraw);
             reject(reason);
           },
         };
-        signal.addEventListener("abort", withdraw, { once: true });
+        signal?.addEventListener("abort", withdraw, { once: true });
         queue.push(entry);
-        admitWaiting();
       });
     },
     give(returned) {

@@ -114,7 +114,7 @@ function tensorsIn(entries: Plain, frames: readonly Uint8Array[], most: number):
     if (bytes !== expected || data.byteLength !== expected) {
       throw new WireProblem(
         "TENSOR_BYTES",
-        `tensor "${name}": nb ${String(bytes)}, its shape takes ${expected}, its frame has ${data.byteLength}.`,
+        `tensor "${name}": nb ${bytes as number}, its shape takes ${expected}, its frame has ${data.byteLength}.`,
       );
     }
     tensors.set(name, { dtype, shape: sizes, data: viewOf(dtype, data) });

@@ -22,8 +22,8 @@ export interface HeartbeatWatchOptions {
   readonly intervalMs: number;
   /** Milliseconds without a heartbeat after which the worker counts as frozen. */
   readonly silenceMs: number;
-  /** Milliseconds a method may go without progress. */
-  readonly stallMs: number;
+  /** Milliseconds that this method may go without progress. */
+  readonly stallMs: (method: string) => number;
   readonly onFailure: (error: WorkerError) => void;
 }
 
@@ -49,7 +49,7 @@ export function watchHeartbeat(options: HeartbeatWatchOptions): HeartbeatWatch {
     const failure =
       silence > silenceMs
         ? unresponsive(silence, last)
-        : last?.method != null && last.progressAge > stallMs
+        : last?.method != null && last.progressAge > stallMs(last.method)
           ? stalled(last)
           : undefined;
     if (failure === undefined) return;
@@ -84,7 +84,7 @@ function unresponsive(silence: number, last: Heartbeat | undefined): WorkerError
   const doing = last?.method == null ? "while idle" : `during ${last.method} (${last.phase})`;
   return new WorkerError(
     "WORKER_UNRESPONSIVE",
-    `the worker has sent no heartbeat for ${(silence / 1000).toFixed(1)} s ${doing}: it is frozen or starved of memory or CPU. It was stopped; resume from the last checkpoint.`,
+    `the worker has sent no heartbeat for ${(silence / 1000).toFixed(1)} s ${doing}: it is frozen or starved of memory or CPU. It was stopped.`,
     { fields: { method: last?.method ?? null, phase: last?.phase ?? null } },
   );
 }
@@ -92,7 +92,7 @@ function unresponsive(silence: number, last: Heartbeat | undefined): WorkerError
 function stalled(last: Heartbeat): WorkerError {
   return new WorkerError(
     "WORKER_STALLED",
-    `the worker made no progress in ${last.method} (${last.phase}) for ${(last.progressAge / 1000).toFixed(1)} s. It was stopped; raise worker_timeout if single operations really take that long.`,
+    `the worker made no progress in ${last.method} (${last.phase}) for ${(last.progressAge / 1000).toFixed(1)} s. It was stopped; allow it more time without progress if its single steps really take that long.`,
     { fields: { method: last.method, phase: last.phase } },
   );
 }

@@ -44,7 +44,9 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 
 export function isName(value: unknown): value is string {
   if (typeof value !== "string" || value === "") return false;
-  return value.length <= MAX_NAME_LENGTH || [...value.slice(0, 2 * MAX_NAME_LENGTH + 1)].length <= MAX_NAME_LENGTH;
+  return (
+    value.length <= MAX_NAME_LENGTH || Array.from(value.slice(0, 2 * MAX_NAME_LENGTH + 1)).length <= MAX_NAME_LENGTH
+  );
 }
 
 /** @throws BridgeError HEADER_FIELD */

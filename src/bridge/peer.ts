@@ -37,6 +37,8 @@ export interface PeerStatistics {
   readonly pending: number;
   readonly bytesSent: number;
   readonly bytesReceived: number;
+  /** Seconds in which at least one call was under way. */
+  readonly secondsWaited: number;
   /** Replies to calls that were cancelled or timed out, and messages of another launch. */
   readonly dropped: number;
   readonly malformed: number;
@@ -63,6 +65,7 @@ export function createPeer(options: PeerOptions): Peer {
   const { data, control, session, methods, limits = {} } = options;
   const credit = createCredit({ requests: options.maxRequests ?? 64, bytes: options.maxBytes ?? 256 * 2 ** 20 });
   const pending = new Map<string, Pending>();
+  const waiting = createStopwatch(() => pending.size > 0);
   /** Bytes to give back once the other end has answered, also for calls nobody waits for any more. */
   const owed = new Map<string, number>();
   const counts = { calls: 0, bytesSent: 0, bytesReceived: 0, dropped: 0, malformed: 0 };
@@ -72,6 +75,7 @@ export function createPeer(options: PeerOptions): Peer {
     failure ??= error;
     for (const call of pending.values()) call.reject(error);
     pending.clear();
+    waiting.update();
     owed.clear();
     credit.close(error);
   }
@@ -123,16 +127,20 @@ export function createPeer(options: PeerOptions): Peer {
       owed.delete(id);
       credit.give(bytes);
     }
+    return forget(id);
+  }
+
+  function forget(id: string): Pending | undefined {
     const call = pending.get(id);
     pending.delete(id);
+    waiting.update();
     return call;
   }
 
   /** Rejects a call and tells the other end, whose answer then is dropped. */
   function giveUp(id: string, error: Error): void {
-    const call = pending.get(id);
+    const call = forget(id);
     if (call === undefined) return;
-    pending.delete(id);
     call.reject(error);
     const frames = encodeMessage({ kind: "cancel", id, session, params: {}, tensors: {} });
     // A worker that cannot be reached any more has nothing left to cancel; its death is reported elsewhere.
@@ -161,7 +169,7 @@ export function createPeer(options: PeerOptions): Peer {
     const bytes = totalBytes(frames);
     await credit.take(bytes, limit.signal);
     if (failure) throw failure;
-    if (limit.signal.aborted) {
+    if (limit.signal?.aborted) {
       credit.give(bytes);
       throw limit.signal.reason;
     }
@@ -172,7 +180,8 @@ export function createPeer(options: PeerOptions): Peer {
     owed.set(id, bytes);
     return new Promise<Reply>((resolve, reject) => {
       pending.set(id, { method, started: performance.now(), resolve, reject, onProgress });
-      limit.signal.addEventListener("abort", () => giveUp(id, limit.signal.reason as Error), { once: true });
+      waiting.update();
+      limit.signal?.addEventListener("abort", () => giveUp(id, limit.signal!.reason as Error), { once: true });
       data.send(frames).catch((error: Error) => {
         settle(id);
         reject(error);
@@ -187,13 +196,30 @@ export function createPeer(options: PeerOptions): Peer {
 
   return {
     call,
-    statistics: () => ({ ...counts, pending: pending.size }),
+    statistics: () => ({ ...counts, pending: pending.size, secondsWaited: waiting.seconds() }),
     pending: () =>
       [...pending.values()].map(({ method, started }) => ({ method, seconds: (performance.now() - started) / 1000 })),
     fail,
     async close() {
       closed();
       await Promise.all([data.close(), control.close()]);
+    },
+  };
+}
+
+/** Adds up the time in which a condition holds; `update` is to be called whenever it may have changed. */
+function createStopwatch(runs: () => boolean) {
+  let total = 0;
+  let since: number | undefined;
+  return {
+    update(): void {
+      const now = performance.now();
+      if (since !== undefined) total += now - since;
+      since = runs() ? now : undefined;
+    },
+    seconds(): number {
+      this.update();
+      return total / 1000;
     },
   };
 }

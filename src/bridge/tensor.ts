@@ -4,7 +4,7 @@
  * @module
  */
 import { BridgeError } from "../errors.js";
-import type { DType, Tensor, TensorData, Tensors } from "./types.js";
+import type { DType, Tensor, TensorData } from "./types.js";
 
 type ArrayConstructor = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => TensorData;
 

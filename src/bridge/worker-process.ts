@@ -13,7 +13,6 @@ import { watchHeartbeat } from "./heartbeat.js";
 import type { Heartbeat } from "./heartbeat.js";
 import { createPeer } from "./peer.js";
 import type { Peer, PeerStatistics } from "./peer.js";
-import type { Transport } from "./transport.js";
 import type { Caller } from "./types.js";
 import { createWorkerLog } from "./worker-log.js";
 import type { WorkerLog } from "./worker-log.js";
@@ -39,6 +38,8 @@ export interface StartWorkerOptions {
   readonly silenceTimeout?: number;
   /** Milliseconds a method may go without progress. Default 600,000. */
   readonly stallTimeout?: number;
+  /** The same by method, where it differs. */
+  readonly stallTimeouts?: Readonly<Record<string, number>>;
   /** Largest message either way in bytes. Default 2 GiB - 1. */
   readonly maxMessageBytes?: number;
   /** Every line the worker writes to stdout or stderr. */
@@ -148,7 +149,7 @@ function supervise(options: StartWorkerOptions, { session, child, sockets, hello
   const heartbeat = watchHeartbeat({
     intervalMs: options.heartbeatInterval ?? 500,
     silenceMs: options.silenceTimeout ?? 30_000,
-    stallMs: options.stallTimeout ?? 600_000,
+    stallMs: (method) => options.stallTimeouts?.[method] ?? options.stallTimeout ?? 600_000,
     onFailure(error) {
       peer.fail(error);
       child.kill();
@@ -168,7 +169,7 @@ function supervise(options: StartWorkerOptions, { session, child, sockets, hello
   let stopped: Promise<void> | undefined;
   const ended = child.ended.then(async (how) => {
     heartbeat.stop();
-    if (stopped === undefined) peer.fail(diedError(how, peer, log));
+    if (stopped === undefined) peer.fail(diedError(options, how, peer, log));
     await sockets.close();
   });
 
@@ -229,14 +230,20 @@ function startFailure(options: StartWorkerOptions, why: string, log: WorkerLog, 
   );
 }
 
-function diedError(how: string, peer: Peer, log: WorkerLog): WorkerError {
+function diedError(
+  { rank = 0, worldSize = 1 }: StartWorkerOptions,
+  how: string,
+  peer: Peer,
+  log: WorkerLog,
+): WorkerError {
+  const who = worldSize === 1 ? "the worker" : `rank ${rank}`;
   const [oldest] = peer.pending();
   const doing = oldest === undefined ? "while idle" : `during ${oldest.method}, after ${oldest.seconds.toFixed(1)} s`;
   const memory =
     how === "signal SIGKILL" ? " Out of memory is the usual cause: see the plan of `thurstone train --dry-run`." : "";
   return new WorkerError(
     "WORKER_DIED",
-    `the worker ended with ${how} ${doing}.${memory} Last lines of its log:${log.tail()}`,
+    `${who} ended with ${how} ${doing}.${memory} Last lines of its log:${log.tail()}`,
     {
       fields: { how, method: oldest?.method ?? null },
     },

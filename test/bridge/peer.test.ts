@@ -490,6 +490,44 @@ describe("a peer that receives", () => {
   });
 });
 
+describe("the statistics of a peer", () => {
+  it("count calls, bytes both ways, and the time in which at least one call was under way", async () => {
+    const { peer, remote } = connectRaw(["work"]);
+    const size = (frames: readonly Uint8Array[]): number => frames.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    let bytesSent = 0;
+    let bytesReceived = 0;
+    const requests: string[] = [];
+    remote.control.start({ onMessage: () => undefined, onClose: () => undefined });
+    remote.data.start({
+      onMessage(frames) {
+        bytesSent += size(frames);
+        requests.push(decodeMessage(frames).id);
+      },
+      onClose: () => undefined,
+    });
+    const answer = async (id: string): Promise<void> => {
+      const frames = encodeMessage({ kind: "res", id, session: SESSION, params: {}, tensors: {} });
+      bytesReceived += size(frames);
+      await remote.data.send(frames);
+    };
+    expect(peer.statistics().secondsWaited).toBe(0);
+
+    const began = performance.now();
+    const numbers = tensor("u8", [300], new Uint8Array(300));
+    const calls = [peer.call("work", {}), peer.call("work", {}, { tensors: { numbers } })];
+    await turns(2);
+    const early = peer.statistics().secondsWaited;
+    for (const id of requests) await answer(id);
+    await Promise.all(calls);
+    const { secondsWaited } = peer.statistics();
+    expect(peer.statistics()).toMatchObject({ calls: 2, bytesSent, bytesReceived, pending: 0, secondsWaited });
+    expect(early).toBeGreaterThan(0);
+    expect(secondsWaited).toBeGreaterThan(early);
+    // Two calls at the same time count once.
+    expect(secondsWaited).toBeLessThanOrEqual((performance.now() - began) / 1000);
+  });
+});
+
 describe("a memory transport", () => {
   it("copies what is sent, keeps the order, and delivers what came before anybody listened", async () => {
     const [left, right] = createMemoryPair();

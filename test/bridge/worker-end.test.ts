@@ -61,7 +61,7 @@ describe("a worker that", () => {
   });
 
   it("beats but makes no progress is found stalled and killed", async () => {
-    const worker = await startSelftest({ heartbeatInterval: 50, stallTimeout: 500 });
+    const worker = await startSelftest({ heartbeatInterval: 50, stallTimeouts: { spin: 500 } });
     const idle = worker.heartbeat?.progress;
     const error = await rejection(worker.caller.call("spin", { seconds: 60 }));
     expect(error).toMatchObject({ code: "WORKER_STALLED", fields: { method: "spin", phase: "running" } });

@@ -1,0 +1,136 @@
+/**
+ * What TypeScript alone costs per step of a run: 24 prompts with a picture each, 6 completions of 100 tokens.
+ *
+ *     npm run bench -- control-plane [--epochs 12] [--json]
+ *
+ * A fake worker answers in this process. The time in its verbs is left out, everything else of a step counts: packing and
+ * unpacking of messages on both ends, rewards, batches, logs. In the first epoch every picture is decoded, copied into the
+ * run folder and sent; in later ones the worker has them. Exits with status 1 when the limit of the last column is missed.
+ *
+ * @module
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import sharp from "sharp";
+import { formatNumber, table } from "../src/cli/table.js";
+import { train } from "../src/index.js";
+import type { ConfigInput } from "../src/index.js";
+import { foldKey, uniform } from "../src/stats/index.js";
+import { createFakeWorker } from "../src/testing/index.js";
+import { percentile } from "./support/measure.js";
+
+const PROMPTS = 24;
+const COMPLETIONS = 6;
+const TOKENS = 100;
+const STEPS_PER_EPOCH = 4;
+/** Most milliseconds of TypeScript alone per step, half of the steps. */
+const LIMIT = 15;
+
+const { values } = parseArgs({
+  options: { epochs: { type: "string", default: "12" }, json: { type: "boolean", default: false } },
+});
+
+/** A data set of pictures in KADID's size. */
+async function makeData(folder: string): Promise<ConfigInput> {
+  const images = join(folder, "images");
+  mkdirSync(images);
+  const lines: string[] = [];
+  for (let row = 0; row < PROMPTS * STEPS_PER_EPOCH; row += 1) {
+    const [r, g, b] = [0, 1, 2].map((channel) => 256 * uniform(foldKey(1, row, channel)));
+    const background = { r: r!, g: g!, b: b! };
+    await sharp({ create: { width: 512, height: 384, channels: 3, background } })
+      .png()
+      .toFile(join(images, `${row}.png`));
+    const conversations = [
+      { from: "human", value: "How good is the quality of this picture?" },
+      { from: "gpt", value: 1 + 4 * uniform(foldKey(2, row)) },
+    ];
+    lines.push(JSON.stringify({ id: row, dataset_name: "bench", image: `${row}.png`, conversations }));
+  }
+  writeFileSync(join(folder, "train.jsonl"), lines.join("\n"));
+  return {
+    model_name_or_path: "none",
+    data_file_paths: join(folder, "train.jsonl"),
+    image_folders: images,
+    output_dir: join(folder, "run"),
+    prompts_per_step: PROMPTS,
+    num_generations: COMPLETIONS,
+    num_train_epochs: Number(values.epochs),
+    save_steps: 1_000_000,
+  };
+}
+
+/** An answer of 100 tokens; the fake's tokens are bytes, and the last one ends the turn. */
+function answer(draw: number): string {
+  const end = `</think><answer>${(1 + 4 * draw).toFixed(2)}</answer>`;
+  const begin = "<think>";
+  return begin + "x".repeat(TOKENS - 1 - begin.length - end.length) + end;
+}
+
+interface StepCost {
+  /** Milliseconds of the step that were not the fake's. */
+  readonly alone: number;
+  /** Milliseconds that the run itself tells as TypeScript alone. */
+  readonly told: number;
+}
+
+async function measure(): Promise<StepCost[]> {
+  const folder = mkdtempSync(join(tmpdir(), "thurstone-bench-"));
+  try {
+    const worker = createFakeWorker({ complete: ({ draw }) => answer(draw) });
+    const run = train(await makeData(folder), { connect: worker.connect });
+    const costs: StepCost[] = [];
+    let before = worker.seconds;
+    for await (const event of run) {
+      if (event.type === "run-start") before = worker.seconds;
+      if (event.type !== "step-end") continue;
+      const { total, control } = event.timings;
+      costs.push({ alone: 1000 * (total - (worker.seconds - before)), told: 1000 * control });
+      before = worker.seconds;
+    }
+    await run.result;
+    return costs;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const costs = await measure();
+const first = costs.slice(0, STEPS_PER_EPOCH);
+const later = costs.slice(STEPS_PER_EPOCH);
+const row = (name: string, of: readonly number[], limit: number | null) => ({
+  name,
+  steps: of.length,
+  p50: percentile(of, 0.5),
+  p90: percentile(of, 0.9),
+  limit,
+});
+const rows = [
+  row(
+    "first epoch",
+    first.map(({ alone }) => alone),
+    null,
+  ),
+  row(
+    "later epochs",
+    later.map(({ alone }) => alone),
+    LIMIT,
+  ),
+  row(
+    "later epochs, as the run tells it",
+    later.map(({ told }) => told),
+    null,
+  ),
+];
+const header = ["milliseconds of TypeScript alone per step", "steps", "p50", "p90", "limit of p50"];
+const cells = rows.map(({ name, steps, p50, p90, limit }) => [
+  name,
+  String(steps),
+  p50.toFixed(2),
+  p90.toFixed(2),
+  limit === null ? "-" : `<= ${formatNumber(limit)}`,
+]);
+console.log(values.json ? JSON.stringify(rows) : table(header, cells).join("\n"));
+process.exitCode = rows.every(({ p50, limit }) => limit === null || p50 <= limit) ? 0 : 1;
