@@ -68,6 +68,7 @@ function lastAnswer(text: string): string | undefined {
 
 /** Value of a decimal number whose digits may be of any script, as Python's `float` reads them. */
 function decimalValue(number: string): number {
+  if (/^[\d.+-]+$/.test(number)) return Number(number);
   return Number(number.replaceAll(/\p{Nd}/gu, (digit) => String(digitValue(digit.codePointAt(0)!))));
 }
 

@@ -25,6 +25,8 @@ export interface FakeWorker {
   readonly calls: readonly RecordedCall[];
   /** Connections that were made and not closed. */
   readonly open: number;
+  /** Seconds spent in the fake's own verbs, to be left out where its caller is measured. */
+  readonly seconds: number;
 }
 
 /** Verbs that change the worker (docs/protocol.md, section 3). */
@@ -34,8 +36,12 @@ const STATEFUL: readonly string[] = ["load", "forwardBackward", "discard", "opti
 export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {
   const calls: RecordedCall[] = [];
   let open = 0;
+  let seconds = 0;
   return {
     calls,
+    get seconds() {
+      return seconds;
+    },
     get open() {
       return open;
     },
@@ -44,7 +50,12 @@ export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {
         const kind: MethodKind = STATEFUL.includes(name) ? "stateful" : "pure";
         const handle = (params: PlainMap, tensors: Tensors, context: HandlerContext): ReturnType<typeof verb> => {
           calls.push({ method: name, params, tensors });
-          return verb(params, tensors, context);
+          const started = performance.now();
+          try {
+            return verb(params, tensors, context);
+          } finally {
+            seconds += (performance.now() - started) / 1000;
+          }
         };
         return [name, { kind, handle }] as const;
       });
