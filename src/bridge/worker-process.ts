@@ -181,8 +181,8 @@ function supervise(options: StartWorkerOptions, { session, child, sockets, hello
 
   async function stop({ grace = 5000 }: StopOptions): Promise<void> {
     const bye = encodeMessage({ kind: "bye", id: "bye", session, params: {}, tensors: {} });
-    // A worker that is gone already cannot be told; waiting for its end is all that is left.
-    await control.send(bye).catch(() => undefined);
+    // Not awaited: what is sent to a worker that has lost its connection waits for ever.
+    control.send(bye).catch(() => undefined);
     if (!(await within(ended, grace))) {
       child.terminate();
       if (!(await within(ended, grace))) child.kill();

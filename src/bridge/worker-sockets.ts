@@ -56,6 +56,8 @@ export async function openWorkerSockets(options: WorkerSocketsOptions): Promise<
     welcome = resolve;
     refuse = reject;
   });
+  // Whoever waits for it learns of a refusal; nobody may be waiting yet.
+  greeted.catch(() => undefined);
 
   async function close(): Promise<void> {
     for (const line of Object.values(lines)) line.router.close();
