@@ -4,11 +4,12 @@
  * @module
  */
 
+import { execFile } from "node:child_process";
 import { mkdtemp, rm, statfs } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { release } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { isDeepStrictEqual } from "node:util";
+import { isDeepStrictEqual, promisify } from "node:util";
 import { ThurstoneError } from "../errors.js";
 import { findPython, probePython, type PythonLocation, type PythonReport } from "../python/index.js";
 import type { CommandIo } from "./io.js";
@@ -82,12 +83,27 @@ export function checkPythonFound(io: Pick<CommandIo, "env" | "cwd">): { check: C
   }
 }
 
-/** Version, packages and devices of a Python: one start of it answers all. */
+/** Version, packages and devices of a Python: after a sign of life one start of it answers all. */
 export async function checkPython(location: PythonLocation): Promise<Check[]> {
+  const dead = await notPython(location.python);
+  if (dead !== null) {
+    const fix = location.source === "PYTHON_BIN" ? "correct or unset PYTHON_BIN" : "npx thurstone setup";
+    return [{ name: "Python runs", ok: false, detail: dead, fix }];
+  }
   try {
     return checksOf(await probePython({ location }));
   } catch (error) {
     return [{ name: "Python", ok: false, detail: reasonOf(error), fix: "npx thurstone setup" }];
+  }
+}
+
+/** Why a command is no Python that runs; null when it is one. */
+async function notPython(python: string): Promise<string | null> {
+  try {
+    const { stdout } = await promisify(execFile)(python, ["-c", "print(6 * 7)"], { timeout: 20_000 });
+    return stdout.trim() === "42" ? null : `${python} is not Python: it does not do what Python code says`;
+  } catch (error) {
+    return `${python} does not run Python code: ${reasonOf(error).split("\n")[0]}`;
   }
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { resolve } from "node:path";
+import type { PythonLocation } from "../python/index.js";
 import {
   checkDiskSpace,
   checkNativePackage,
@@ -42,10 +43,16 @@ async function runChecks(outputFolder: string, io: CommandIo): Promise<Check[]> 
     await checkNativePackage("zeromq"),
     await checkNativePackage("sharp"),
     found,
-    ...(location === undefined ? [] : [...(await checkPython(location)), await checkWorker(location)]),
+    ...(location === undefined ? [] : await checkPythonSide(location)),
     await checkWritable(outputFolder),
     await checkDiskSpace(outputFolder),
   ];
+}
+
+/** A worker is only asked of a Python that runs. */
+async function checkPythonSide(location: PythonLocation): Promise<Check[]> {
+  const checks = await checkPython(location);
+  return checks.length === 1 && !checks[0]!.ok ? checks : [...checks, await checkWorker(location)];
 }
 
 function line({ name, ok, detail, fix }: Check): string {

@@ -50,7 +50,8 @@ function data(config: ResolvedConfig, plan: RunPlan): string[] {
     return `${name}: ${count(rows, "row")}${used}${unused}`;
   });
   const held = plan.heldOutRows === 0 ? "no rows are held out" : `${count(plan.heldOutRows, "row")} held out`;
-  const prompt = config.max_prompt_length === null ? "no limit" : `at most ${config.max_prompt_length} tokens`;
+  const prompt =
+    config.max_prompt_length === null ? "as long as the model takes" : `at most ${config.max_prompt_length} tokens`;
   return [...sets, held, `prompts: ${prompt}; completions: at most ${config.max_completion_length} tokens`];
 }
 

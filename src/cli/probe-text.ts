@@ -4,7 +4,7 @@
  * @module
  */
 import type { ProbeResult } from "../trainer/index.js";
-import { formatNumber, table } from "./table.js";
+import { formatNumber, printable, table } from "./table.js";
 
 /** Characters of a completion shown. */
 const TEXT_LENGTH = 60;
@@ -20,7 +20,7 @@ export function probeText({ completions, advantages, metrics, seconds }: ProbeRe
       ...names.map((name) => formatNumber(rewards[name])),
       formatNumber(completion["reward"] as number | null),
       formatNumber(flat[index]),
-      String(completion["text"]).replaceAll(/\s+/g, " ").slice(0, TEXT_LENGTH),
+      printable(String(completion["text"])).slice(0, TEXT_LENGTH),
     ];
   });
   return [

@@ -5,7 +5,7 @@
  */
 
 import type { EvaluationSummary, Sample, StepMetrics, TrainerEvent } from "../trainer/index.js";
-import { formatDuration, formatNumber } from "./table.js";
+import { formatDuration, formatNumber, printable } from "./table.js";
 
 /** The few metrics that tell how a run goes, by their names in `metrics.jsonl`, with the words shown. */
 export const WATCHED_METRICS: readonly { readonly name: string; readonly label: string }[] = [
@@ -149,11 +149,6 @@ function sampleLines(sample: Sample | null, width: number): string[] {
   const text = wrap(words, width - 2, " ");
   const shown = text.length > SAMPLE_LINES ? [...text.slice(0, SAMPLE_LINES - 1), "..."] : text;
   return [`sample ${sample.row}: reward ${formatNumber(sample.reward)}${mos}`, ...shown.map((line) => `  ${line}`)];
-}
-
-/** Model text is untrusted: control characters could move the cursor or recolour the terminal. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\s]+/gu, " ").trim();
 }
 
 /** Joins the parts into as few lines as fit; a part longer than a line gets one of its own. */

@@ -5,10 +5,12 @@
  */
 
 import { basename, resolve } from "node:path";
-import { findRuns, openRun, type LogRecord, type MetricsRecord, type RunStatus } from "../runs/index.js";
+import { nearestName } from "../config/index.js";
+import { RunError } from "../errors.js";
+import { findRuns, openRun, type LogRecord, type MetricsRecord, type Run } from "../runs/index.js";
 import type { CommandIo } from "./io.js";
 import { WATCHED_METRICS } from "./progress.js";
-import { formatNumber, table } from "./table.js";
+import { formatNumber, printable, table } from "./table.js";
 
 /** Lists the runs in a folder. */
 export async function listRuns(
@@ -31,7 +33,8 @@ export async function listRuns(
 interface RunSummary {
   readonly name: string;
   readonly folder: string;
-  readonly status: RunStatus;
+  /** As the run says itself when its writer ended in order: finished, stopped, failed ... */
+  readonly status: string;
   /** Last step with metrics, and its mean reward. */
   readonly step: number | null;
   readonly reward: number | null;
@@ -45,11 +48,16 @@ async function summarise(folder: string): Promise<RunSummary> {
   return {
     name: basename(folder),
     folder,
-    status: run.status,
+    status: run.status === "closed" ? await endOf(run) : run.status,
     step: last?.step ?? null,
     reward: last?.values["reward"] ?? null,
     checkpoints: (await run.checkpoints()).map(({ step }) => step),
   };
+}
+
+async function endOf(run: Run): Promise<string> {
+  const end = (await run.events()).findLast(({ type }) => type === "run-end");
+  return typeof end?.["reason"] === "string" ? end["reason"] : "closed";
 }
 
 export interface ShowMetricsOptions {
@@ -60,9 +68,10 @@ export interface ShowMetricsOptions {
   readonly json: boolean;
 }
 
-/** Prints metrics by step. A name the run does not have is shown as unknown at every step. */
+/** Prints metrics by step. Throws RunError RUN_UNKNOWN_METRIC for a name that no step of the run has. */
 export async function showMetrics(options: ShowMetricsOptions, io: CommandIo): Promise<void> {
   const all = await (await openRun(resolve(io.cwd, options.folder))).metrics();
+  refuseUnknown(options.names, all);
   const records = options.last === undefined ? all : all.slice(-options.last);
   if (options.json) {
     const pick = ({ step, values }: MetricsRecord): object => ({
@@ -79,6 +88,17 @@ export async function showMetrics(options: ShowMetricsOptions, io: CommandIo): P
   writeLines(io, table(["step", ...names], rows));
 }
 
+function refuseUnknown(names: readonly string[], records: readonly MetricsRecord[]): void {
+  const known = [...new Set(records.flatMap(({ values }) => Object.keys(values)))];
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown === undefined || records.length === 0) return;
+  const near = nearestName(unknown, known);
+  const advice = near === null ? `It has ${known.join(", ")}.` : `Did you mean "${near}"?`;
+  throw new RunError("RUN_UNKNOWN_METRIC", `the run has no metric "${unknown}". ${advice}`, {
+    fields: { unknown, known },
+  });
+}
+
 function select(values: MetricsRecord["values"], names: readonly string[]): Record<string, number | null> {
   return Object.fromEntries(names.map((name) => [name, values[name] ?? null]));
 }
@@ -93,12 +113,18 @@ export interface ShowRolloutsOptions {
 /** Prints a step's completions, best reward first; with `json` as they were recorded. */
 export async function showRollouts(options: ShowRolloutsOptions, io: CommandIo): Promise<void> {
   const run = await openRun(resolve(io.cwd, options.folder));
-  const step = options.step ?? (await run.rolloutSteps()).at(-1);
+  const steps = await run.rolloutSteps();
+  const step = options.step ?? steps.at(-1);
   const records = step === undefined ? [] : await run.rollouts(step);
   if (options.json) return writeJson(io, records.slice(0, options.limit));
-  if (records.length === 0) return writeLines(io, ["no rollouts were recorded for that step"]);
+  if (records.length === 0) return writeLines(io, [noRollouts(step, steps)]);
   const best = [...records].sort((a, b) => rewardOf(b) - rewardOf(a)).slice(0, options.limit);
   for (const record of best) writeLines(io, describe(record));
+}
+
+function noRollouts(step: number | undefined, steps: readonly number[]): string {
+  if (step === undefined || steps.length === 0) return "the run has recorded no rollouts";
+  return `no rollouts were recorded for step ${step}; there are some from step ${steps[0]} to step ${steps.at(-1)}`;
 }
 
 function rewardOf({ reward }: LogRecord): number {
@@ -115,7 +141,7 @@ function describe({ seq: _seq, type: _type, step: _step, text, rewards, ...field
     heading.join("  "),
     ...String(text)
       .split("\n")
-      .map((line) => `    ${line}`),
+      .map((line) => `    ${printable(line)}`),
     "",
   ];
 }

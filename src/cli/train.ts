@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { flagHelp, loadConfig, parseFlags, readCheckpointSize, readConfigSources } from "../config/index.js";
+import { flagHelp, loadConfig, readCheckpointSize, readConfigSources } from "../config/index.js";
 import type { ResolvedConfig } from "../config/index.js";
 import { loadRewardModules, namedRewards, prepareRun, probe, train } from "../trainer/index.js";
 import { EXIT } from "./io.js";
@@ -12,6 +12,8 @@ import { planText } from "./plan-text.js";
 import { probeText } from "./probe-text.js";
 import { resultText } from "./result-text.js";
 import { followRun } from "./follow-run.js";
+import { readTrainArguments } from "./train-arguments.js";
+import type { TrainArguments } from "./train-arguments.js";
 
 const USAGE = `Usage: thurstone train [config.yaml ...] [--dry-run | --probe] [--resume] [--json] [--key value ...]
 
@@ -27,20 +29,12 @@ Ctrl-C once finishes the step, saves and ends; twice ends at once.
 
 `;
 
-interface TrainArguments {
-  readonly files: readonly string[];
-  readonly flags: Readonly<Record<string, unknown>>;
-  readonly dryRun: boolean;
-  readonly probe: boolean;
-  readonly json: boolean;
-}
-
 export const trainCommand: Command = async (args, io) => {
   if (args.includes("--help") || args.includes("-h")) {
     io.stdout.write(`${USAGE}${flagHelp()}\n`);
     return EXIT.done;
   }
-  const given = readArguments(args);
+  const given = readTrainArguments(args);
   const config = await readConfig(given);
   if (given.dryRun) return dryRun(config, given, io);
   if (given.probe) return runProbe(config, given, io);
@@ -50,35 +44,17 @@ export const trainCommand: Command = async (args, io) => {
   return EXIT.done;
 };
 
-/** Takes this command's own options; everything else is a configuration key. */
-function readArguments(args: readonly string[]): TrainArguments {
-  const rest = args.filter((argument) => !["--dry-run", "--probe", "--json", "--resume"].includes(argument));
-  const files: string[] = [];
-  while (rest.length > 0 && !rest[0]!.startsWith("--")) files.push(rest.shift()!);
-  for (let at = rest.indexOf("--config"); at >= 0; at = rest.indexOf("--config")) {
-    const end = rest.findIndex((argument, index) => index > at && argument.startsWith("--"));
-    files.push(...rest.splice(at, (end < 0 ? rest.length : end) - at).slice(1));
-  }
-  const flags = parseFlags(rest);
-  return {
-    files,
-    flags: args.includes("--resume") ? { ...flags, resume_from_checkpoint: true } : flags,
-    dryRun: args.includes("--dry-run"),
-    probe: args.includes("--probe"),
-    json: args.includes("--json"),
-  };
-}
-
 async function readConfig({ files, flags }: TrainArguments): Promise<ResolvedConfig> {
-  const { values } = await readConfigSources(files, flags);
+  const { values } = await readConfigSources(files, flags.values);
   const paths = [values["rewards"] ?? []].flat().filter((path) => typeof path === "string");
   const own = await loadRewardModules(paths);
   return loadConfig(
     files,
-    { ...flags, ...namedRewards(values, own) },
+    { ...flags.values, ...namedRewards(values, own) },
     {
       customRewards: Object.keys(own),
       require: ["data_file_paths"],
+      problems: flags.problems,
     },
   );
 }

@@ -193,7 +193,7 @@ const rewardChecks: readonly Check[] = [
     },
   },
   {
-    keys: [...BATCH_KEYS, "reward_funcs"],
+    keys: ["prompts_per_step", "reward_funcs", ...BATCH_KEYS],
     find: (config) => {
       const ranking = config.reward_funcs.find((name) => BUILT_IN_REWARDS[name] === "compares");
       if (batchSizes(config).promptsPerStep !== 1 || ranking === undefined) return null;

@@ -20,6 +20,7 @@ interface FlagShape {
 }
 
 const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
+const YAML_FILE = /\.ya?ml$/i;
 /** Spellings that Hugging Face's argument parser reads as true and as false. */
 const YES = /^(true|yes|t|y|1)$/i;
 const NO = /^(false|no|f|n|0)$/i;
@@ -50,16 +51,21 @@ function valueOf(flag: string, shape: FlagShape, texts: readonly string[]): { va
   const values = texts.map((text) => convert(text, shape));
   if (values.length === 1) return { value: values[0] };
   if (shape.list) return { value: values };
-  return { wrong: `${flag} takes one value, and got ${texts.length}: ${texts.map((text) => `"${text}"`).join(" ")}` };
+  const got = `${flag} takes one value, and got ${texts.length}: ${texts.map((text) => `"${text}"`).join(" ")}`;
+  const file = texts.slice(1).some((text) => YAML_FILE.test(text));
+  return { wrong: file ? `${got}; configuration files stand before all flags, or behind --config` : got };
 }
 
-/**
- * Reads the arguments that are left when a command has taken its own options.
- *
- * @returns values by key, for `loadConfig`
- * @throws ConfigError CONFIG_FLAG for arguments that belong to no flag, missing values, and several values for one
- */
-export function parseFlags(args: readonly string[]): Record<string, unknown> {
+/** What arguments say, as far as they could be read. */
+export interface ReadFlags {
+  /** Values by key, for `loadConfig`. */
+  readonly values: Record<string, unknown>;
+  /** CONFIG_FLAG for arguments that belong to no flag, missing values, and several values for one. */
+  readonly problems: readonly ConfigProblem[];
+}
+
+/** Reads the arguments that are left when a command has taken its own options. */
+export function readFlags(args: readonly string[]): ReadFlags {
   const problems: ConfigProblem[] = [];
   const wrong = (key: string | null, message: string): void => {
     problems.push(problemAt(NOWHERE, "CONFIG_FLAG", key, message));
@@ -82,6 +88,16 @@ export function parseFlags(args: readonly string[]): Record<string, unknown> {
     if ("wrong" in result) wrong(key, result.wrong);
     else values.set(key, result.value);
   }
+  return { values: Object.fromEntries(values), problems };
+}
+
+/**
+ * Values by key, where nothing else can be wrong.
+ *
+ * @throws ConfigError with the problems that `readFlags` returns
+ */
+export function parseFlags(args: readonly string[]): Record<string, unknown> {
+  const { values, problems } = readFlags(args);
   if (problems.length > 0) throw configError(problems);
-  return Object.fromEntries(values);
+  return values;
 }

@@ -12,6 +12,17 @@ import { checkConfig } from "./resolve.js";
 import type { ResolveOptions } from "./resolve.js";
 import type { ResolvedConfig } from "./schema.js";
 
+/** Problems that hide values: something may have been set where they are. */
+const UNREAD_CODES: readonly string[] = ["CONFIG_FILE", "CONFIG_YAML", "CONFIG_FLAG"];
+
+/** Why a file cannot be read, by the codes a user can act on. */
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: "does not exist",
+  EISDIR: "is a folder",
+  ENOTDIR: "lies below a file",
+  EACCES: "is not readable for this user",
+};
+
 /** What one file says. */
 interface FileContent {
   readonly values: ReadonlyMap<string, { readonly value: unknown; readonly place: Place }>;
@@ -26,6 +37,11 @@ export interface ConfigSources {
   readonly problems: readonly ConfigProblem[];
 }
 
+export interface LoadOptions extends ResolveOptions {
+  /** What is known to be wrong already, for the same report; `readFlags` returns such problems. Default: nothing. */
+  readonly problems?: readonly ConfigProblem[];
+}
+
 /**
  * Reads configuration files and flags and checks them together.
  *
@@ -36,16 +52,17 @@ export interface ConfigSources {
 export async function loadConfig(
   files: readonly string[],
   overrides: Readonly<Record<string, unknown>> = {},
-  options: ResolveOptions = {},
+  options: LoadOptions = {},
 ): Promise<ResolvedConfig> {
   const sources = await readConfigSources(files, overrides);
   const { problems, config } = checkConfig(sources.values, sources.places, options);
-  if (config !== null && sources.problems.length === 0) return config;
+  const unreadable = [...sources.problems, ...(options.problems ?? [])];
+  if (config !== null && unreadable.length === 0) return config;
 
-  // What a file that cannot be read leaves out is no problem of its own.
-  const unread = sources.problems.some(({ code }) => code === "CONFIG_FILE" || code === "CONFIG_YAML");
+  // What a file or a flag that cannot be read leaves out is no problem of its own.
+  const unread = unreadable.some(({ code }) => UNREAD_CODES.includes(code));
   const found = unread ? problems.filter(({ code }) => code !== "CONFIG_MISSING_KEY") : problems;
-  throw configError(inReadingOrder([...sources.problems, ...found], files));
+  throw configError(inReadingOrder([...unreadable, ...found], files));
 }
 
 /** Reads files and flags without checking values; `loadConfig` is what most callers want. */
@@ -77,7 +94,7 @@ async function readFileContent(file: string): Promise<FileContent> {
   try {
     text = await readFile(file, "utf8");
   } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code === "ENOENT" ? "does not exist" : String(cause);
+    const reason = UNREADABLE[(cause as NodeJS.ErrnoException).code ?? ""] ?? `cannot be read: ${String(cause)}`;
     const place = { file, line: null, column: null, text: file };
     const message = `the configuration file ${reason}; paths are relative to ${process.cwd()}`;
     return { values: new Map(), problems: [problemAt(place, "CONFIG_FILE", null, message)] };
@@ -95,9 +112,12 @@ export function parseConfigText(file: string, text: string): FileContent {
   };
 
   const problems = [...document.errors, ...document.warnings].map((error) => {
-    const duplicate = error.code === "DUPLICATE_KEY";
-    const message = duplicate ? "this key is set twice in this file; keep one" : `not valid YAML: ${error.message}`;
-    return problemAt(placeAt(error.pos[0]), duplicate ? "CONFIG_DUPLICATE_KEY" : "CONFIG_YAML", null, message);
+    const place = placeAt(error.pos[0]);
+    if (error.code !== "DUPLICATE_KEY") {
+      return problemAt(place, "CONFIG_YAML", null, `not valid YAML: ${error.message}`);
+    }
+    const [key = ""] = /^[^\s:]*/.exec(text.slice(error.pos[0])) ?? [];
+    return problemAt(place, "CONFIG_DUPLICATE_KEY", key, `${key} is set a second time in this file; keep one`);
   });
   if (problems.some(({ code }) => code === "CONFIG_YAML")) return { values: new Map(), problems };
 

@@ -76,14 +76,26 @@ function parse(
     const result = schema.safeParse(value);
     if (result.success) values[key] = result.data;
     else if (value === undefined) {
-      fail(key, problemAt(NOWHERE, "CONFIG_MISSING_KEY", key, `${key} is missing; it has no default`));
+      fail(
+        key,
+        problemAt(NOWHERE, "CONFIG_MISSING_KEY", key, `${key} is missing: it has no default, so it must be set`),
+      );
     } else fail(key, wrongValue(key, value, result.error, placeOf(key)));
   }
 
   for (const key of options.require ?? []) {
     const value = values[key];
     const empty = value === null || (Array.isArray(value) && value.length === 0);
-    if (empty) fail(key, problemAt(placeOf(key), "CONFIG_MISSING_KEY", key, `${key} is missing, and this needs it`));
+    if (empty)
+      fail(
+        key,
+        problemAt(
+          placeOf(key),
+          "CONFIG_MISSING_KEY",
+          key,
+          `${key} is missing: nothing can be done without it, so it must be set`,
+        ),
+      );
   }
   return { values, wrong, problems };
 }

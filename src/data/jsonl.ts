@@ -32,7 +32,7 @@ export async function readRecords(file: string): Promise<ReadRecords> {
     bytes = await readFile(file);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    report("DATA_FILE_UNREADABLE", null, `cannot be read: ${reason}.`);
+    report("DATA_FILE_UNREADABLE", null, `cannot be read: ${reason}. Paths are relative to ${process.cwd()}.`);
     return { records: [], problems };
   }
 

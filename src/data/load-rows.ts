@@ -5,6 +5,7 @@
  *
  * @module
  */
+import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { readKeys } from "../config/index.js";
@@ -44,7 +45,7 @@ export async function loadRows(config: RowSource): Promise<Row[]> {
   const files = source.data_file_paths;
   if (files.length === 0) throw new DataError("DATA_NO_FILES", "data_file_paths is empty: there are no rows to load.");
   const read = await Promise.all(files.map((file, index) => loadFile(file, index, source)));
-  const problems = read.flatMap((one) => one.problems);
+  const problems = [...(await missingFolders(source)), ...read.flatMap((one) => one.problems)];
   if (problems.length > 0) throw dataError(problems);
   return read.flatMap((one) => one.rows);
 }
@@ -69,6 +70,15 @@ async function loadFile(file: string, index: number, source: Source): Promise<Lo
     }
   }
   return { rows, problems: found.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0)) };
+}
+
+/** A folder that is not there is said once, beside the pictures that are missing for it. */
+async function missingFolders({ image_folders: folders }: Source): Promise<DataProblem[]> {
+  const found = await Promise.all(folders.map(async (folder) => (await lookUp(folder))?.isDirectory() === true));
+  const message = `is no folder, and pictures are to be looked for in it. Paths are relative to ${process.cwd()}.`;
+  return folders
+    .filter((_, index) => found[index] === false)
+    .map((file) => ({ code: "DATA_FOLDER_MISSING", file, line: null, message }));
 }
 
 function foldersOf(
@@ -163,9 +173,12 @@ function contentOf(text: string, images: number): ContentPart[] | null {
 async function findPicture(name: string, folders: readonly string[]): Promise<string | null> {
   for (const folder of folders) {
     const path = resolve(folder, name);
-    // The reason does not matter: a picture that cannot be seen here is looked for in the next folder.
-    const found = await stat(path).catch(() => null);
-    if (found?.isFile() === true) return path;
+    if ((await lookUp(path))?.isFile() === true) return path;
   }
   return null;
+}
+
+/** What lies at a path; null when nothing can be seen there, for whatever reason: the caller then looks elsewhere. */
+async function lookUp(path: string): Promise<Stats | null> {
+  return stat(path).catch(() => null);
 }

@@ -7,7 +7,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { RunError } from "../errors.js";
-import { writing } from "./failures.js";
+import { writing, writingSync } from "./failures.js";
 import { RUN_FILES } from "./layout.js";
 import { refuseInUse } from "./owner.js";
 
@@ -41,11 +41,11 @@ export async function checkRunFolder(options: CheckRunFolderOptions): Promise<vo
 /** @returns names of the run that is in the folder and may be deleted. Throws RUN_EXISTS when it may not. */
 export function refuseTaken(folder: string, overwrite: boolean): string[] {
   const known: readonly string[] = Object.values(RUN_FILES);
-  const present = existsSync(folder) ? readdirSync(folder).filter((name) => known.includes(name)) : [];
+  const present = writingSync("look into", folder, () => namesIn(folder)).filter((name) => known.includes(name));
   if (present.length > 0 && !overwrite) {
     throw new RunError(
       "RUN_EXISTS",
-      `${folder} already holds a run (${present.slice(0, 3).join(", ")}). Resume it, choose another output_dir, or allow overwriting.`,
+      `${folder} already holds a run (${present.slice(0, 3).join(", ")}). Resume it (resume_from_checkpoint), choose another output_dir, or set overwrite_output_dir.`,
       { fields: { folder } },
     );
   }
@@ -54,8 +54,21 @@ export function refuseTaken(folder: string, overwrite: boolean): string[] {
 
 /** Throws RUN_NOT_FOUND when there is no run in the folder. */
 export function refuseMissing(folder: string): void {
-  if (existsSync(join(folder, RUN_FILES.config))) return;
-  throw new RunError("RUN_NOT_FOUND", `there is no run in ${folder} (no ${RUN_FILES.config}).`, {
-    fields: { folder },
-  });
+  if (isRun(folder)) return;
+  throw new RunError(
+    "RUN_NOT_FOUND",
+    existsSync(folder)
+      ? `there is no run in ${folder} (no ${RUN_FILES.config}). Name the output_dir of a run.`
+      : `${folder} does not exist. Name the output_dir of a run.`,
+    { fields: { folder } },
+  );
+}
+
+/** True when the folder holds a run. */
+export function isRun(folder: string): boolean {
+  return existsSync(join(folder, RUN_FILES.config));
+}
+
+function namesIn(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
 }

@@ -4,13 +4,14 @@
  * @module
  */
 
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { RunError } from "../errors.js";
 import { listCheckpoints, type Checkpoint } from "./checkpoints.js";
 import { fileFailure, isFileError } from "./failures.js";
+import { isRun, refuseMissing } from "./folder.js";
 import { readJsonl, type LogRecord } from "./jsonl.js";
 import { RUN_FILES, stepFile, stepOf } from "./layout.js";
 import { isAlive, readOwner } from "./owner.js";
@@ -52,11 +53,7 @@ export interface Run {
 
 /** Opens a run folder for reading. Throws RUN_NOT_FOUND when there is none. */
 export async function openRun(folder: string): Promise<Run> {
-  if (!isRun(folder)) {
-    throw new RunError("RUN_NOT_FOUND", `there is no run in ${folder} (no ${RUN_FILES.config}).`, {
-      fields: { folder },
-    });
-  }
+  refuseMissing(folder);
   const inFolder = (name: string): string => join(folder, name);
   return {
     folder,
@@ -74,9 +71,16 @@ export async function openRun(folder: string): Promise<Run> {
   };
 }
 
-/** Folders under `parent` (and `parent` itself) that hold a run, sorted by name. */
+/** Folders under `parent` (and `parent` itself) that hold a run, sorted by name. Throws RUN_NOT_FOUND for what is no folder. */
 export async function findRuns(parent: string): Promise<string[]> {
   if (isRun(parent)) return [parent];
+  if (statSync(parent, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new RunError(
+      "RUN_NOT_FOUND",
+      `${parent} is no folder. Name the folder in which the output_dir of your runs lies, or a run's own output_dir.`,
+      { fields: { folder: parent } },
+    );
+  }
   try {
     const entries = await readdir(parent, { withFileTypes: true });
     const folders = entries.filter((entry) => entry.isDirectory()).map((entry) => join(parent, entry.name));
@@ -84,10 +88,6 @@ export async function findRuns(parent: string): Promise<string[]> {
   } catch (error) {
     throw fileFailure("RUN_READ_FAILED", "list", parent, error);
   }
-}
-
-function isRun(folder: string): boolean {
-  return existsSync(join(folder, RUN_FILES.config));
 }
 
 function statusOf(folder: string): RunStatus {

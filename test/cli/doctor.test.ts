@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   checkNode,
   checkPlatform,
+  checkPython,
   checkPythonFound,
   checksOf,
   checkWritable,
@@ -42,6 +43,21 @@ describe("thurstone doctor", () => {
     expect(await runCommandLine(["doctor", "--output_dir", "file/run"], io)).toBe(1);
     expect(io.stdout.text()).toMatch(/^FAIL {2}Python {2,}ENVIRONMENT_PYTHON_MISSING.*\n {6,}-> npx thurstone setup$/m);
     expect(io.stdout.text()).toMatch(/^FAIL {2}write access.*\n {6,}-> choose another output_dir/m);
+  });
+
+  it("says of a PYTHON_BIN that is no Python just that, and asks it nothing more", async () => {
+    const location = { python: process.execPath, pythonPath: "", source: "PYTHON_BIN" } as const;
+    const checks = await checkPython(location);
+    expect(checks).toHaveLength(1);
+    expect(checks[0]).toMatchObject({ name: "Python runs", ok: false, fix: "correct or unset PYTHON_BIN" });
+    expect(checks[0]!.detail).toContain(`${process.execPath} does not run Python code: `);
+    expect(checks[0]!.detail).not.toContain("\n");
+    const [silent] = await checkPython({ ...location, python: "true", source: "package" });
+    expect(silent).toMatchObject({
+      ok: false,
+      detail: expect.stringMatching(/^true is not Python/),
+      fix: "npx thurstone setup",
+    });
   });
 });
 

@@ -31,7 +31,7 @@ Data
   KADID: 100 rows, 25 batches
   TID: 7 rows, 1 batch, 6 rows left over after the last full batch
   12 rows held out
-  prompts: no limit; completions: at most 256 tokens
+  prompts: as long as the model takes; completions: at most 256 tokens
 
 Batches
   a rollout batch: 8 prompts x 6 completions = 48 completions

@@ -54,7 +54,15 @@ describe("thurstone runs list", () => {
   it("fails with the error's code for a folder that does not exist", async () => {
     const { code, err } = await thurstone("runs", "list", "nowhere");
     expect(code).toBe(1);
-    expect(err).toMatch(/^RunError RUN_READ_FAILED {2}cannot list /);
+    expect(err).toMatch(/^RunError RUN_NOT_FOUND {2}.*nowhere is no folder\. Name the folder/);
+  });
+
+  it("says of a run that ended how it ended, in the run's own word", async () => {
+    await using run = await createRun({ folder: join(folder, "ended", "b"), config: {}, environment: {} });
+    run.event({ type: "run-end", step: 3, reason: "failed", message: "boom" });
+    await run.close();
+    const { out } = await thurstone("runs", "list", "ended", "--json");
+    expect(JSON.parse(out)).toMatchObject([{ name: "b", status: "failed" }]);
   });
 });
 
@@ -72,8 +80,21 @@ describe("thurstone runs metrics", () => {
   });
 
   it("shows named metrics of the last steps", async () => {
-    const { out } = await thurstone("runs", "metrics", "output/a", "learning_rate", "absent", "--last", "1");
-    expect(out).toBe(["step  learning_rate  absent", "   2        1.00e-6       -", ""].join("\n"));
+    const { out } = await thurstone("runs", "metrics", "output/a", "learning_rate", "kl", "--last", "1");
+    expect(out).toBe(["step  learning_rate       kl", "   2        1.00e-6  1.20e-4", ""].join("\n"));
+  });
+
+  it("refuses a name that no step has, and offers the nearest", async () => {
+    const { code, err } = await thurstone("runs", "metrics", "output/a", "reward", "rewards/formt/mean");
+    expect(code).toBe(1);
+    expect(err).toBe(
+      'RunError RUN_UNKNOWN_METRIC  the run has no metric "rewards/formt/mean". Did you mean "rewards/format/mean"?\n',
+    );
+  });
+
+  it("has nothing to show, and nothing to refuse, before the first step", async () => {
+    const { code, out } = await thurstone("runs", "metrics", "output/empty", "reward");
+    expect([code, out]).toEqual([0, "step  reward\n"]);
   });
 
   it("gives exact numbers as JSON", async () => {
@@ -97,6 +118,15 @@ describe("thurstone runs rollouts", () => {
   });
 
   it("says when a step has none", async () => {
-    expect((await thurstone("runs", "rollouts", "output/a", "--step", "9")).out).toMatch(/^no rollouts/);
+    expect((await thurstone("runs", "rollouts", "output/a", "--step", "9")).out).toBe(
+      "no rollouts were recorded for step 9; there are some from step 2 to step 2\n",
+    );
+    expect((await thurstone("runs", "rollouts", "output/empty")).out).toBe("the run has recorded no rollouts\n");
+  });
+
+  it("lets no control character of a model's text reach the terminal", async () => {
+    await using run = await createRun({ folder: join(folder, "control"), config: {}, environment: {} });
+    run.rollouts(1, [{ row: "p", text: "a\u001b[2Jb\u202ec", reward: 1, rewards: {} }]);
+    expect((await thurstone("runs", "rollouts", "control")).out).toBe("row p  reward 1\n    a [2Jb c\n\n");
   });
 });

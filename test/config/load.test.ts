@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadConfig } from "../../src/config/index.js";
+import { loadConfig, readFlags } from "../../src/config/index.js";
 import { parseConfigText } from "../../src/config/load.js";
 import type { ConfigProblem } from "../../src/config/problems.js";
 import { ConfigError } from "../../src/errors.js";
@@ -109,7 +109,7 @@ describe("places", () => {
       `  CONFIG_INVALID_VALUE  ${other}:2:1  beta is "much"; it must be a number at least 0`,
       '  CONFIG_UNKNOWN_KEY  --epsilom  unknown key "epsilom"; did you mean "epsilon"?',
       '  CONFIG_INVALID_VALUE  --num_iterations  num_iterations is "two"; it must be a whole number at least 1',
-      "  CONFIG_MISSING_KEY  model_name_or_path is missing; it has no default",
+      "  CONFIG_MISSING_KEY  model_name_or_path is missing: it has no default, so it must be set",
     ]);
   });
 
@@ -125,6 +125,26 @@ describe("places", () => {
     const error = await failure([name], { comparison_set: 8 });
     expect(error.message).toBe("--comparison_set  comparison_set is 8, which does not divide prompts_per_step, 20.");
   });
+});
+
+it("places too few pictures at the key that says how many there are", async () => {
+  const name = await file("few.yaml", "model_name_or_path: m\nnum_generations: 4\n");
+  const error = await failure([name], { prompts_per_step: 1 });
+  expect(error.message).toMatch(/^--prompts_per_step {2}prompts_per_step is 1, /);
+});
+
+it("tells what is wrong with arguments together with everything else", async () => {
+  const { values, problems } = readFlags(["--learning_rate", "--beta", "1", "more.yaml", "--top_k", "-1"]);
+  const error = await failure([], values, { problems });
+  // The model may have been meant where nothing could be read, so it is not called missing.
+  expect(problemsOf(error).map(({ key, code }) => [key, code])).toEqual([
+    ["top_k", "CONFIG_INVALID_VALUE"],
+    ["learning_rate", "CONFIG_FLAG"],
+    ["beta", "CONFIG_FLAG"],
+  ]);
+  expect(error.message).toContain(
+    '--beta takes one value, and got 2: "1" "more.yaml"; configuration files stand before all flags, or behind --config',
+  );
 });
 
 describe("files that cannot be used", () => {
@@ -143,7 +163,9 @@ describe("files that cannot be used", () => {
       [alias, 1, "CONFIG_YAML"],
       [null, null, "CONFIG_INVALID_VALUE"],
     ]);
-    expect(error.message).toContain(`${missing}  the configuration file does not exist`);
+    expect(error.message).toContain(`${missing}  the configuration file does not exist; paths are relative to `);
+    expect(error.message).toContain(`${twice}:2:1  beta is set a second time in this file; keep one`);
+    expect((await failure([folder])).message).toContain(`${folder}  the configuration file is a folder;`);
   });
 
   it("do not unfold aliases without end", () => {

@@ -319,6 +319,18 @@ describe("loadRows names", () => {
     for (const { file, line, message } of problems) expect(error.message).toContain(`${file}:${line}  ${message}`);
   });
 
+  it("a folder of pictures that is not there, beside the pictures", async () => {
+    const nowhere = join(root, "nowhere");
+    const { error, problems } = await problemsOf(
+      load(makeJsonl([makeRecord({ image: "z.png" })]), { image_folders: [images, nowhere] }),
+    );
+    expect(problems.map(({ file, line, code }) => [file === nowhere, line, code])).toEqual([
+      [true, null, "DATA_FOLDER_MISSING"],
+      [false, 1, "DATA_IMAGE_MISSING"],
+    ]);
+    expect(error.message).toContain(`${nowhere}  is no folder, and pictures are to be looked for in it.`);
+  });
+
   it("one missing picture and the number of the others", async () => {
     const records = Array.from({ length: 4 }, (_, index) => makeRecord({ id: index, image: `z${index}.png` }));
     const { error, problems } = await problemsOf(load(makeJsonl(records), { image_folders: [images, more] }));

@@ -64,7 +64,7 @@ describe("findRuns", () => {
     mkdirSync(join(parent, "empty"));
     expect(await findRuns(parent)).toEqual([join(parent, "a"), join(parent, "b")]);
     expect(await findRuns(join(parent, "b"))).toEqual([join(parent, "b")]);
-    await expect(findRuns(join(parent, "absent"))).rejects.toMatchObject({ code: "RUN_READ_FAILED" });
+    await expect(findRuns(join(parent, "absent"))).rejects.toMatchObject({ code: "RUN_NOT_FOUND" });
   });
 });
 
