@@ -6,12 +6,15 @@ import signal
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgpack
 import numpy as np
 import pytest
 
 from thurstone_runtime import __version__
 from thurstone_runtime.calls import MAX_EARLY_CANCELS, MAX_STORED_REPLIES
+from thurstone_runtime.errors import WireError
 from thurstone_runtime.orphan import EXIT_ORPHANED
 from thurstone_runtime.protocol import Message, encode
 from thurstone_runtime.server import EXIT_REFUSED, EXIT_TERMINATED
@@ -276,3 +279,21 @@ class TestEnd:
         own_worker.heartbeat(lambda beat: beat["method"] == "spin")
         own_worker.send("control", Message("bye", "bye", own_worker.session))
         assert ended_within(own_worker, 20) == 0
+
+
+def test_a_header_nests_128_levels_and_no_deeper(worker: Worker) -> None:
+    def nested(levels: int) -> dict[str, Any]:
+        value: Any = []
+        for _ in range(levels - 1):
+            value = [value]
+        return {"list": value}
+
+    assert worker.call("deep", "echo", nested(126)).params == nested(126)
+    with pytest.raises(WireError) as refused:
+        encode(Message("req", "deeper", worker.session, method="echo", params=nested(127)))
+    assert refused.value.code == "HEADER_FIELD"
+    fields = {"v": [1, 0], "t": "req", "id": "deepest", "s": worker.session, "m": "echo", "p": nested(127)}
+    worker.send_frames("data", [b"TFM\x01", msgpack.packb(fields)])
+    answer = worker.answer("deepest")
+    assert answer.error is not None
+    assert answer.error["code"] == "HEADER_MALFORMED"
