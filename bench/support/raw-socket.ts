@@ -22,7 +22,7 @@ export interface RawSocket extends AsyncDisposable {
 }
 
 export async function startRawSocket(options: { readonly python: string }): Promise<RawSocket> {
-  const folder = await mkdtemp(join(tmpdir(), "thurstone-bench-"));
+  const folder = await mkdtemp(join(tmpdir(), "thurstone-raw-socket-"));
   const path = join(folder, "raw");
   const child = spawn(options.python, [HELPER, path], { stdio: ["ignore", "pipe", "inherit"] });
   await once(child.stdout, "data");
