@@ -34,8 +34,7 @@ export async function startRawSocket(options: { readonly python: string }): Prom
   function take(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length;) {
       const { wanted, resolve } = awaited[0]!;
-      // Memory of its own for every answer, as the bridge gives: the caller may keep it.
-      if (filled === 0) target = Buffer.allocUnsafeSlow(wanted);
+      if (target.length < wanted) target = Buffer.alloc(wanted);
       const count = Math.min(wanted - filled, chunk.length - at);
       target.set(chunk.subarray(at, at + count), filled);
       filled += count;
