@@ -22,9 +22,17 @@ beforeAll(() => {
   packed = tarball.files.map(({ path }) => path);
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "project", type: "module", private: true }));
   run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", `./${tarball.filename}`]);
+  symlinkSync(join(repository, "node_modules/@types"), join(project, "node_modules/@types"));
 }, 120_000);
 
 afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+/** What the compiler has to say about files of the project; nothing when they are right. */
+function typeCheck(files: readonly string[]): string {
+  const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2023", "--types", "node"];
+  const libraries = ["--lib", "es2023,esnext.disposable", "--skipLibCheck"];
+  return run(join(repository, "node_modules/.bin/tsc"), [...options, ...libraries, ...files]);
+}
 
 function run(command: string, args: string[], cwd = project, env = {}): string {
   return execFileSync(command, args, { cwd, encoding: "utf8", env: { ...process.env, ...env } });
@@ -78,10 +86,19 @@ describe("a project that installed it", () => {
       (path, index) => `import * as module${index} from "thurstone${path.slice(1)}";\nvoid module${index};`,
     );
     writeFileSync(join(project, "use.ts"), `import { train } from "thurstone";\nvoid train;\n${lines.join("\n")}\n`);
-    symlinkSync(join(repository, "node_modules/@types"), join(project, "node_modules/@types"));
-    const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2023", "--types", "node"];
-    const libraries = ["--lib", "es2023,esnext.disposable", "--skipLibCheck"];
-    expect(run(join(repository, "node_modules/.bin/tsc"), [...options, ...libraries, "use.ts"])).toBe("");
+    expect(typeCheck(["use.ts"])).toBe("");
+  });
+
+  it("type-checks every program of the README", () => {
+    const readme = readFileSync(join(repository, "README.md"), "utf8");
+    const programs = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text]) => text!);
+    expect(programs.length).toBeGreaterThanOrEqual(2);
+    const given = 'declare const config: import("thurstone").ConfigInput;\n';
+    const names = programs.map((text, index) => {
+      writeFileSync(join(project, `readme-${index}.ts`), `${text.includes("train(config") ? given : ""}${text}`);
+      return `readme-${index}.ts`;
+    });
+    expect(typeCheck(names)).toBe("");
   });
 
   it("has the thurstone command, and a setup that finds a complete Python", () => {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { setMaxListeners } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { combineRewards, type RewardList, type RewardRecord, type RewardSet, type WeightedReward } from "./combine.js";
 import type { RewardCompletion, RewardValue, ScoreBatchContext } from "./define.js";
@@ -60,6 +61,8 @@ export async function scoreRewards(
   const set = isSet(rewards) ? rewards : combineRewards(rewards);
   const completions = groups.map((group) => group.completions.map((completion, index) => ({ ...completion, index })));
   const abandon = new AbortController();
+  // Every completion of a step may listen to it at once, which is no leak.
+  setMaxListeners(0, abandon.signal);
   const abandoned = new Promise<never>((_, reject) => {
     abandon.signal.addEventListener("abort", () => reject(abandon.signal.reason as Error), { once: true });
   });

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { RewardError } from "../../src/errors.js";
@@ -257,6 +258,21 @@ describe("a reward that fails", () => {
 });
 
 describe("cancelling", () => {
+  it("lets every completion of a step listen to the signal without Node taking it for a leak", async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): unknown => warnings.push(warning);
+    process.on("warning", onWarning);
+    const score = ({ signal }: { signal: AbortSignal }): number => {
+      signal.addEventListener("abort", () => undefined);
+      return 1;
+    };
+    const many = Array.from({ length: 20 }, () => "3.00");
+    await scoreRewards([answers("one", 4, ...many)], [defineReward({ name: "listening", score })]);
+    await setImmediate();
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
+  });
+
   it("rejects with the signal's reason while rewards wait", async () => {
     const controller = new AbortController();
     const reason = new Error("enough");
