@@ -29,7 +29,7 @@ export async function followRun(
       view.note("stopping: the step under way is finished and saved; Ctrl-C again stops now");
       run.stop().catch(() => undefined);
     } else {
-      view.note("stopping now: the step under way is lost; resume from the last checkpoint");
+      view.note("stopping now: what is not saved is lost; resume from the last checkpoint");
       abort.abort(new Error("interrupted twice"));
     }
   };

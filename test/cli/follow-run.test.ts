@@ -45,7 +45,7 @@ describe("Ctrl-C", () => {
     const { ended, told } = interrupted("twice", 2);
     await expect(ended).rejects.toThrow("interrupted twice");
     expect(await listCheckpoints(set.config("twice").output_dir!)).toEqual([]);
-    expect(told()).toContain("stopping now: the step under way is lost; resume from the last checkpoint\n");
+    expect(told()).toContain("stopping now: what is not saved is lost; resume from the last checkpoint\n");
     expect(told()).not.toContain("step 3/4");
   });
 
