@@ -17,8 +17,9 @@ export interface TeachFormatOptions {
   readonly maxSteps?: number;
   /** Default 1e-3. */
   readonly learningRate?: number;
-  /** Prompts per step. Default 32. */
-  readonly batchSize?: number;
+  /** Prompts per step, and made-up answers for each. Defaults 8 and 6. */
+  readonly prompts?: number;
+  readonly answers?: number;
   /** Steps between two looks at the rate. Default 5. */
   readonly checkEvery?: number;
   readonly seed: number;
@@ -41,11 +42,12 @@ export async function teachFormat<R>(
   prompts: readonly Prompt<R>[],
   options: TeachFormatOptions,
 ): Promise<TeachFormatResult> {
-  const { targetRate = 0.5, maxSteps = 400, learningRate = 1e-3, batchSize = 32, checkEvery = 5, seed } = options;
+  const { targetRate = 0.5, maxSteps = 400, learningRate = 1e-3, checkEvery = 5, seed } = options;
   let rate = 0;
   for (let step = 1; step <= maxSteps; step += 1) {
-    const chosen = pick(prompts, batchSize, foldKey(seed, seedStreams.warmup, step));
-    const losses = await policy.forwardBackward(await madeUpAnswers(policy, chosen, seed, step), { surrogate: "nll" });
+    const chosen = pick(prompts, options.prompts ?? 8, foldKey(seed, seedStreams.warmup, step));
+    const batch = await madeUpAnswers(policy, chosen, { answers: options.answers ?? 6, seed, step });
+    const losses = await policy.forwardBackward(batch, { surrogate: "nll" });
     await policy.optimStep({ step: policy.version + 1, learningRate });
     if (step % checkEvery !== 0) continue;
 
@@ -64,13 +66,13 @@ function pick<T>(items: readonly T[], count: number, key: bigint): T[] {
   });
 }
 
+/** Several answers for one prompt cost little more than one: the prompt and its picture are worked off together. */
 async function madeUpAnswers<R>(
   policy: Policy<R>,
   prompts: readonly Prompt<R>[],
-  seed: number,
-  step: number,
+  { answers, seed, step }: { readonly answers: number; readonly seed: number; readonly step: number },
 ): Promise<TrainBatch> {
-  const texts = prompts.map((_, index) => {
+  const texts = Array.from({ length: prompts.length * answers }, (_, index) => {
     const key = foldKey(seed, seedStreams.warmup, step, 2, index);
     const remark = REMARKS[Math.floor(uniform(key) * REMARKS.length)]!;
     return `<think>${remark}</think><answer>${(1 + 4 * uniform(foldKey(key, 1))).toFixed(2)}</answer>`;
@@ -82,14 +84,12 @@ async function madeUpAnswers<R>(
     groups: prompts.map((prompt, index) => ({
       promptIds: prompt.tokenIds,
       images: prompt.images,
-      firstIndex: index,
-      sequences: [
-        {
-          tokenIds: targets[index]!,
-          advantages: new Float32Array(targets[index]!.length).fill(1),
-          weights: new Float32Array(targets[index]!.length).fill(1 / tokens),
-        },
-      ],
+      firstIndex: index * answers,
+      sequences: targets.slice(index * answers, (index + 1) * answers).map((tokenIds) => ({
+        tokenIds,
+        advantages: new Float32Array(tokenIds.length).fill(1),
+        weights: new Float32Array(tokenIds.length).fill(1 / tokens),
+      })),
     })),
   };
 }

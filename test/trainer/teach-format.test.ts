@@ -22,7 +22,12 @@ describe("teachFormat", () => {
     await using policy = await openPolicy(config, { connect: worker.connect });
     const prompts = await policy.encode(await loadRows({ data_file_paths: [set.data], image_folders: [set.images] }));
     const looks: { step: number; rate: number }[] = [];
-    const result = await teachFormat(policy, prompts, { seed: 1, batchSize: 4, onCheck: (look) => looks.push(look) });
+    const result = await teachFormat(policy, prompts, {
+      seed: 1,
+      prompts: 2,
+      answers: 2,
+      onCheck: (look) => looks.push(look),
+    });
 
     expect(result).toEqual({ steps: looks.at(-1)!.step, rate: looks.at(-1)!.rate });
     expect(result.rate).toBeGreaterThanOrEqual(0.5);
