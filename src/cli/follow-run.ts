@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { RunError } from "../errors.js";
 import type { RunResult, TrainingRun, TrainOptions } from "../trainer/index.js";
 import type { CommandIo } from "./io.js";
 import { openProgressView } from "./terminal.js";
@@ -30,7 +31,7 @@ export async function followRun(
       run.stop().catch(() => undefined);
     } else {
       view.note("stopping now: what is not saved is lost; resume from the last checkpoint");
-      abort.abort(new Error("interrupted twice"));
+      abort.abort(new RunError("RUN_INTERRUPTED", "interrupted twice: what was not saved is lost."));
     }
   };
   process.on("SIGINT", interrupt);

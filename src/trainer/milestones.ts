@@ -87,11 +87,13 @@ export async function save({ prepared, policy, writer, state, control, callbacks
 
 /** Evaluates a last time, saves unless this step was saved, exports the model, and sums up. */
 export async function finish(run: Run, savedAt: number | null): Promise<RunResult> {
-  const { prepared, policy, writer, state, control, recorder } = run;
+  const { prepared, policy, writer, state, control, recorder, signal } = run;
   const { plan } = prepared;
   const reason = state.rollout >= plan.rollouts ? "finished" : "stopped";
   if (reason === "finished" && state.evaluations.at(-1)?.step !== state.step) await evaluate(run);
+  signal?.throwIfAborted();
   if (savedAt !== state.step) await save(run);
+  signal?.throwIfAborted();
   const model = join(writer.folder, "model");
   await exportModel(policy, model);
   const { peakRss } = await policy.memory();

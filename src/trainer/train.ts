@@ -6,9 +6,10 @@
 import { createSchedule, isDue } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
-import { RunError, ThurstoneError } from "../errors.js";
+import { RunError, ThurstoneError, WorkerError } from "../errors.js";
 import type { Policy, Prompt } from "../policy/index.js";
 import type { RewardRecord } from "../rewards/index.js";
+import { latestCheckpoint } from "../runs/index.js";
 import type { Callbacks } from "./callbacks.js";
 import type { RunResult } from "./events.js";
 import { grpoStep } from "./grpo.js";
@@ -136,10 +137,11 @@ function objectiveOf(prepared: PreparedRun, policy: Policy<Row>, signal: AbortSi
 }
 
 /** The log of a run that failed says so in its last line; readers cannot see the error itself. */
-async function recordingFailure<T>({ writer, state, signal }: Run, work: () => Promise<T>): Promise<T> {
+async function recordingFailure<T>(run: Run, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    const { writer, state, signal } = run;
     // What cannot write a checkpoint cannot write this line either.
     if (!(error instanceof RunError)) {
       const reason = isCancellation(error, signal) ? "aborted" : "failed";
@@ -147,8 +149,18 @@ async function recordingFailure<T>({ writer, state, signal }: Run, work: () => P
       const message = error instanceof Error ? error.message : String(error);
       writer.event({ type: "run-end", step: state.step, reason, code, message });
     }
-    throw error;
+    throw error instanceof WorkerError ? await withAdvice(error, run) : error;
   }
+}
+
+/** The worker's error, and what is left of the run. */
+async function withAdvice(error: WorkerError, { prepared, writer }: Run): Promise<WorkerError> {
+  const last = prepared.config.save_only_model ? undefined : await latestCheckpoint(writer.folder);
+  const advice =
+    last === undefined
+      ? "No checkpoint to go on from was taken."
+      : `The run can be resumed from step ${last.step} (resume_from_checkpoint).`;
+  return new WorkerError(error.code, `${error.message.trimEnd()}\n${advice}`, { cause: error, fields: error.fields });
 }
 
 /** Whether an error is only the way in which an aborted signal came back. */

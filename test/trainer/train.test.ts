@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openRun, train } from "../../src/index.js";
+import { openRun, train, WorkerError } from "../../src/index.js";
 import type { TrainerEvent } from "../../src/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
 import { createDataSet } from "../support/data-set.js";
@@ -318,6 +318,29 @@ describe("a run that fails", () => {
       reason: "failed",
       code: null,
       message: "the cable was pulled",
+    });
+  });
+
+  it("with its worker says from which step it can be resumed", async () => {
+    const died = new WorkerError("WORKER_DIED", "the worker ended with signal SIGKILL", { fields: { how: "SIGKILL" } });
+    const failAt = (name: string, update: number): Promise<unknown> => {
+      let updates = 0;
+      const connect = meddle(createFakeWorker(), {
+        before(method) {
+          if (method === "optimStep" && ++updates === update) throw died;
+        },
+      });
+      return train(set.config(name), { connect }).result.catch((error: unknown) => error);
+    };
+    expect(await failAt("died-late", 4)).toMatchObject({
+      name: "WorkerError",
+      code: "WORKER_DIED",
+      message: `${died.message}\nThe run can be resumed from step 2 (resume_from_checkpoint).`,
+      fields: { how: "SIGKILL" },
+      cause: died,
+    });
+    expect(await failAt("died-early", 1)).toMatchObject({
+      message: `${died.message}\nNo checkpoint to go on from was taken.`,
     });
   });
 
