@@ -59,7 +59,7 @@ describe("the packed tarball", () => {
 
   it("holds nothing else", () => {
     const known =
-      /^(dist\/.+\.(js|d\.ts)(\.map)?|python_runtime\/.+\.py|(configs|run_scripts|assets)\/.+|(requirements\.txt|package\.json|LICENSE|README\.md|CHANGELOG\.md))$/;
+      /^(dist\/.+\.(js|d\.ts)(\.map)?|python_runtime\/.+\.py|(configs|run_scripts|assets|docs|examples)\/.+|(requirements\.txt|package\.json|LICENSE|README\.md|CHANGELOG\.md|CONTRIBUTING\.md))$/;
     const surprising = packed.filter(
       (path) => !known.test(path) || /(^|\/)(__pycache__|test|tests|node_modules)\/|\.test\./.test(path),
     );

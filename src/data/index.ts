@@ -5,7 +5,7 @@
  */
 export { distort, distortions, type Distortion, type DistortOptions, type RgbImage } from "./distortions/index.js";
 export { loadRows, type RowSource } from "./load-rows.js";
-export type { DataProblem } from "./problems.js";
+export { dataError, type DataProblem } from "./problems.js";
 export { writeQuickstartSet, type QuickstartSet, type QuickstartSetOptions } from "./quickstart-set.js";
 export type { ContentPart, Message, Row } from "./row.js";
 export { createSampler, type SampledBatch, type Sampler, type SamplerConfig } from "./sampler.js";

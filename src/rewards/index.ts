@@ -39,4 +39,5 @@ export {
   type ProbabilityOptions,
 } from "./ranking.js";
 export { regression, threshold, type ThresholdOptions } from "./rating.js";
+export { findRowProblems, type RowProblem } from "./rows.js";
 export { scoreRewards, type RewardGroup, type ScoredRewards, type ScoreRewardsOptions } from "./score.js";

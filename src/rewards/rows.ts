@@ -13,6 +13,34 @@ export interface CheckedRow {
   readonly row: unknown;
 }
 
+/** A row that a reward cannot use, and why. */
+export interface RowProblem {
+  readonly reward: string;
+  /** Position among the rows given. */
+  readonly index: number;
+  readonly message: string;
+}
+
+/** Every row that some reward will not be able to use, found before anything starts. */
+export async function findRowProblems(
+  rows: readonly unknown[],
+  rewards: readonly { readonly name: string; readonly reward: { readonly row?: z.ZodType | undefined } }[],
+): Promise<RowProblem[]> {
+  const problems: RowProblem[] = [];
+  for (const { name, reward } of rewards) {
+    if (reward.row === undefined) continue;
+    for (const [index, given] of rows.entries()) {
+      const parsed = await reward.row.safeParseAsync(flatten(given));
+      if (!parsed.success) problems.push({ reward: name, index, message: wording(parsed.error) });
+    }
+  }
+  return problems;
+}
+
+function wording(error: z.ZodError): string {
+  return error.issues.map((issue) => `${issue.path.join(".") || "row"}: ${issue.message}`).join("; ");
+}
+
 /** @throws RewardError REWARD_ROW when a row does not fit the schema */
 export async function validateRows(
   rows: readonly unknown[],
@@ -26,10 +54,9 @@ export async function validateRows(
       if (schema === undefined) return { id, row };
       const parsed = await schema.safeParseAsync(row);
       if (parsed.success) return { id, row: parsed.data };
-      const problems = parsed.error.issues.map((issue) => `${issue.path.join(".") || "row"}: ${issue.message}`);
       throw new RewardError(
         "REWARD_ROW",
-        `the reward "${place.reward}" cannot use row ${id}: ${problems.join("; ")}. Add what is missing to the data file, or loosen the reward's row schema.`,
+        `the reward "${place.reward}" cannot use row ${id}: ${wording(parsed.error)}. Add what is missing to the data file, or loosen the reward's row schema.`,
         { cause: parsed.error, fields: { ...place, row: id } },
       );
     }),

@@ -32,7 +32,7 @@ export interface ScoreRewardsOptions {
 
 /** P prompts, G completions of each. */
 export interface ScoredRewards {
-  /** [P][G] weighted sums; null where a reward that counts could not judge: such a completion gets no advantage. */
+  /** [P][G] weighted sums over the rewards that could judge; null where none that counts could: no advantage there. */
   readonly totals: RewardValue[][];
   /** [P][G] by reward, before weighting. */
   readonly breakdown: Readonly<Record<string, RewardValue[][]>>;
@@ -125,10 +125,9 @@ function isSet(rewards: RewardSet | RewardRecord | RewardList): rewards is Rewar
   return rewards.every((entry) => typeof entry === "object" && "name" in entry && "weight" in entry);
 }
 
+/** A reward that cannot judge abstains: the others decide. Null when all that count abstain. */
 function total(set: RewardSet, values: readonly RewardValue[]): RewardValue {
-  return set.reduce<RewardValue>((sum, { weight }, index) => {
-    const value = values[index]!;
-    if (weight === 0) return sum;
-    return sum === null || value === null ? null : sum + weight * value;
-  }, 0);
+  const counted = set.map(({ weight }) => weight !== 0);
+  if (!values.some((value, index) => counted[index] && value !== null)) return counted.includes(true) ? null : 0;
+  return set.reduce((sum, { weight }, index) => sum + (counted[index] ? weight * (values[index] ?? 0) : 0), 0);
 }

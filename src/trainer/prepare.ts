@@ -5,10 +5,10 @@
  */
 import { planRun, resolveConfig } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig, RunPlan } from "../config/index.js";
-import { createSampler, loadRows, splitRows } from "../data/index.js";
+import { createSampler, dataError, loadRows, splitRows } from "../data/index.js";
 import type { Row, Sampler } from "../data/index.js";
 import type { LossSpec } from "../policy/index.js";
-import { checkRewards, combineRewards } from "../rewards/index.js";
+import { checkRewards, combineRewards, findRowProblems } from "../rewards/index.js";
 import type { RewardRecord, RewardSet } from "../rewards/index.js";
 import { loadRewardModules, namedRewards } from "./reward-modules.js";
 
@@ -46,10 +46,29 @@ export async function prepareRun(input: ConfigInput | ResolvedConfig, given?: Re
   checkRewards(rewards, { promptsPerStep: config.prompts_per_step, numGenerations: config.num_generations });
 
   const all = await loadRows(config);
+  await checkRows(all, rewards, config);
   const { train, heldOut } = await holdOut(config, all);
   const sampler = createSampler(train, config);
   const plan = planRun(config, { rows: countByDataset(train), heldOutRows: heldOut.length });
   return { config, rewards, rows: train, heldOut, sampler, plan };
+}
+
+/** Rows that a reward cannot use are named before anything starts, all at once, by file and line. */
+async function checkRows(rows: readonly Row[], rewards: RewardSet, config: ResolvedConfig): Promise<void> {
+  const problems = await findRowProblems(rows, rewards);
+  if (problems.length === 0) return;
+  throw dataError(
+    problems.map(({ reward, index, message }) => {
+      const { file, line } = rows[index]!.source;
+      const advice = "Add what is missing, or leave the reward out.";
+      return {
+        code: "DATA_REWARD_ROW",
+        file: config.data_file_paths[file]!,
+        line,
+        message: `the reward "${reward}" cannot use this row: ${message}. ${advice}`,
+      };
+    }),
+  );
 }
 
 /** Rewards given in code as the configuration's own keys, so that checks and records speak of what is used. */

@@ -56,7 +56,8 @@ async function importModule(jiti: ReturnType<typeof createJiti>, path: string): 
   try {
     return await jiti.import<Record<string, unknown>>(pathToFileURL(resolve(path)).href);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    // What follows the first line is the loader's own stack.
+    const reason = (cause instanceof Error ? cause.message : String(cause)).split("\n")[0]!;
     throw new ConfigError("REWARD_MODULE", `the reward module ${path} could not be loaded: ${reason}`, {
       cause,
       fields: { path },

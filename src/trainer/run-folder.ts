@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import { rm, rename } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { ResolvedConfig } from "../config/index.js";
@@ -85,6 +86,12 @@ async function checkpointOf(config: ResolvedConfig): Promise<string | null> {
   if (asked === null) return null;
   if (asked !== "latest") {
     const folder = resolve(asked);
+    if (!existsSync(folder)) {
+      throw new RunError(
+        "RESUME_NOTHING",
+        `resume_from_checkpoint is ${folder}, and there is no such folder. "thurstone runs list" shows what there is; true takes the newest checkpoint.`,
+      );
+    }
     if (dirname(dirname(folder)) !== resolve(config.output_dir)) {
       throw new RunError(
         "RESUME_ELSEWHERE",

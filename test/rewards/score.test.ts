@@ -53,13 +53,16 @@ describe("scoreRewards", () => {
     expect(scored.constantAnswerReward).toBeCloseTo(Math.SQRT1_2, 15);
   });
 
-  it("gives no total to a completion that a reward with weight cannot judge", async () => {
+  it("lets a reward that cannot judge abstain, and gives no total where all abstain", async () => {
     const groups = [...two, { ...answers("three", 3, "2.00"), prompt: { row: { id: "3", dataset: "b", mos: 3 } } }];
     const scored = await scoreRewards(groups, { fidelity: 1, format: 0.5 });
-    expect(scored.totals[2]).toEqual([null]);
-    expect(scored.breakdown["format"]![2]).toEqual([1]);
-    expect(scored.missing).toBe(1);
-    expect((await scoreRewards(groups, { fidelity: 0, format: 0.5 })).totals[2]).toEqual([0.5]);
+    expect(scored.breakdown["fidelity"]![2]).toEqual([null]);
+    expect(scored.totals[2]).toEqual([0.5]);
+    expect(scored.missing).toBe(0);
+
+    const alone = await scoreRewards(groups, { fidelity: 1, format: 0 });
+    expect(alone.totals[2]).toEqual([null]);
+    expect(alone.missing).toBe(1);
   });
 
   it("runs own rewards of all three scopes, with typed rows", async () => {

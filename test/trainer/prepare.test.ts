@@ -1,0 +1,53 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { DataError } from "../../src/errors.js";
+import { defineReward } from "../../src/rewards/index.js";
+import { prepareRun } from "../../src/trainer/prepare.js";
+
+const folder = mkdtempSync(join(tmpdir(), "thurstone-prepare-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A data file of text-only rows; null leaves the score out. */
+function dataFile(name: string, scores: readonly (number | null)[]): string {
+  const path = join(folder, name);
+  const lines = scores.map((score, id) => {
+    const answer = score === null ? [] : [{ from: "gpt", value: score }];
+    return JSON.stringify({
+      id,
+      dataset_name: "d",
+      image: [],
+      conversations: [{ from: "human", value: "?" }, ...answer],
+    });
+  });
+  writeFileSync(path, `${lines.join("\n")}\n`);
+  return path;
+}
+
+const config = (...files: string[]) => ({ model_name_or_path: "m", data_file_paths: files, prompts_per_step: 2 });
+
+describe("prepareRun", () => {
+  it("names every row that a reward cannot use by file and line, before anything starts", async () => {
+    const first = dataFile("first.jsonl", [1, null, 3]);
+    const second = dataFile("second.jsonl", [null, 2]);
+    const error: unknown = await prepareRun(config(first, second)).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(DataError);
+    const { code, fields } = error as DataError;
+    expect(code).toBe("DATA_REWARD_ROW");
+    expect(fields["problems"]).toMatchObject([
+      { file: first, line: 2, code: "DATA_REWARD_ROW" },
+      { file: second, line: 1, code: "DATA_REWARD_ROW" },
+    ]);
+    expect((error as DataError).message).toContain(`${first}:2`);
+  });
+
+  it("asks own rewards too, and lets rows be that no reward misses anything in", async () => {
+    const file = dataFile("unscored.jsonl", [null, null]);
+    const short = defineReward({ name: "short", score: ({ completion }) => -completion.tokenIds.length });
+    const picky = defineReward({ name: "picky", row: z.object({ hint: z.string() }), score: () => 1 });
+    await expect(prepareRun(config(file), { short })).resolves.toMatchObject({ plan: { steps: 1 } });
+    await expect(prepareRun(config(file), { picky })).rejects.toThrow(/unscored\.jsonl:1.*"picky".*hint/);
+  });
+});
