@@ -64,7 +64,14 @@ async function runCondition(
   seed: number,
   rewards: RewardRecord | undefined,
 ): Promise<Row> {
-  const config = await quickstartConfig(folder, { seed, max_steps: Number(values.max_steps), save_only_model: true });
+  const config = await quickstartConfig(folder, {
+    seed,
+    max_steps: Number(values.max_steps),
+    output_dir: join(folder, condition.replaceAll(/\W+/g, "-")),
+    save_only_model: true,
+    // The conditions run side by side.
+    worker_threads: 1,
+  });
   // Weight 0: measured, without a say.
   const watched = { near_two: { reward: nearTwo, weight: 0 } };
   const run = train(config, {
@@ -93,9 +100,13 @@ for (let seed = 0; seed < Number(values.seeds); seed += 1) {
   await makeStart(folder, await quickstartConfig(folder, { seed }), (line) =>
     process.stderr.write(`seed ${seed}: ${line}\n`),
   );
-  rows.push(await runCondition(folder, "quickstart: fidelity 1, format 1", seed, undefined));
-  rows.push(await runCondition(folder, "own reward: -|score - 2|", seed, { near_two: { reward: nearTwo, weight: 1 } }));
-  rows.push(await runCondition(folder, "control: shuffled", seed, { shuffled: { reward: shuffled(seed), weight: 1 } }));
+  rows.push(
+    ...(await Promise.all([
+      runCondition(folder, "quickstart: fidelity 1, format 1", seed, undefined),
+      runCondition(folder, "own reward: -|score - 2|", seed, { near_two: { reward: nearTwo, weight: 1 } }),
+      runCondition(folder, "control: shuffled", seed, { shuffled: { reward: shuffled(seed), weight: 1 } }),
+    ])),
+  );
   await rm(folder, { recursive: true });
 }
 
