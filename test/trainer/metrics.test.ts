@@ -77,8 +77,8 @@ describe("reward metrics", () => {
     const metrics = rewardMetrics(scored);
     expect(metrics["rewards/given/mean"]).toBe(31 / 8);
     expect(metrics["rewards/half/mean"]).toBe(0.5);
-    // The completion without a total does not count: 2 x 31 + (0 + 0.5 + 1) x 3 - 0, over 8.
-    expect(metrics.reward).toBe((62 + 4.5) / 8);
+    // Where "given" abstains, "half" alone makes the total: 2 x 31 + (0 + 0.5 + 1) x 3, over 9.
+    expect(metrics.reward).toBeCloseTo((62 + 4.5) / 9, 12);
   });
 });
 

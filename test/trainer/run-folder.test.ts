@@ -76,11 +76,11 @@ describe("before a worker is started, a run is refused when", () => {
     await runFake(config);
     const at = (resume_from_checkpoint: string): Promise<{ code: string }> =>
       refusal({ ...config, resume_from_checkpoint });
-    expect(await at(join(config.output_dir!, "checkpoints/step_000009"))).toMatchObject({
-      code: "RUN_CHECKPOINT_MISSING",
-    });
-    expect(await at("/elsewhere/checkpoints/step_000002")).toMatchObject({ code: "RESUME_ELSEWHERE" });
-    expect(await at(join(config.output_dir!, "checkpoints/step_000002"))).toMatchObject({ code: "CHECKPOINT_INVALID" });
+    const modelOnly = join(config.output_dir!, "checkpoints/step_000002");
+    expect(await at(join(config.output_dir!, "checkpoints/step_000009"))).toMatchObject({ code: "RESUME_NOTHING" });
+    expect(await at(modelOnly)).toMatchObject({ code: "CHECKPOINT_INVALID" });
+    const other = set.config("other-run", { resume_from_checkpoint: modelOnly });
+    expect(await refusal(other)).toMatchObject({ code: "RESUME_ELSEWHERE" });
   });
 
   it("the checkpoint is damaged, naming the file; an earlier one works", async () => {
