@@ -7,6 +7,7 @@ import type { Caller, CallOptions, Reply } from "../bridge/index.js";
 import { reportedSeconds } from "./replies.js";
 import type { PolicyUsage } from "./types.js";
 
+/** A stopwatch over calls that may overlap. */
 export interface Meter {
   /** Runs `work` and counts its time as busy. */
   during<T>(work: () => Promise<T>): Promise<T>;
@@ -37,6 +38,7 @@ export function createMeter(now: () => number = () => performance.now()): Meter 
 /** Verbs that never wait for the model and may run beside it (docs/protocol.md, section 2). */
 const BESIDE: readonly string[] = ["images", "encode", "decode", "describe"];
 
+/** A caller with its accounts. */
 export interface MeteredCaller {
   readonly call: Caller["call"];
   readonly usage: () => PolicyUsage;

@@ -26,6 +26,7 @@ function describe(picture: Picture): Plain {
   };
 }
 
+/** Options of `sendPictures`. */
 export interface SendPicturesOptions {
   /** Pins the pictures until a later step is announced. */
   readonly step?: number | undefined;

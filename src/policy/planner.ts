@@ -8,6 +8,7 @@
  */
 import type { TrainGroup } from "./types.js";
 
+/** How much a part may hold. */
 export interface PlannerOptions {
   /** Most completions in one part. Default: no limit. */
   readonly maxSequences?: number;

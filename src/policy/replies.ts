@@ -10,6 +10,7 @@ import type { LossSums, ModelDescription } from "./types.js";
 
 const count = z.number().int().nonnegative();
 
+/** Result of `load`. */
 export const loadReply = z.object({
   family: z.string(),
   device: z.string(),
@@ -28,12 +29,15 @@ export const loadReply = z.object({
   policy_version: count,
 });
 
+/** Result of `images`. */
 export const imagesReply = z.object({ missing: z.array(z.string()) });
 
 const seconds = z.union([z.number(), z.record(z.string(), z.number())]).optional();
 
+/** Result of `generate`, besides its tensors. */
 export const generateReply = z.object({ policy_version: count, seconds });
 
+/** Result of `forwardBackward`. */
 export const forwardBackwardReply = z.object({
   loss: z.number(),
   policy_loss: z.number(),
@@ -50,14 +54,18 @@ export const forwardBackwardReply = z.object({
 /** Infinite or NaN when the gradient was: such an update is skipped, and that is an answer, not a broken reply. */
 const anyNumber = z.custom<number>((value) => typeof value === "number");
 
+/** Result of `optimStep`. */
 export const optimStepReply = z.object({ grad_norm: anyNumber, skipped: z.boolean(), policy_version: count, seconds });
 
+/** Result of `save`. */
 export const saveReply = z.object({
   files: z.array(z.object({ name: z.string(), bytes: count, sha256: z.string() })),
 });
 
+/** Result of `restore`. */
 export const restoreReply = z.object({ step: count, policy_version: count });
 
+/** What is used of the result of `describe`. */
 export const describeReply = z.object({ memory: z.object({ rss: count, peak_rss: count }) });
 
 /** The reply's result through its schema. @throws BridgeError WIRE_REPLY naming the method and the field */
@@ -74,6 +82,7 @@ export function parseReply<T>(method: string, schema: z.ZodType<T>, reply: Reply
   );
 }
 
+/** The worker's description in this program's words. */
 export function describeModel(load: z.output<typeof loadReply>): ModelDescription {
   return {
     family: load.family,
@@ -93,6 +102,7 @@ export function describeModel(load: z.output<typeof loadReply>): ModelDescriptio
   };
 }
 
+/** Sums over nothing. */
 export const NO_LOSS: LossSums = {
   loss: 0,
   policyLoss: 0,
@@ -105,6 +115,7 @@ export const NO_LOSS: LossSums = {
   sequences: 0,
 };
 
+/** Adds the sums of one more part. */
 export function addLoss(sums: LossSums, part: z.output<typeof forwardBackwardReply>): LossSums {
   return {
     loss: sums.loss + part.loss,

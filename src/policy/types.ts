@@ -32,6 +32,7 @@ export interface Picture {
   pixels(): Promise<Uint8Array>;
 }
 
+/** Options of `encode`. */
 export interface EncodeOptions {
   /**
    * Pins the pictures on the worker until two steps later. Without it they stay as long as there is room
@@ -52,8 +53,10 @@ export interface Prompt<R = unknown> {
   readonly source: { readonly file: number; readonly line: number };
 }
 
+/** Why a completion ended: its end token, the limit of its length, or given up. */
 export type FinishReason = "stop" | "length" | "aborted";
 
+/** One sampled answer. */
 export interface Completion {
   /** Decoded text without special tokens. */
   readonly text: string;
@@ -64,6 +67,7 @@ export interface Completion {
   readonly finishReason: FinishReason;
 }
 
+/** A prompt with its completions. */
 export interface RolloutGroup<R = unknown> {
   readonly prompt: Prompt<R>;
   /** [G] */
@@ -73,6 +77,7 @@ export interface RolloutGroup<R = unknown> {
 /** Keeps the random draws of different purposes apart. */
 export type SeedStream = "train" | "eval" | "warmup";
 
+/** Options of `generate`. */
 export interface GenerateOptions {
   /** Completions per prompt, G. */
   readonly samples: number;
@@ -103,6 +108,7 @@ export interface TrainSequence {
   readonly weights: Float32Array;
 }
 
+/** The completions of one prompt, ready for the loss. */
 export interface TrainGroup {
   readonly promptIds: Int32Array;
   readonly images: readonly ImageReference[];
@@ -155,12 +161,14 @@ export interface LossSums {
   readonly sequences: number;
 }
 
+/** Options of `forwardBackward`. */
 export interface ForwardBackwardOptions {
   /** Optimizer step (1-based) the gradients are for. Default: the next one. */
   readonly step?: number;
   readonly signal?: AbortSignal;
 }
 
+/** Options of `optimStep`. */
 export interface OptimStepOptions {
   /** 1-based; must be the last applied step + 1. */
   readonly step: number;
@@ -169,6 +177,7 @@ export interface OptimStepOptions {
   readonly maxGradNorm?: number;
 }
 
+/** What an optimizer step did. */
 export interface UpdateResult {
   /** Before clipping. */
   readonly gradNorm: number;
@@ -176,8 +185,10 @@ export interface UpdateResult {
   readonly skipped: boolean;
 }
 
+/** Whose log-probabilities: the weights as they are, or as they were loaded. */
 export type LogprobsOf = "policy" | "reference";
 
+/** Options of `logprobs`. */
 export interface LogprobsOptions {
   readonly of?: LogprobsOf;
   /** Keep the result on the worker for this batch id, as `old` or `ref` of the loss. Default false. */

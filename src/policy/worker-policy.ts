@@ -54,6 +54,7 @@ export interface PolicySettings {
   readonly planner: PlannerOptions;
 }
 
+/** What a policy is made of. */
 export interface WorkerPolicyOptions<R> {
   readonly caller: Caller;
   /** Parameters of `load`. */

@@ -6,6 +6,7 @@
 import type { PlainMap, Tensors } from "../bridge/index.js";
 import { WorkerError } from "../errors.js";
 
+/** The picture cache of a fake worker. */
 export interface FakePictures {
   /** The verb `images`. @returns the keys that are not held */
   receive(params: PlainMap, tensors: Tensors): string[];

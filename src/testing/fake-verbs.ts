@@ -30,6 +30,7 @@ export interface FakePrompt {
   readonly temperature: number;
 }
 
+/** How a fake worker behaves. */
 export interface FakeVerbsOptions {
   /** Text of a completion. Default: a think block and a score that follows the draw. */
   readonly complete?: (prompt: FakePrompt) => string;
@@ -37,6 +38,7 @@ export interface FakeVerbsOptions {
   readonly pictures?: number;
 }
 
+/** One verb of a fake worker. */
 export type FakeVerb = (params: PlainMap, tensors: Tensors, context: HandlerContext) => Promise<Reply> | Reply;
 
 const reply = (result: PlainMap, tensors: Tensors = {}): Reply => ({ result, tensors });

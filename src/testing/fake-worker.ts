@@ -9,6 +9,7 @@ import type { Caller, HandlerContext, MethodKind, PlainMap, Tensors } from "../b
 import { fakeVerbs } from "./fake-verbs.js";
 import type { FakeVerbsOptions } from "./fake-verbs.js";
 
+/** How a fake worker behaves. */
 export type FakeWorkerOptions = FakeVerbsOptions;
 
 /** One call the worker received. */
@@ -18,6 +19,7 @@ export interface RecordedCall {
   readonly tensors: Tensors;
 }
 
+/** Fake workers to be connected to, and what they were asked. */
 export interface FakeWorker {
   /** Starts a worker of its own, with fresh weights. Give it to `train` or `openPolicy` as `connect`. */
   readonly connect: () => Promise<{ readonly caller: Caller; close(): Promise<void> }>;

@@ -7,6 +7,7 @@
  */
 import type { AlarmName, StepMetrics } from "./events.js";
 
+/** What is told. */
 export interface Alarm {
   readonly name: AlarmName;
   readonly message: string;
@@ -31,6 +32,7 @@ export function createAlarmState(): AlarmState {
   return { spreadSum: 0, spreadCount: 0, lastSeen: {} };
 }
 
+/** What a step shows of itself. */
 export interface AlarmInput {
   readonly step: number;
   readonly metrics: StepMetrics;

@@ -6,6 +6,7 @@
 import { CallbackError } from "../errors.js";
 import type { EvaluationSummary, Sample, StepMetrics, StepTimings } from "./events.js";
 
+/** What `onStep` receives, after every optimizer step. */
 export interface StepContext {
   readonly step: number;
   readonly steps: number;
@@ -18,6 +19,7 @@ export interface StepContext {
   readonly folder: string;
 }
 
+/** What `onSave` receives, after every checkpoint. */
 export interface SaveContext {
   readonly step: number;
   /** Folder of the finished checkpoint. */
@@ -25,6 +27,7 @@ export interface SaveContext {
   readonly folder: string;
 }
 
+/** What `onEvaluate` receives, after every evaluation. */
 export interface EvaluateContext {
   readonly step: number;
   readonly results: readonly EvaluationSummary[];

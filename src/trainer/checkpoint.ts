@@ -46,6 +46,7 @@ const schema = z.object({
   evaluations: z.array(z.object({ step: count, results: z.array(summary) })),
 });
 
+/** What a run remembers from step to step; the fields are explained at the schema. */
 export interface TrainerState {
   step: number;
   rollout: number;

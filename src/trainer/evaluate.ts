@@ -12,6 +12,7 @@ import { formatReward, parseScore } from "../rewards/index.js";
 import { mean, srcc, standardDeviation } from "../stats/index.js";
 import type { EvaluationSummary } from "./events.js";
 
+/** Options of `evaluateRows`. */
 export interface EvaluateOptions {
   /** Responses per picture; 1 is greedy, more are sampled and averaged. */
   readonly samples: number;

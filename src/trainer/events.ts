@@ -58,6 +58,7 @@ export interface EvaluationSummary {
   readonly spread: number | null;
 }
 
+/** What an alarm is about. */
 export type AlarmName = "parse-failures" | "truncation" | "zero-variance" | "entropy" | "collapse" | "update-skipped";
 
 /** The plan in numbers, as `--dry-run` prints it. */
@@ -70,6 +71,7 @@ export interface PlanSummary {
   readonly leftOver: number;
 }
 
+/** What a run tells, in the order in which it happens. */
 export type TrainerEvent =
   | {
       readonly type: "run-start";

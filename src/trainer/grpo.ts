@@ -39,6 +39,7 @@ export interface GrpoObserver {
   onUpdate(update: UpdateRecord): Promise<void>;
 }
 
+/** What one optimizer update did. */
 export interface UpdateRecord {
   /** Optimizer step, 1-based. */
   readonly step: number;

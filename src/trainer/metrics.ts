@@ -11,6 +11,7 @@ import type { ScoredRewards } from "../rewards/index.js";
 import { mean, standardDeviation } from "../stats/index.js";
 import type { UpdateRecord } from "./grpo.js";
 
+/** Values by name; null where a value does not exist. */
 export type MetricValues = Record<string, number | null>;
 
 const present = (values: readonly (number | null)[]): number[] => values.filter((value) => value !== null);

@@ -20,6 +20,7 @@ export interface Connection {
   close(): Promise<void>;
 }
 
+/** Options of `openPolicy`. */
 export interface OpenPolicyOptions {
   /** Gives the worker. Default: starts a Python process. */
   readonly connect?: (config: ResolvedConfig) => Promise<Connection>;

@@ -6,6 +6,7 @@
 import type { Picture } from "../policy/index.js";
 import type { RunWriter } from "../runs/index.js";
 
+/** Pictures on their way into the run folder. */
 export interface PictureCopies {
   /** Begins to write the copy of a picture, once for each key. */
   add(picture: Picture): void;

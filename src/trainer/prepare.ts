@@ -12,6 +12,7 @@ import { checkRewards, combineRewards, findRowProblems } from "../rewards/index.
 import type { RewardRecord, RewardSet } from "../rewards/index.js";
 import { loadRewardModules, namedRewards } from "./reward-modules.js";
 
+/** A run that could start. */
 export interface PreparedRun {
   readonly config: ResolvedConfig;
   readonly rewards: RewardSet;

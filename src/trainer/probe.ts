@@ -14,6 +14,7 @@ import { rolloutRecords } from "./rollout-records.js";
 import type { TrainOptions } from "./train.js";
 import { toTrainBatch } from "./train-batch.js";
 
+/** What the dry step showed. */
 export interface ProbeResult {
   /** One record per completion of the first rollout batch, as in the run folder. */
   readonly completions: readonly Record<string, unknown>[];

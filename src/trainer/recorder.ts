@@ -19,6 +19,7 @@ import { rolloutRecords, sampleOf } from "./rollout-records.js";
 import { startStepClock } from "./step-clock.js";
 import type { RunControl } from "./training-run.js";
 
+/** What is recorded, and where. */
 export interface RecorderOptions {
   readonly config: ResolvedConfig;
   readonly policy: Policy<Row>;
@@ -31,6 +32,7 @@ export interface RecorderOptions {
   readonly epochOf: (step: number) => number;
 }
 
+/** Watches the stations of every step. */
 export interface Recorder extends GrpoObserver {
   /** A rollout batch begins: its prompts are waited for. */
   begin(): void;

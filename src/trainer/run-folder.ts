@@ -48,6 +48,7 @@ export async function inspectRunFolder({ config, plan }: PreparedRun): Promise<R
   return { settings, resume: { checkpoint, state } };
 }
 
+/** A run whose folder is open. */
 export interface BegunRun {
   readonly writer: RunWriter;
   readonly state: TrainerState;

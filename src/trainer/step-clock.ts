@@ -9,6 +9,7 @@
 import type { PolicyUsage } from "../policy/index.js";
 import type { StepTimings } from "./events.js";
 
+/** A stopwatch with stages. */
 export interface StepClock {
   /** Ends a stage that began where the last one ended. "between" is what happens after one step and before the next. */
   lap(stage: "between" | "encode" | "generate" | "rewards"): void;

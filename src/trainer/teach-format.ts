@@ -10,6 +10,7 @@ import type { Policy, Prompt, TrainBatch } from "../policy/index.js";
 import { formatReward } from "../rewards/index.js";
 import { foldKey, mean, seedStreams, uniform } from "../stats/index.js";
 
+/** Options of `teachFormat`. */
 export interface TeachFormatOptions {
   /** Stop once this share of sampled answers has the right layout. Default 0.5. */
   readonly targetRate?: number;
@@ -26,6 +27,7 @@ export interface TeachFormatOptions {
   readonly onCheck?: (progress: { readonly step: number; readonly rate: number; readonly loss: number }) => void;
 }
 
+/** How far the teaching got. */
 export interface TeachFormatResult {
   readonly steps: number;
   /** Share of sampled answers with the right layout at the end. */

@@ -9,6 +9,7 @@ import type { Normaliser } from "../losses/index.js";
 import { cutIntoUpdates } from "../policy/index.js";
 import type { RolloutGroup, TrainBatch } from "../policy/index.js";
 
+/** Options of `toTrainBatch`. */
 export interface TrainBatchOptions {
   /** How a token's weight is normalised over the whole update. Default "grpo": 1 / (N * length). */
   readonly normaliser?: Normaliser;

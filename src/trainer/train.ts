@@ -25,6 +25,7 @@ import { beginRun, inspectRunFolder } from "./run-folder.js";
 import { startRun } from "./training-run.js";
 import type { TrainingRun } from "./training-run.js";
 
+/** Options of `train`. */
 export interface TrainOptions extends Pick<OpenPolicyOptions, "connect" | "onStderr"> {
   /** Rewards by name with their weights; replaces `reward_funcs` and `reward_weights`. */
   readonly rewards?: RewardRecord;
