@@ -109,7 +109,7 @@ export function plainLine(state: ProgressState, event: TrainerEvent): string | u
     case "alarm":
       return `step ${event.step}  ! ${event.name}: ${event.message}`;
     case "run-end":
-      return `${event.reason} after step ${event.step}: ${event.model}`;
+      return [`${event.reason} after step ${event.step}`, ...(event.model === null ? [] : [event.model])].join(": ");
     case "run-start":
       return [`run folder: ${event.folder}`, ...event.mismatches].join("\n");
     default:

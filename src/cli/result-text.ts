@@ -19,7 +19,7 @@ export function resultText(result: RunResult): string[] {
     `${formatNumber(secondsPerStep)} s per step, of which TypeScript alone ${formatNumber(1000 * controlSecondsPerStep)} ms (${share.toFixed(1)} %)`,
     `peak memory: ${megabytes(peakMemory.node)} this process, ${megabytes(peakMemory.worker)} the worker`,
     `run folder: ${result.folder}`,
-    `model:      ${result.model}`,
+    ...(result.model === null ? [] : [`model:      ${result.model}`]),
   ];
 }
 

@@ -108,7 +108,7 @@ export type TrainerEvent =
       readonly type: "run-end";
       readonly step: number;
       readonly reason: "finished" | "stopped";
-      readonly model: string;
+      readonly model: string | null;
     };
 
 /** What `run.result` resolves to. */
@@ -118,8 +118,8 @@ export interface RunResult {
   readonly step: number;
   readonly steps: number;
   readonly reason: "finished" | "stopped";
-  /** Folder of the exported Hugging Face checkpoint. */
-  readonly model: string;
+  /** Folder of the exported Hugging Face checkpoint; null when the run was stopped before its first step. */
+  readonly model: string | null;
   /** Metrics of the last step; null when none was taken. */
   readonly metrics: StepMetrics | null;
   /** Held-out results in the order they were made. */

@@ -92,10 +92,12 @@ export async function finish(run: Run, savedAt: number | null): Promise<RunResul
   const reason = state.rollout >= plan.rollouts ? "finished" : "stopped";
   if (reason === "finished" && state.evaluations.at(-1)?.step !== state.step) await evaluate(run);
   signal?.throwIfAborted();
-  if (savedAt !== state.step) await save(run);
+  // A run that was stopped before its first step has nothing that the starting checkpoint does not have.
+  const trained = state.step > 0;
+  if (trained && savedAt !== state.step) await save(run);
   signal?.throwIfAborted();
-  const model = join(writer.folder, "model");
-  await exportModel(policy, model);
+  const model = trained ? join(writer.folder, "model") : null;
+  if (model !== null) await exportModel(policy, model);
   const { peakRss } = await policy.memory();
   writer.event({ type: "run-end", step: state.step, reason, model });
   control.emit({ type: "run-end", step: state.step, reason, model });

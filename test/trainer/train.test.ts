@@ -71,7 +71,7 @@ describe("train", () => {
     const { events, result, worker } = await runFake(config);
     expect(result).toMatchObject({ folder: config.output_dir, step: 4, steps: 4, reason: "finished" });
     expect(result.model).toBe(join(config.output_dir!, "model"));
-    expect(readdirSync(result.model)).toEqual(["weight.json"]);
+    expect(readdirSync(result.model!)).toEqual(["weight.json"]);
     expect(result.metrics).toEqual(eventsOf(events, "step-end").at(-1)!.metrics);
     expect(result.evaluations.map(({ step }) => step)).toEqual([0, 4]);
     const seconds = eventsOf(events, "step-end").map(({ timings }) => timings.total);
@@ -211,12 +211,19 @@ describe("stopping a run", () => {
     expect(methodsOf(worker).filter((method) => method === "save").length).toBe(1);
   });
 
-  it("before the first step leaves a checkpoint to go on from", async () => {
+  it("before the first step writes no weights: they would be the starting checkpoint's", async () => {
     const worker = createFakeWorker();
     const run = train(set.config("stop-early"), { connect: worker.connect });
-    expect(await run.stop()).toMatchObject({ step: 0, reason: "stopped", metrics: null, secondsPerStep: 0 });
-    const resumed = await runFake(set.config("stop-early", { resume_from_checkpoint: true }));
-    expect(resumed.result.step).toBe(4);
+    expect(await run.stop()).toMatchObject({
+      step: 0,
+      reason: "stopped",
+      metrics: null,
+      secondsPerStep: 0,
+      model: null,
+    });
+    expect(methodsOf(worker).filter((method) => ["save", "export"].includes(method))).toEqual([]);
+    const again = await runFake(set.config("stop-early", { overwrite_output_dir: true }));
+    expect(again.result.step).toBe(4);
   });
 
   it("is what leaving an `await using` block does", async () => {
