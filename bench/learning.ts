@@ -2,7 +2,7 @@
  * Does it learn? From a start that only knows the layout of an answer, over several seeds: the quickstart's rewards must
  * raise the format rate, an own reward must rise, and with rewards shuffled among the completions nothing may move.
  *
- *   npx tsx bench/learning.ts [--seeds 3] [--max_steps 80] [--json]
+ *   npx tsx bench/learning.ts [--seeds 3] [--max_steps 100] [--only quickstart] [--json]
  *
  * @module
  */
@@ -20,7 +20,8 @@ import { train } from "../src/trainer/index.js";
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "3" },
-    max_steps: { type: "string", default: "80" },
+    max_steps: { type: "string", default: "100" },
+    only: { type: "string", default: "" },
     json: { type: "boolean", default: false },
   },
 });
@@ -100,13 +101,13 @@ for (let seed = 0; seed < Number(values.seeds); seed += 1) {
   await makeStart(folder, await quickstartConfig(folder, { seed }), (line) =>
     process.stderr.write(`seed ${seed}: ${line}\n`),
   );
-  rows.push(
-    ...(await Promise.all([
-      runCondition(folder, "quickstart: fidelity 1, format 1", seed, undefined),
-      runCondition(folder, "own reward: -|score - 2|", seed, { near_two: { reward: nearTwo, weight: 1 } }),
-      runCondition(folder, "control: shuffled", seed, { shuffled: { reward: shuffled(seed), weight: 1 } }),
-    ])),
-  );
+  const conditions: readonly (readonly [string, RewardRecord | undefined])[] = [
+    ["quickstart: fidelity 1, format 1", undefined],
+    ["own reward: -|score - 2|", { near_two: { reward: nearTwo, weight: 1 } }],
+    ["control: shuffled", { shuffled: { reward: shuffled(seed), weight: 1 } }],
+  ];
+  const chosen = conditions.filter(([name]) => name.startsWith(values.only));
+  rows.push(...(await Promise.all(chosen.map(([name, rewards]) => runCondition(folder, name, seed, rewards)))));
   await rm(folder, { recursive: true });
 }
 
