@@ -260,7 +260,7 @@ class Server:
     def _read(self, outbox: Outbox) -> None:
         for _ in range(READ_AT_ONCE):
             # Asked first, because an exception for "nothing there" takes longer than to read a small message.
-            if not outbox.connection.get(zmq.EVENTS) & zmq.POLLIN:
+            if not int(outbox.connection.get(zmq.EVENTS)) & zmq.POLLIN:
                 return
             frames = outbox.connection.recv_multipart(zmq.NOBLOCK, copy=False)
             self._receive([frame.buffer for frame in frames])
