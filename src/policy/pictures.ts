@@ -4,6 +4,7 @@
  * @module
  */
 import type { Caller, Plain, Tensor } from "../bridge/index.js";
+import { cutBySize } from "./planner.js";
 import { imagesReply, parseReply } from "./replies.js";
 import type { ImageReference, Picture } from "./types.js";
 
@@ -52,7 +53,7 @@ export async function sendPictures(
   const missing = new Set(parseReply("images", imagesReply, announced).missing);
   const wanted = unique.filter((picture) => missing.has(picture.key));
 
-  for (const message of messages(wanted)) {
+  for (const message of cutBySize(wanted, pixelBytes, BYTES_PER_MESSAGE)) {
     const pixels = await Promise.all(message.map(pixelTensor));
     const tensors = Object.fromEntries(pixels.map((tensor, index) => [String(index), tensor]));
     await caller.call("images", { images: message.map(describe), step, release_before: null }, { ...call, tensors });
@@ -63,17 +64,6 @@ async function pixelTensor(picture: Picture): Promise<Tensor> {
   return { dtype: "u8", shape: [picture.height, picture.width, 3], data: await picture.pixels() };
 }
 
-function messages(pictures: readonly Picture[]): Picture[][] {
-  const result: Picture[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const picture of pictures) {
-    const size = picture.height * picture.width * 3;
-    if (bytes + size > BYTES_PER_MESSAGE) {
-      result.push([]);
-      bytes = 0;
-    }
-    result.at(-1)!.push(picture);
-    bytes += size;
-  }
-  return result;
+function pixelBytes({ height, width }: Picture): number {
+  return height * width * 3;
 }

@@ -77,16 +77,22 @@ export function planPrompts<P extends { readonly tokenIds: Int32Array }>(
   samples: number,
   maxCompletionLength: number,
 ): P[][] {
-  const calls: P[][] = [];
-  let tokens = Number.POSITIVE_INFINITY;
-  for (const prompt of prompts) {
-    const size = samples * (prompt.tokenIds.length + maxCompletionLength);
-    if (tokens + size > SAMPLED_TOKENS) {
-      calls.push([]);
-      tokens = 0;
+  const size = (prompt: P): number => samples * (prompt.tokenIds.length + maxCompletionLength);
+  return cutBySize(prompts, size, SAMPLED_TOKENS);
+}
+
+/** Cuts a list, in order, so that the sizes of a piece add up to `limit` at most; a larger item stands alone. */
+export function cutBySize<T>(items: readonly T[], sizeOf: (item: T) => number, limit: number): T[][] {
+  const pieces: T[][] = [];
+  let total = Number.POSITIVE_INFINITY;
+  for (const item of items) {
+    const size = sizeOf(item);
+    if (total + size > limit) {
+      pieces.push([]);
+      total = 0;
     }
-    calls.at(-1)!.push(prompt);
-    tokens += size;
+    pieces.at(-1)!.push(item);
+    total += size;
   }
-  return calls;
+  return pieces;
 }

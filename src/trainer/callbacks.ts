@@ -4,17 +4,10 @@
  * @module
  */
 import { CallbackError } from "../errors.js";
-import type { EvaluationSummary, Sample, StepMetrics, StepTimings } from "./events.js";
+import type { EvaluationSummary, TrainerEvent } from "./events.js";
 
-/** What `onStep` receives, after every optimizer step. */
-export interface StepContext {
-  readonly step: number;
-  readonly steps: number;
-  readonly epoch: number;
-  readonly metrics: StepMetrics;
-  readonly timings: StepTimings;
-  /** One completion of the step. */
-  readonly sample: Sample | null;
+/** What `onStep` receives, after every optimizer step: what the event says, and the run folder. */
+export interface StepContext extends Omit<Extract<TrainerEvent, { readonly type: "step-end" }>, "type"> {
   /** The run folder. */
   readonly folder: string;
 }
