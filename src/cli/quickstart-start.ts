@@ -22,7 +22,7 @@ export async function quickstartConfig(
 ): Promise<ResolvedConfig> {
   return loadConfig([join(PACKAGE_ROOT, "configs/quickstart.yaml")], {
     data_file_paths: [join(folder, "data/train.jsonl")],
-    eval_data_file_paths: [join(folder, "data/heldout.jsonl")],
+    eval_data_file_paths: [join(folder, "data/test.jsonl")],
     model_name_or_path: join(folder, "start"),
     output_dir: join(folder, "run"),
     overwrite_output_dir: true,
@@ -38,7 +38,7 @@ export async function makeData(folder: string, seed: number, say: (line: string)
     outDir: join(folder, "data"),
     seed,
   });
-  say(`data: ${set.trainRows} pictures to train on, ${set.heldOutRows} of other photographs held out`);
+  say(`data: ${set.train.rows} pictures to train on, ${set.test.rows} of other photographs held out`);
 }
 
 /** Makes `folder`/start: a checkpoint that writes answers of the right layout about half the time, with scores that mean nothing. */

@@ -1,62 +1,69 @@
 /**
- * A small data set of degraded photographs: the bundled pictures, cut into windows, degraded in KADID's ways, and labelled
- * with KADID's mean scores by type and level.
+ * A small data set of degraded photographs in three parts: the bundled pictures, cut into windows, degraded in KADID's
+ * ways, and labelled with KADID's mean scores by type and level.
  *
  * The scores are opinions of people, but of other pictures: good enough to see a training work, not to judge a metric by.
  *
  * @module
  */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join, parse } from "node:path";
 import sharp from "sharp";
 import { z } from "zod";
 import { DataError } from "../errors.js";
 import { decodeImage } from "../images/index.js";
 import { foldKey } from "../stats/index.js";
-import { distort, distortions } from "./distortions/index.js";
-import type { Distortion, RgbImage } from "./distortions/index.js";
+import { distort } from "./distortions/index.js";
+import type { RgbImage } from "./distortions/index.js";
+import { hasColour } from "./has-colour.js";
+import { readJsonFile } from "./json-file.js";
+import { readScoreTable } from "./score-table.js";
+import type { ScoreTable } from "./score-table.js";
 import { textKey } from "./text-key.js";
+import { allVersions, createVersionDeck } from "./version-deck.js";
+import type { Version } from "./version-deck.js";
 import { cutWindows } from "./windows.js";
 
+/** Photographs never mix: each is in one part, with all its windows. */
+export type QuickstartPart = "train" | "validation" | "test";
+
 export interface QuickstartSetOptions {
-  /** Photographs and their `split.json`: {"train": [file, ...], "heldOut": [file, ...]}. */
+  /** Photographs and their `split.json`: {"train": [file, ...], "validation": [file, ...], "test": [file, ...]}. */
   readonly photosDir: string;
   /** KADID's mean scores by type and level, as in assets/kadid/means.json. */
   readonly meansFile: string;
-  /** Takes train.jsonl, heldout.jsonl and the folder images; made if need be, files of the same name are replaced. */
+  /** Takes train.jsonl, validation.jsonl, test.jsonl and the folder images; made if need be, files of the same name are replaced. */
   readonly outDir: string;
   readonly seed: number;
   /** Side of a window in pixels. Default 56. */
   readonly size?: number;
-  /** Windows per training photograph. Default 4. */
-  readonly trainWindows?: number;
-  /** Windows per held-out photograph. Default 1. */
-  readonly heldOutWindows?: number;
+  /** Windows per photograph. Default: train 4, validation 2, test 3. */
+  readonly windows?: Partial<Readonly<Record<QuickstartPart, number>>>;
+  /**
+   * Versions of a window, of 125 (25 types by 5 levels), or "all" that suit it. They are dealt so that types and levels come
+   * up equally often within a part. Default: train 40, validation 20, test 11.
+   */
+  readonly rowsPerWindow?: Partial<Readonly<Record<QuickstartPart, number | "all">>>;
   /** What the model is asked. Default: a question short enough for a small model. */
   readonly question?: string;
 }
 
-export interface QuickstartSet {
-  readonly trainFile: string;
-  readonly heldOutFile: string;
-  /** Rows of each file. */
-  readonly trainRows: number;
-  readonly heldOutRows: number;
-  /** Pictures left out because the window has no colour to change. */
-  readonly skipped: number;
+/** What was written of a part. */
+export interface QuickstartFile {
+  readonly file: string;
+  readonly rows: number;
 }
 
+export type QuickstartSet = Readonly<Record<QuickstartPart, QuickstartFile>>;
+
+const PARTS = ["train", "validation", "test"] as const;
+const WINDOWS = { train: 4, validation: 2, test: 3 } as const;
+const ROWS_PER_WINDOW = { train: 40, validation: 20, test: 11 } as const;
 const QUESTION = "Rate the quality of this image from 1 to 5.";
 const DATASET = "quickstart";
-const LEVELS = [1, 2, 3, 4, 5] as const;
-/** Mean distance of the greatest from the smallest channel below which a window counts as grey or sepia. */
-const LEAST_COLOUR = 32;
 
-const splitSchema = z.object({ train: z.array(z.string()).min(1), heldOut: z.array(z.string()).min(1) });
-const scores = z.array(z.number()).length(LEVELS.length);
-const meansSchema = z.object({ types: z.array(z.object({ type: z.string(), mean: scores, std: scores })) });
-
-type Means = ReadonlyMap<string, { readonly mean: readonly number[]; readonly std: readonly number[] }>;
+const photos = z.array(z.string()).min(1);
+const splitSchema = z.object({ train: photos, validation: photos, test: photos });
 
 /**
  * Writes pictures and data files. The same options give the same bytes; all windows of a photograph are in one file.
@@ -64,98 +71,93 @@ type Means = ReadonlyMap<string, { readonly mean: readonly number[]; readonly st
  * @throws DataError when a photograph, the split or the means cannot be used
  */
 export async function writeQuickstartSet(options: QuickstartSetOptions): Promise<QuickstartSet> {
-  const { photosDir, outDir, trainWindows = 4, heldOutWindows = 1 } = options;
-  const split = await readJson(join(photosDir, "split.json"), splitSchema);
-  const { types } = await readJson(options.meansFile, meansSchema);
-  const means: Means = new Map(types.map((entry) => [entry.type, entry]));
+  const { photosDir, outDir } = options;
+  const split = await readJsonFile(join(photosDir, "split.json"), splitSchema);
+  const table = await readScoreTable(options.meansFile);
   await mkdir(join(outDir, "images"), { recursive: true });
 
-  const first = await writePart(options, { photos: split.train, windows: trainWindows, firstNumber: 1, means });
-  const second = await writePart(options, {
-    photos: split.heldOut,
-    windows: heldOutWindows,
-    firstNumber: first.nextNumber,
-    means,
-  });
-
+  const parts: { readonly part: QuickstartPart; readonly lines: readonly string[] }[] = [];
+  let firstNumber = 1;
+  for (const part of PARTS) {
+    const written = await writePart(options, { part, photos: split[part], firstNumber, table });
+    parts.push({ part, lines: written.lines });
+    firstNumber = written.nextNumber;
+  }
   // Last, so that a data file is there only when all its pictures are.
-  const trainFile = join(outDir, "train.jsonl");
-  const heldOutFile = join(outDir, "heldout.jsonl");
-  await writeFile(trainFile, first.lines.join(""));
-  await writeFile(heldOutFile, second.lines.join(""));
-  return {
-    trainFile,
-    heldOutFile,
-    trainRows: first.lines.length,
-    heldOutRows: second.lines.length,
-    skipped: first.skipped + second.skipped,
-  };
+  const files = await Promise.all(
+    parts.map(async ({ part, lines }) => {
+      const file = join(outDir, `${part}.jsonl`);
+      await writeFile(file, lines.join(""));
+      return [part, { file, rows: lines.length }] as const;
+    }),
+  );
+  return Object.fromEntries(files) as Record<QuickstartPart, QuickstartFile>;
 }
 
-interface Part {
+interface PartContents {
+  readonly part: QuickstartPart;
   readonly photos: readonly string[];
-  readonly windows: number;
   /** Number of the first window; windows are numbered like KADID's reference pictures. */
   readonly firstNumber: number;
-  readonly means: Means;
+  readonly table: ScoreTable;
 }
 
 async function writePart(
   options: QuickstartSetOptions,
-  part: Part,
-): Promise<{ readonly lines: readonly string[]; readonly skipped: number; readonly nextNumber: number }> {
+  { part, photos: files, firstNumber, table }: PartContents,
+): Promise<{ readonly lines: readonly string[]; readonly nextNumber: number }> {
+  const rows = options.rowsPerWindow?.[part] ?? ROWS_PER_WINDOW[part];
+  const deck = createVersionDeck(foldKey(options.seed, textKey(part)));
   const lines: string[] = [];
-  let number = part.firstNumber;
-  let skipped = 0;
-  for (const photo of part.photos) {
-    const image = await decodeImage(join(options.photosDir, photo));
+  let number = firstNumber;
+  for (const photo of files) {
     const group = parse(photo).name;
     const key = foldKey(options.seed, textKey(group));
-    const { size = 56 } = options;
-    const windows = cutWindows(image, { size, count: part.windows, key });
-    if (windows.length < part.windows) {
-      throw new DataError(
-        "DATA_IMAGE_TOO_SMALL",
-        `"${photo}" has ${image.width} x ${image.height} pixels: room for ${windows.length} windows of ${size} pixels that do not overlap, and ${part.windows} are asked for. Ask for fewer or smaller ones.`,
-        { fields: { photo, size, windows: part.windows } },
-      );
-    }
-    for (const window of windows) {
-      const suitable = hasColour(window) ? distortions : distortions.filter((one) => one.needsColour !== true);
-      skipped += (distortions.length - suitable.length) * LEVELS.length;
+    for (const window of await windowsOf(options, { part, photo, key })) {
+      const colourful = hasColour(window);
+      const suits = ({ distortion }: Version): boolean => colourful || distortion.needsColour !== true;
+      const versions = rows === "all" ? allVersions.filter(suits) : deck.deal({ count: rows, suits });
       const name = `I${String(number).padStart(2, "0")}`;
-      const written = await Promise.all(
-        suitable.flatMap((distortion) =>
-          LEVELS.map((level) => writeRow(window, { distortion, level, name, group, key, options, means: part.means })),
-        ),
-      );
-      lines.push(...written);
+      const row = { name, group, key, options, table };
+      lines.push(...(await Promise.all(versions.map((version) => writeRow(window, version, row)))));
       number += 1;
     }
   }
-  return { lines, skipped, nextNumber: number };
+  return { lines, nextNumber: number };
+}
+
+async function windowsOf(
+  { photosDir, size = 56, windows: counts }: QuickstartSetOptions,
+  { part, photo, key }: { readonly part: QuickstartPart; readonly photo: string; readonly key: bigint },
+): Promise<RgbImage[]> {
+  const count = counts?.[part] ?? WINDOWS[part];
+  const image = await decodeImage(join(photosDir, photo));
+  const windows = cutWindows(image, { size, count, key });
+  if (windows.length < count) {
+    throw new DataError(
+      "DATA_IMAGE_TOO_SMALL",
+      `"${photo}" has ${image.width} x ${image.height} pixels: room for ${windows.length} windows of ${size} pixels that do not overlap, and ${count} are asked for. Ask for fewer or smaller ones.`,
+      { fields: { photo, size, windows: count } },
+    );
+  }
+  return windows;
 }
 
 interface RowOptions {
-  readonly distortion: Distortion;
-  readonly level: number;
   /** "I07": the window. */
   readonly name: string;
   /** The photograph. */
   readonly group: string;
   readonly key: bigint;
   readonly options: QuickstartSetOptions;
-  readonly means: Means;
+  readonly table: ScoreTable;
 }
 
 /** Writes one degraded window; returns its line of the data file. */
-async function writeRow(window: RgbImage, row: RowOptions): Promise<string> {
-  const { distortion, level, name, group, key, options, means } = row;
+async function writeRow(window: RgbImage, { distortion, level }: Version, row: RowOptions): Promise<string> {
+  const { name, group, key, options, table } = row;
   const { type } = distortion;
-  const label = means.get(type);
-  if (label === undefined) {
-    throw new DataError("DATA_NO_SCORE", `${options.meansFile} has no scores for type "${type}" (${distortion.name}).`);
-  }
+  const { mean, std } = table.scoreOf({ type, level });
   const { height, width, pixels } = await distort(window, {
     type,
     level,
@@ -172,32 +174,11 @@ async function writeRow(window: RgbImage, row: RowOptions): Promise<string> {
     image: [image],
     conversations: [
       { from: "human", value: options.question ?? QUESTION },
-      { from: "gpt", value: label.mean[level - 1] },
+      { from: "gpt", value: mean },
     ],
-    mos_std: label.std[level - 1],
+    mos_std: std,
     group,
     type,
     level,
   })}\n`;
-}
-
-function hasColour({ pixels }: RgbImage): boolean {
-  let sum = 0;
-  for (let at = 0; at < pixels.length; at += 3) {
-    const [red, green, blue] = [pixels[at]!, pixels[at + 1]!, pixels[at + 2]!];
-    sum += Math.max(red, green, blue) - Math.min(red, green, blue);
-  }
-  return sum / (pixels.length / 3) >= LEAST_COLOUR;
-}
-
-async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T> {
-  try {
-    return schema.parse(JSON.parse(await readFile(file, "utf8")));
-  } catch (error) {
-    const reason = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
-    throw new DataError("DATA_FILE_UNREADABLE", `${file} cannot be used: ${reason}`, {
-      cause: error,
-      fields: { file },
-    });
-  }
 }

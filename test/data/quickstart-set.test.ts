@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,16 +11,23 @@ import { decodeImage } from "../../src/images/index.js";
 
 const ASSETS = fileURLToPath(new URL("../../assets/", import.meta.url));
 const MEANS = join(ASSETS, "kadid/means.json");
-const SPLIT = { train: ["astronaut.jpg", "camera.jpg"], heldOut: ["coffee.jpg"] };
+const SPLIT = { train: ["astronaut.jpg", "camera.jpg"], validation: ["rocket.jpg"], test: ["coffee.jpg"] };
+const PARTS = ["train", "validation", "test"] as const;
 
 let root: string;
 let photos: string;
 let set: QuickstartSet;
-let train: readonly Row[];
-let heldOut: readonly Row[];
+let rows: Readonly<Record<(typeof PARTS)[number], readonly Row[]>>;
 
 const write = (name: string, seed: number) =>
-  writeQuickstartSet({ photosDir: photos, meansFile: MEANS, outDir: join(root, name), seed, trainWindows: 2 });
+  writeQuickstartSet({
+    photosDir: photos,
+    meansFile: MEANS,
+    outDir: join(root, name),
+    seed,
+    windows: { train: 2, validation: 1 },
+    rowsPerWindow: { train: "all" },
+  });
 
 async function hashes(folder: string): Promise<Record<string, string>> {
   const files = (await readdir(folder, { recursive: true })).filter((name) => /\.(png|jsonl)$/.test(name)).toSorted();
@@ -38,34 +46,39 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "thurstone-quickstart-"));
   photos = join(root, "photos");
   await mkdir(photos);
-  for (const name of [...SPLIT.train, ...SPLIT.heldOut]) await cp(join(ASSETS, "photos", name), join(photos, name));
+  for (const name of Object.values(SPLIT).flat()) await cp(join(ASSETS, "photos", name), join(photos, name));
   await writeFile(join(photos, "split.json"), JSON.stringify(SPLIT));
   set = await write("one", 1);
-  train = await loadRows({ data_file_paths: [set.trainFile] });
-  heldOut = await loadRows({ data_file_paths: [set.heldOutFile] });
+  const load = async (part: (typeof PARTS)[number]) => loadRows({ data_file_paths: [set[part].file] });
+  rows = { train: await load("train"), validation: await load("validation"), test: await load("test") };
 });
 afterAll(() => rm(root, { recursive: true }));
 
 describe("writeQuickstartSet", () => {
-  it("writes every window at every type and level, colour types for windows with colour only", () => {
-    const colourTypes = distortions.filter((one) => one.needsColour === true).map(({ type }) => type);
-    expect([train.length, heldOut.length]).toEqual([set.trainRows, set.heldOutRows]);
-    expect(set.heldOutRows).toBe(distortions.length * 5);
-    expect(set.trainRows).toBe(4 * distortions.length * 5 - set.skipped);
+  it("writes as many rows as it says, of all versions that suit the window or of a number of them", () => {
+    for (const part of PARTS) expect(rows[part].length).toBe(set[part].rows);
+    expect([set.validation.rows, set.test.rows]).toEqual([20, 33]);
 
-    // The camera man is grey, the cup is not.
-    const typesOf = (rows: readonly Row[], photo: string) =>
-      new Set(rows.filter(({ group }) => group === photo).map(({ type }) => type!));
-    expect(colourTypes.filter((type) => typesOf(train, "camera").has(type))).toEqual([]);
-    expect(colourTypes.filter((type) => typesOf(heldOut, "coffee").has(type))).toEqual(["07", "08"]);
-    expect(set.skipped % (colourTypes.length * 5)).toBe(0);
+    // The camera man is grey, the astronaut's windows may be either.
+    const colourTypes = distortions.filter((one) => one.needsColour === true).map(({ type }) => type);
+    const camera = rows.train.filter(({ group }) => group === "camera");
+    expect(camera.length).toBe(2 * 5 * (distortions.length - colourTypes.length));
+    expect(camera.filter(({ type }) => colourTypes.includes(type!))).toEqual([]);
+    expect(rows.train.some(({ type }) => colourTypes.includes(type!))).toBe(true);
+  });
+
+  it("deals types and levels evenly, and no version of a window twice", () => {
+    const perLevel = [1, 2, 3, 4, 5].map((level) => rows.test.filter((row) => row.level === level).length);
+    expect(Math.max(...perLevel) - Math.min(...perLevel)).toBeLessThanOrEqual(6);
+    expect(new Set(rows.test.map(({ type }) => type)).size).toBeGreaterThanOrEqual(Math.min(15, distortions.length));
+    expect(new Set(rows.test.map(({ id }) => id)).size).toBe(33);
   });
 
   it("labels by KADID's means and names files in KADID's manner", async () => {
     const { types } = JSON.parse(await readFile(MEANS, "utf8")) as {
       types: { type: string; mean: number[]; std: number[] }[];
     };
-    const row = train.find(({ id }) => id === "I02_10_04")!;
+    const row = rows.train.find(({ id }) => id === "I02_10_04")!;
     const jpeg = types.find(({ type }) => type === "10")!;
     expect(row).toMatchObject({
       dataset: "quickstart",
@@ -83,17 +96,17 @@ describe("writeQuickstartSet", () => {
   });
 
   it("keeps all windows of a photograph in one file", () => {
-    expect(new Set(train.map(({ group }) => group))).toEqual(new Set(["astronaut", "camera"]));
-    expect(new Set(heldOut.map(({ group }) => group))).toEqual(new Set(["coffee"]));
-    const names = [...train, ...heldOut].map(({ id }) => id);
+    const groups = PARTS.map((part) => [...new Set(rows[part].map(({ group }) => group))]);
+    expect(groups).toEqual([["astronaut", "camera"], ["rocket"], ["coffee"]]);
+    const names = PARTS.flatMap((part) => rows[part].map(({ id }) => id));
     expect(new Set(names).size).toBe(names.length);
   });
 
   it("cuts windows of the size asked for, and no window twice", async () => {
-    const pristine = [...train, ...heldOut].filter(({ type, level }) => type === "03" && level === 1);
+    const pristine = rows.train.filter(({ type, level }) => type === "03" && level === 1);
     const images = await Promise.all(pristine.map(({ images: [path] }) => decodeImage(path!)));
     expect(images.map(({ height, width }) => [height, width])).toEqual(images.map(() => [56, 56]));
-    expect(new Set(images.map(({ hash }) => hash)).size).toBe(5);
+    expect(new Set(images.map(({ hash }) => hash)).size).toBe(4);
   });
 
   it("writes the same bytes for the same seed, and others for another", async () => {
@@ -120,7 +133,7 @@ describe("windows", () => {
   it("that do not fit are an error with all numbers", async () => {
     const outDir = join(root, "six");
     await expect(
-      writeQuickstartSet({ photosDir: photos, meansFile: MEANS, outDir, seed: 1, size: 300, trainWindows: 2 }),
+      writeQuickstartSet({ photosDir: photos, meansFile: MEANS, outDir, seed: 1, size: 300, windows: { train: 2 } }),
     ).rejects.toThrow('"astronaut.jpg" has 512 x 512 pixels: room for 1 windows of 300 pixels');
   });
 
@@ -141,20 +154,32 @@ describe("windows", () => {
 
 describe("the bundled photographs", () => {
   const folder = join(ASSETS, "photos");
+  const isPhoto = (name: string) => name.endsWith(".jpg");
+  const split = JSON.parse(readFileSync(join(folder, "split.json"), "utf8")) as Record<
+    (typeof PARTS)[number],
+    string[]
+  >;
 
   it("are all in the notice and in exactly one part of the split", async () => {
-    const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".jpg")).toSorted();
-    const split = JSON.parse(await readFile(join(folder, "split.json"), "utf8")) as Record<
-      "train" | "heldOut",
-      string[]
-    >;
-    expect([...split.train, ...split.heldOut].toSorted()).toEqual(files);
+    const files = (await readdir(folder, { recursive: true })).filter(isPhoto).toSorted();
+    expect(PARTS.flatMap((part) => split[part]).toSorted()).toEqual(files);
     const notice = await readFile(join(folder, "NOTICE.md"), "utf8");
     for (const name of files) expect(notice).toContain(`| ${name} |`);
   });
 
-  it("are at least 12 free of conditions, small, and held out in colour too", async () => {
-    const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".jpg"));
+  it("are enough for three parts, in colour where nothing is trained", async () => {
+    expect(split.train.length).toBeGreaterThanOrEqual(12);
+    expect(split.validation.length).toBeGreaterThanOrEqual(5);
+    expect(split.test.length).toBeGreaterThanOrEqual(12);
+    for (const name of [...split.validation, ...split.test]) {
+      const { pixels } = await decodeImage(join(folder, name));
+      const spread = pixels.filter((_, at) => at % 3 === 0 && Math.abs(pixels[at]! - pixels[at + 2]!) > 16).length;
+      expect([name, spread / (pixels.length / 3) > 0.2]).toEqual([name, true]);
+    }
+  });
+
+  it("are at least 12 free of conditions, and small", async () => {
+    const files = (await readdir(folder, { recursive: true })).filter(isPhoto);
     expect(files.filter((name) => !name.includes("cc-by")).length).toBeGreaterThanOrEqual(12);
     let bytes = 0;
     for (const name of files) {
@@ -162,7 +187,7 @@ describe("the bundled photographs", () => {
       expect(Math.max(width, height)).toBeLessThanOrEqual(512);
       bytes += (await stat(join(folder, name))).size;
     }
-    expect(bytes).toBeLessThan(1.5 * 1024 * 1024);
+    expect(bytes).toBeLessThan(3 * 1024 * 1024);
   });
 
   it("come with KADID's mean of every type and level", async () => {
