@@ -11,6 +11,8 @@ export interface CallLimit {
   readonly signal: AbortSignal | undefined;
   /** Whole milliseconds left; undefined when the time is not limited. */
   left(): number | undefined;
+  /** The error of a call whose time is over, whichever end notices it first; undefined when the time is not limited. */
+  late(): BridgeError | undefined;
   /** The call is over. */
   release(): void;
 }
@@ -18,7 +20,12 @@ export interface CallLimit {
 /** Longest delay of a timer of Node, 25 days; a longer one would fire at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
-const UNLIMITED: CallLimit = { signal: undefined, left: () => undefined, release: () => undefined };
+const UNLIMITED: CallLimit = {
+  signal: undefined,
+  left: () => undefined,
+  late: () => undefined,
+  release: () => undefined,
+};
 
 /**
  * Starts the time of a call.
@@ -37,12 +44,14 @@ export function limitCall(method: string, { timeout = Infinity, signal }: CallOp
   if (!timed && signal === undefined) return UNLIMITED;
   const controller = new AbortController();
   const until = performance.now() + timeout;
-  const timer = timed ? setTimeout(() => controller.abort(late(method, timeout)), timeout) : undefined;
+  const late = (): BridgeError => tookTooLong(method, timeout);
+  const timer = timed ? setTimeout(() => controller.abort(late()), timeout) : undefined;
   const cancel = (): void => controller.abort(cancelled(method, signal!));
   signal?.addEventListener("abort", cancel, { once: true });
   return {
     signal: controller.signal,
     left: () => (timed ? Math.max(0, Math.ceil(until - performance.now())) : undefined),
+    late: () => (timed ? late() : undefined),
     release() {
       clearTimeout(timer);
       signal?.removeEventListener("abort", cancel);
@@ -50,7 +59,7 @@ export function limitCall(method: string, { timeout = Infinity, signal }: CallOp
   };
 }
 
-function late(method: string, timeout: number): BridgeError {
+function tookTooLong(method: string, timeout: number): BridgeError {
   return new BridgeError("BRIDGE_DEADLINE", `${method} took longer than the ${timeout} ms it was given.`, {
     fields: { method, timeout },
   });

@@ -58,6 +58,7 @@ interface Pending {
   readonly resolve: (reply: Reply) => void;
   readonly reject: (error: Error) => void;
   readonly onProgress: CallOptions["onProgress"];
+  readonly limit: CallLimit;
 }
 
 /** @returns the calling end of a connection whose other end answers `options.methods` */
@@ -116,7 +117,7 @@ export function createPeer(options: PeerOptions): Peer {
   function receiveReply(message: Message): void {
     const call = settle(message.id);
     if (call === undefined) counts.dropped += 1;
-    else if (message.error) call.reject(remoteError(message.error, call.method));
+    else if (message.error) call.reject(lateness(message.error, call) ?? remoteError(message.error, call.method));
     else call.resolve({ result: message.params, tensors: message.tensors });
   }
 
@@ -179,7 +180,7 @@ export function createPeer(options: PeerOptions): Peer {
     counts.bytesSent += bytes;
     owed.set(id, bytes);
     return new Promise<Reply>((resolve, reject) => {
-      pending.set(id, { method, started: performance.now(), resolve, reject, onProgress });
+      pending.set(id, { method, started: performance.now(), resolve, reject, onProgress, limit });
       waiting.update();
       limit.signal?.addEventListener("abort", () => giveUp(id, limit.signal!.reason as Error), { once: true });
       data.send(frames).catch((error: Error) => {
@@ -226,6 +227,11 @@ function createStopwatch(runs: () => boolean) {
 
 function totalBytes(frames: readonly Uint8Array[]): number {
   return frames.reduce((total, frame) => total + frame.byteLength, 0);
+}
+
+/** Both ends watch the time of a call. When the other notices first, the call rejects as it would a moment later. */
+function lateness({ code }: NonNullable<Message["error"]>, { limit }: Pending): BridgeError | undefined {
+  return code === "DEADLINE" ? limit.late() : undefined;
 }
 
 /** The error the worker reported, under the worker's own code. */

@@ -316,6 +316,19 @@ describe("a deadline", () => {
     expect(received[0]!.deadline).toBeGreaterThanOrEqual(0);
   });
 
+  it("rejects the call in the same way when the other end notices it first", async () => {
+    const { peer, received, send } = byHand();
+    const call = peer.call("work", {}, { timeout: 60_000 });
+    await turns(2);
+    const error = { code: "DEADLINE", message: "the time given to this request ran out", retryable: false };
+    await send({ kind: "err", id: received[0]!.id, error });
+    await expect(call).rejects.toBeInstanceOf(BridgeError);
+    await expect(call).rejects.toMatchObject({
+      code: "BRIDGE_DEADLINE",
+      fields: { method: "work", timeout: 60_000 },
+    });
+  });
+
   it("beyond what timers can count is none", async () => {
     const peer = connect();
     await expect(peer.call("echo", {}, { timeout: 2 ** 40 })).resolves.toBeDefined();

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bytesOf, encodeMessage, tensor } from "../../src/bridge/index.js";
 import type { DType, TensorData, WorkerProcess } from "../../src/bridge/index.js";
 import { WorkerError } from "../../src/errors.js";
+import { leastMemoryOf, leastOwnMemory } from "./memory.js";
 import { eventually, isAlive, ownTemporaryFolder, selftestAfter, startSelftest } from "./selftest-worker.js";
 
 const FLOOD = `
@@ -107,22 +108,18 @@ describe("a worker", () => {
     const data = new Uint8Array(bytes);
     for (let at = 0; at < bytes; at += 4096) data[at] = at / 4096;
     const sent = tensor("u8", [bytes], data);
-    const peak = { own: 0, worker: 0 };
-    const rounds = async (count: number): Promise<typeof peak> => {
-      Object.assign(peak, { own: 0, worker: 0 });
-      for (let round = 0; round < count; round += 1) {
+    const move = async (rounds: number): Promise<{ own: number; worker: number }> => {
+      for (let round = 0; round < rounds; round += 1) {
         const { tensors } = await worker.caller.call("echo", {}, { tensors: { sent } });
         expect(Buffer.compare(bytesOf(tensors["sent"]!.data), data)).toBe(0);
-        peak.own = Math.max(peak.own, process.memoryUsage.rss());
-        peak.worker = Math.max(peak.worker, worker.heartbeat?.rss ?? 0);
       }
-      return { ...peak };
+      return { own: await leastOwnMemory(), worker: await leastMemoryOf(worker) };
     };
-    const warm = await rounds(5);
-    const later = await rounds(12);
-    // Less than one message, while twelve rounds moved 24 of them.
-    expect((later.own - warm.own) / MEBIBYTE).toBeLessThan(100);
-    expect((later.worker - warm.worker) / MEBIBYTE).toBeLessThan(100);
+    const warm = await move(5);
+    const later = await move(12);
+    // Half of one message, while twelve rounds moved 24 of them.
+    expect((later.own - warm.own) / MEBIBYTE).toBeLessThan(50);
+    expect((later.worker - warm.worker) / MEBIBYTE).toBeLessThan(50);
   });
 
   it("reports progress, and stops a cancelled call at its next boundary", async () => {
@@ -153,12 +150,16 @@ describe("a worker", () => {
   });
 
   it("answers the side lane while the main thread computes", async () => {
-    const spin = worker.caller.call("spin", { seconds: 1 });
-    let over = false;
-    void spin.then(() => (over = true));
-    await worker.caller.call("noop_fast", {});
-    expect(over).toBe(false);
-    await spin;
+    const answeredBefore = async (seconds: number): Promise<boolean> => {
+      let over = false;
+      const spin = worker.caller.call("spin", { seconds }).then(() => (over = true));
+      await worker.caller.call("noop_fast", {});
+      const before = !over;
+      await spin;
+      return before;
+    };
+    // A lane that waits for the other is late however long that takes; a machine that is busy is not.
+    expect((await answeredBefore(0.5)) || (await answeredBefore(2)) || (await answeredBefore(10))).toBe(true);
   });
 
   it("tells typed errors, with the traceback of those it did not expect", async () => {

@@ -38,10 +38,7 @@ interface Ended {
 }
 
 /** Runs `thurstone train` with these arguments; `watch` sees everything it has said so far whenever it says more. */
-function runTrain(
-  args: readonly string[],
-  watch: (stderr: string, pid: number) => void = () => undefined,
-): Promise<Ended> {
+function runTrain(args: readonly string[], watch: Watch = () => undefined): Promise<Ended> {
   const child = spawn(process.execPath, ["--import", "tsx", MAIN, "train", ...args], {
     env: { ...process.env, OMP_NUM_THREADS: "1" },
   });
@@ -55,8 +52,17 @@ function runTrain(
   return new Promise((resolve) => child.on("close", (code) => resolve({ code, stdout, stderr })));
 }
 
+type Watch = (stderr: string, pid: number) => void;
+
+function both(first: Watch, second: Watch): Watch {
+  return (stderr, pid) => {
+    first(stderr, pid);
+    second(stderr, pid);
+  };
+}
+
 /** Calls `act` once, when the text first appears. */
-function once(text: string, act: (pid: number) => void): (stderr: string, pid: number) => void {
+function once(text: string, act: (pid: number) => void): Watch {
   let done = false;
   return (stderr, pid) => {
     if (done || !stderr.includes(text)) return;
@@ -97,10 +103,11 @@ describe("thurstone train", () => {
   it("stops at once on a second Ctrl-C, and fails", async () => {
     const { code, stdout, stderr } = await runTrain(
       [configFile("twice"), "--save_steps", "100", "--num_generations", "32", "--max_completion_length", "128"],
-      once("step 1/40", (pid) => {
-        process.kill(pid, "SIGINT");
-        setTimeout(() => process.kill(pid, "SIGINT"), 50);
-      }),
+      both(
+        once("step 1/40", (pid) => process.kill(pid, "SIGINT")),
+        // Not before the first was seen: two signals that wait for a process are one.
+        once("stopping: ", (pid) => process.kill(pid, "SIGINT")),
+      ),
     );
     expect(stderr).toContain("stopping now: ");
     expect(stderr).toContain("RunError RUN_INTERRUPTED  interrupted twice: what was not saved is lost.");
