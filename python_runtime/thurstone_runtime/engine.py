@@ -14,6 +14,7 @@ import torch
 from . import chat, generation, verb_tables
 from .arguments import read
 from .batches import GroupBatch, read_group_batch, read_ids, read_vector
+from .candidates import candidate_logprobs
 from .checkpoints import allowed_path, open_state, save_state
 from .context import CallContext
 from .description import describe_memory, describe_model, set_up_torch, versions
@@ -241,6 +242,28 @@ class Engine:
         return {}, found if asked["entropy"] else {"logprobs": found["logprobs"]}
 
     @_reports_full_memory
+    def candidates(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
+        """Log-probabilities of a few given tokens at every position of given completions."""
+        session = self._ready()
+        asked = read("candidates", params, verb_tables.CANDIDATES)
+        session.check_version(asked["policy_version"])
+        batch = session.group_batch(asked["images"], tensors)
+        candidates = read_vector(tensors, "candidate_ids", np.int32)
+        _check_candidates(candidates, session.loaded.vocab_size)
+        pictures = session.pictures(asked["images"])
+        context.set_phase("candidates")
+        ids = to_torch(candidates).long()
+        found = np.zeros((batch.token_count, len(ids)), np.float32)
+        for group, images in zip(batch.groups, pictures, strict=True):
+            context.check_cancelled()
+            if group.tokens.stop > group.tokens.start:
+                found[group.tokens] = candidate_logprobs(
+                    session.loaded, group, images, ids, temperature=asked["temperature"]
+                )
+            context.tick()
+        return {}, {"logprobs": found}
+
+    @_reports_full_memory
     def forward_backward(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
         """Adds the gradient of one part of a step; whatever fails, the step's gradients are dropped."""
         session = self._ready()
@@ -367,6 +390,13 @@ def _height_width(size: list[int]) -> tuple[int, int]:
 def _check_images_per_prompt(images: list[list[str]], prompts: int) -> None:
     if len(images) != prompts:
         raise EngineError("bad_argument", f"images lists pictures of {len(images)} prompts; there are {prompts}.")
+
+
+def _check_candidates(candidates: np.ndarray, vocab_size: int) -> None:
+    if not len(candidates) or candidates.min() < 0 or candidates.max() >= vocab_size:
+        raise EngineError(
+            "bad_argument", f"candidate_ids must hold at least one id, all within 0 .. {vocab_size - 1}; they do not."
+        )
 
 
 def _texts(loaded: LoadedModel, sequences: Any) -> list[str]:

@@ -95,6 +95,12 @@ LOGPROBS: Table = {
     "entropy": flag,
 }
 
+CANDIDATES: Table = {
+    **_IMAGES_OF_PROMPTS,
+    "policy_version": integer(0),
+    "temperature": number(_SMALLEST),
+}
+
 FORWARD_BACKWARD: Table = {
     **_IMAGES_OF_PROMPTS,
     "policy_version": integer(0),

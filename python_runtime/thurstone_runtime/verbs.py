@@ -48,6 +48,7 @@ POLICY_VERBS = {
     "tokenize": Verb("tokenize", lane="side"),
     "generate": Verb("generate"),
     "logprobs": Verb("logprobs"),
+    "candidates": Verb("candidates"),
     "forwardBackward": Verb("forward_backward", kind="stateful"),
     "discard": Verb("discard", kind="stateful"),
     "optimStep": Verb("optim_step", kind="stateful"),

@@ -196,6 +196,13 @@ export interface LogprobsOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of `candidates`. */
+export interface CandidatesOptions {
+  /** Divides the logits. Default 1: the model's own distribution. */
+  readonly temperature?: number;
+  readonly signal?: AbortSignal;
+}
+
 /** What a checkpoint turned out to be. Constants come from the checkpoint's own files. */
 export interface ModelDescription {
   readonly family: string;
@@ -247,6 +254,14 @@ export interface Policy<R = unknown> extends AsyncDisposable {
   generate(prompts: readonly Prompt<R>[], options: GenerateOptions): Promise<RolloutGroup<R>[]>;
   /** [group][completion][token] */
   logprobs(batch: TrainBatch, options?: LogprobsOptions): Promise<Float32Array[][]>;
+  /**
+   * Log-probabilities of the same few tokens wherever a token of a completion is predicted. Each prompt is read once,
+   * whatever the number of its completions, and a group's numbers do not depend on the others.
+   *
+   * @param candidates [C] ids
+   * @returns [group][completion][token x C]
+   */
+  candidates(batch: TrainBatch, candidates: Int32Array, options?: CandidatesOptions): Promise<Float32Array[][]>;
   forwardBackward(batch: TrainBatch, loss: LossSpec, options?: ForwardBackwardOptions): Promise<LossSums>;
   /** Drops gradients that were accumulated and not applied. */
   discard(): Promise<void>;

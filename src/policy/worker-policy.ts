@@ -13,11 +13,21 @@ import { referenceOf, sendPictures } from "./pictures.js";
 import { planParts, planPrompts } from "./planner.js";
 import type { PlannerOptions } from "./planner.js";
 import * as replies from "./replies.js";
-import type { GenerateOptions, LossSums, ModelDescription, Picture, Policy, Prompt, RolloutGroup } from "./types.js";
+import type {
+  GenerateOptions,
+  LossSums,
+  ModelDescription,
+  Picture,
+  Policy,
+  Prompt,
+  RolloutGroup,
+  TrainBatch,
+} from "./types.js";
 import {
   completionsOf,
   groupBatch,
   imageKeys,
+  int32,
   keyTensor,
   lossTensors,
   need,
@@ -181,8 +191,23 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
         const lengths = groups.flatMap((group) => group.sequences.map((one) => one.tokenIds.length));
         rows.push(...split(need(reply, "logprobs", "f32"), lengths));
       }
-      let at = 0;
-      return batch.groups.map((group) => rows.slice(at, (at += group.sequences.length)));
+      return regroupRows(batch.groups, rows);
+    },
+
+    async candidates(batch, candidates, { temperature = 1, signal } = {}) {
+      const rows: Float32Array[] = [];
+      for (const groups of planParts(batch.groups, settings.planner)) {
+        const { params, tensors } = groupBatch(groups);
+        const reply = await call(
+          "candidates",
+          { ...params, policy_version: version, temperature },
+          { tensors: { ...tensors, candidate_ids: int32(candidates) }, ...abortable(signal) },
+        );
+        const tokens = groups.flatMap((group) => group.sequences.map((one) => one.tokenIds.length));
+        const lengths = tokens.map((count) => count * candidates.length);
+        rows.push(...split(need(reply, "logprobs", "f32"), lengths));
+      }
+      return regroupRows(batch.groups, rows);
     },
 
     async forwardBackward(batch, loss, { step = version + 1, signal } = {}) {
@@ -274,6 +299,12 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     }
     return error;
   }
+}
+
+/** One entry per completion, under its group; the planner may have cut groups, and keeps their order. */
+function regroupRows<T>(groups: TrainBatch["groups"], rows: readonly T[]): T[][] {
+  let at = 0;
+  return groups.map((group) => rows.slice(at, (at += group.sequences.length)));
 }
 
 function abortable(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {

@@ -1,5 +1,5 @@
 /**
- * Correlations between predictions and labels: SRCC, KRCC (tau-b) and PLCC.
+ * Correlations between predictions and labels: SRCC, KRCC (tau-b), PLCC, and the share of pairs in the right order.
  *
  * All give null where no correlation is defined: fewer than three points, one side constant, a value that is not finite.
  * The sign is kept.
@@ -54,6 +54,34 @@ export function plcc(x: readonly number[], y: readonly number[]): number | null 
  */
 export function krcc(x: readonly number[], y: readonly number[]): number | null {
   if (isDegenerate(x, y)) return null;
+  const { difference, xUntied, yUntied } = countPairs(x, y);
+  return clamp(difference / xUntied / Math.sqrt(yUntied / xUntied));
+}
+
+/**
+ * Share of pairs that predictions order as the labels do. Pairs of equal labels are left out, equal predictions count half,
+ * so that a constant prediction has 0.5.
+ *
+ * @param predictions any numbers
+ * @param labels as many
+ * @returns 0 to 1; null where no two labels differ, or for a value that is not finite
+ */
+export function pairwiseAccuracy(predictions: readonly number[], labels: readonly number[]): number | null {
+  requireSameLength(predictions, labels);
+  if (isConstant(labels) || ![predictions, labels].every((side) => side.every(Number.isFinite))) return null;
+  const { difference, yUntied } = countPairs(predictions, labels);
+  return 0.5 + difference / (2 * yUntied);
+}
+
+interface PairCounts {
+  /** Pairs in the same order on both sides, minus those in the opposite order. */
+  readonly difference: number;
+  /** Pairs that differ in x, and in y. */
+  readonly xUntied: number;
+  readonly yUntied: number;
+}
+
+function countPairs(x: readonly number[], y: readonly number[]): PairCounts {
   const order = x.map((_, index) => index).sort((a, b) => x[a]! - x[b]! || y[a]! - y[b]!);
   const pairs = pairsOf(x.length);
   const xTies = tiedPairs(order, (a, b) => x[a] === x[b]);
@@ -61,13 +89,17 @@ export function krcc(x: readonly number[], y: readonly number[]): number | null 
   const bothTied = tiedPairs(order, (a, b) => x[a] === x[b] && y[a] === y[b]);
   const discordant = exchanges(order.map((index) => y[index]!));
   const difference = pairs - xTies - yTies + bothTied - 2 * discordant;
-  return clamp(difference / (pairs - xTies) / Math.sqrt((pairs - yTies) / (pairs - xTies)));
+  return { difference, xUntied: pairs - xTies, yUntied: pairs - yTies };
+}
+
+/** @throws RangeError */
+export function requireSameLength(x: { readonly length: number }, y: { readonly length: number }): void {
+  if (x.length === y.length) return;
+  throw new RangeError(`a correlation needs pairs, and there are ${x.length} values of x and ${y.length} of y`);
 }
 
 function isDegenerate(x: readonly number[], y: readonly number[]): boolean {
-  if (x.length !== y.length) {
-    throw new RangeError(`a correlation needs pairs, and there are ${x.length} values of x and ${y.length} of y`);
-  }
+  requireSameLength(x, y);
   return x.length < FEWEST_POINTS || [x, y].some((side) => isConstant(side) || !side.every(Number.isFinite));
 }
 
@@ -80,7 +112,8 @@ function clamp(correlation: number): number {
   return Math.min(1, Math.max(-1, correlation));
 }
 
-function ascending(values: readonly number[]): number[] {
+/** @returns positions in ascending order of their values */
+export function ascending(values: readonly number[]): number[] {
   return values.map((_, index) => index).sort((a, b) => values[a]! - values[b]!);
 }
 
@@ -93,7 +126,7 @@ function tiedPairs(order: readonly number[], same: (a: number, b: number) => boo
 }
 
 /** Half-open ranges of positions whose items are the same as their neighbours. */
-function runs(order: readonly number[], same: (a: number, b: number) => boolean): [from: number, to: number][] {
+export function runs(order: readonly number[], same: (a: number, b: number) => boolean): [from: number, to: number][] {
   const result: [number, number][] = [];
   for (let from = 0, to = 1; from < order.length; from = to, to++) {
     while (to < order.length && same(order[from]!, order[to]!)) to++;

@@ -14,7 +14,7 @@ import { WorkerError } from "../errors.js";
 import { joinInt32, split, textTensors } from "../policy/index.js";
 import { foldKey, uniform } from "../stats/index.js";
 import { createFakePictures } from "./fake-pictures.js";
-import { FAKE_PATCH, promptTokens, textOf, tokensOf } from "./fake-tokens.js";
+import { FAKE_PATCH, FAKE_TOKENS, promptTokens, textOf, tokensOf } from "./fake-tokens.js";
 
 /** What a scripted completion may depend on. */
 export interface FakePrompt {
@@ -34,6 +34,11 @@ export interface FakePrompt {
 export interface FakeVerbsOptions {
   /** Text of a completion. Default: a think block and a score that follows the draw. */
   readonly complete?: (prompt: FakePrompt) => string;
+  /**
+   * Probability of the next token's text behind everything so far (prompt and completion, pictures left out), for the
+   * verb `candidates`. Default: all tokens are equally likely.
+   */
+  readonly probability?: (asked: { readonly text: string; readonly next: string }) => number;
   /** Pictures kept; those that a step pins always are. Default: all. */
   readonly pictures?: number;
 }
@@ -51,7 +56,7 @@ function defaultCompletion({ draw }: FakePrompt): string {
 
 /** The verbs of one fake worker; its only weights are the number of updates and the sum of their losses. */
 export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVerb> {
-  const { complete = defaultCompletion } = options;
+  const { complete = defaultCompletion, probability = () => 1 / FAKE_TOKENS.vocabulary } = options;
   const pictures = createFakePictures(options.pictures);
   /** Completions whose log-probabilities are kept, as "batch:index". */
   const kept = new Set<string>();
@@ -172,6 +177,23 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
       if (params["store"] === true) for (const key of keysOf(params, tensors)) kept.add(key);
       const values = new Float32Array(tensors["completion_ids"]!.data.length).fill(-1);
       return reply({}, { logprobs: floats(values) });
+    },
+    candidates: (params, tensors) => {
+      checkVersion(params);
+      pictures.need(params["images"] as string[][]);
+      const candidates = Array.from(integersOf(tensors["candidate_ids"]), (id) => textOf(Int32Array.of(id)));
+      const completions = split(integersOf(tensors["completion_ids"]), integersOf(tensors["completion_lengths"]));
+      const prompts = split(integersOf(tensors["prompt_ids"]), integersOf(tensors["prompt_lengths"]));
+      const ofPrompt = prompts.flatMap((prompt, group) =>
+        Array.from({ length: integersOf(tensors["group_sizes"])[group]! }, () => textOf(prompt)),
+      );
+      const values = completions.flatMap((completion, row) =>
+        Array.from(completion, (_, at) => ofPrompt[row]! + textOf(completion.slice(0, at))).flatMap((text) =>
+          candidates.map((next) => Math.log(probability({ text, next }))),
+        ),
+      );
+      const shape = [values.length / candidates.length, candidates.length];
+      return reply({}, { logprobs: { dtype: "f32", shape, data: Float32Array.from(values) } });
     },
     forwardBackward: (params, tensors) => {
       try {

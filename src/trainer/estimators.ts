@@ -4,11 +4,19 @@
  *
  * @module
  */
-import type { Completion, Policy, Prompt, TrainBatch } from "../policy/index.js";
+import type { Completion, GenerateOptions, Policy, Prompt, RolloutGroup } from "../policy/index.js";
 import { parseScore } from "../rewards/index.js";
-import type { ParseStatus } from "../rewards/index.js";
+import type { ParsedScore, ParseStatus } from "../rewards/index.js";
 import { mean, standardDeviation } from "../stats/index.js";
-import { answerTokens, expectedScore, scoreAnswers } from "./expected-score.js";
+
+/**
+ * sampled: mean of several answers. greedy: the likeliest answer. expected: mean of the model's distribution over all answers
+ * from 1.00 to 5.99. The last two are deterministic.
+ */
+export type EstimatorName = "sampled" | "greedy" | "expected";
+
+/** All of them, in the order in which they are reported. */
+export const estimatorNames: readonly EstimatorName[] = ["sampled", "greedy", "expected"];
 
 /** What came out for one picture. Nothing is ever substituted: no score is null, with the reason. */
 export interface Estimate {
@@ -31,95 +39,81 @@ export interface Estimate {
   readonly text?: string;
 }
 
-/** @returns one estimate per prompt, in their order */
-export type Estimator<R> = (prompts: readonly Prompt<R>[], signal: AbortSignal | undefined) => Promise<Estimate[]>;
+/** How answers are asked for. */
+export interface AnswerOptions {
+  /** Answers per picture; 1 with temperature 0 is greedy. */
+  readonly samples: number;
+  /** Names the draws, beside a prompt's place in its file. Default 0. */
+  readonly step?: number | undefined;
+  /** Default: as the policy is configured. */
+  readonly temperature?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
-/** Draws are named by a prompt's place in the input alone. */
-const STEP = 0;
-/** An expected score needs the model to answer in the form D.TH at least as often as not. */
-const LEAST_VALID_MASS = 0.5;
-const ANSWER_TAG = "<answer>";
 /** Characters of an unreadable answer that a reason cites. */
 const CITED = 80;
+
+/** Answers to each prompt, drawn from the stream of evaluations. */
+export function askAnswers<R>(
+  policy: Policy<R>,
+  prompts: readonly Prompt<R>[],
+  { samples, step = 0, temperature, signal }: AnswerOptions,
+): Promise<RolloutGroup<R>[]> {
+  const options: GenerateOptions = {
+    samples,
+    step,
+    stream: "eval",
+    ...(temperature !== undefined && { temperature }),
+    ...(signal && { signal }),
+  };
+  return policy.generate(prompts, options);
+}
+
+/** The likeliest answer to each prompt. */
+export function askGreedy<R>(
+  policy: Policy<R>,
+  prompts: readonly Prompt<R>[],
+  signal?: AbortSignal,
+): Promise<RolloutGroup<R>[]> {
+  return askAnswers(policy, prompts, { samples: 1, temperature: 0, signal });
+}
+
+/** @returns one estimate per prompt, in their order */
+export type Estimator<R> = (prompts: readonly Prompt<R>[], signal: AbortSignal | undefined) => Promise<Estimate[]>;
 
 /** One greedy answer per picture. */
 export function greedyEstimator<R>(policy: Policy<R>): Estimator<R> {
   return async (prompts, signal) => {
-    const groups = await policy.generate(prompts, {
-      samples: 1,
-      step: STEP,
-      stream: "eval",
-      temperature: 0,
-      ...(signal && { signal }),
-    });
-    return groups.map(({ completions }) => ({ ...readAnswers(completions), text: completions[0]!.text }));
+    const groups = await askGreedy(policy, prompts, signal);
+    return groups.map(({ completions }) => greedyEstimate(completions[0]!, parseAnswers(completions)[0]!));
   };
 }
 
 /** The mean of the answers that can be read, out of `samples`, drawn as the policy is configured. */
 export function sampledEstimator<R>(policy: Policy<R>, samples: number): Estimator<R> {
   return async (prompts, signal) => {
-    const groups = await policy.generate(prompts, { samples, step: STEP, stream: "eval", ...(signal && { signal }) });
-    return groups.map(({ completions }) => readAnswers(completions));
+    const groups = await askAnswers(policy, prompts, { samples, signal });
+    return groups.map(({ completions }) => sampledEstimate(completions, parseAnswers(completions)));
   };
 }
 
-/**
- * The expected score behind a forced answer tag, at the policy's temperature.
- *
- * Costs 500 answers of four tokens per picture through `logprobs`: on the padded path each of them brings its prompt along.
- *
- * @throws ConfigError METRIC_TOKENIZER where a digit is no token of its own
- */
-export async function expectedEstimator<R>(policy: Policy<R>): Promise<Estimator<R>> {
-  const [prefix, ...whole] = await policy.tokenize([ANSWER_TAG, ...scoreAnswers.map(({ text }) => ANSWER_TAG + text)]);
-  const sequences = answerTokens(prefix!, whole).map((tokenIds) => ({
-    tokenIds,
-    advantages: new Float32Array(tokenIds.length),
-    weights: new Float32Array(tokenIds.length),
-  }));
-  return async (prompts, signal) => {
-    const batch: TrainBatch = {
-      id: "expected-score",
-      groups: prompts.map(({ tokenIds, images }, index) => ({
-        promptIds: joined(tokenIds, prefix!),
-        images,
-        firstIndex: index * sequences.length,
-        sequences,
-      })),
-    };
-    const logprobs = await policy.logprobs(batch, { ...(signal && { signal }) });
-    return logprobs.map(readDistribution);
-  };
+/** The estimate of one greedy answer. */
+export function greedyEstimate(completion: Completion, parsed: ParsedScore): Estimate {
+  return { ...sampledEstimate([completion], [parsed]), text: completion.text };
 }
 
-function joined(first: Int32Array, second: Int32Array): Int32Array {
-  const both = new Int32Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
-}
-
-/** @param tokens [500][4] */
-function readDistribution(tokens: readonly Float32Array[]): Estimate {
-  const { score, std, validMass } = expectedScore(
-    scoreAnswers.map((answer, index) => ({
-      score: answer.score,
-      logprob: tokens[index]!.reduce((total, logprob) => total + logprob, 0),
-    })),
-  );
-  if (validMass >= LEAST_VALID_MASS) return { score, std, scores: [], status: "ok", validMass };
-  const reason = `behind ${ANSWER_TAG} the model writes a score of the form D.TH with a probability of ${Number(validMass.toPrecision(3))} only, and at least ${LEAST_VALID_MASS} is needed.`;
-  return { score: null, std: null, scores: [], status: "failed", reason, validMass };
-}
-
-function readAnswers(completions: readonly Completion[]): Estimate {
-  const parsed = completions.map(({ text }) => parseScore(text));
+/** The estimate of several answers: the mean of those that can be read. */
+export function sampledEstimate(completions: readonly Completion[], parsed: readonly ParsedScore[]): Estimate {
   const scores = parsed.map(({ score }) => score);
   const valid = scores.filter((score) => score !== null);
   if (valid.length === 0) return { score: null, std: null, scores, status: "failed", reason: unreadable(completions) };
   const status = parsed.some((one) => one.status === "clamped") ? "clamped" : "ok";
   return { score: mean(valid), std: standardDeviation(valid), scores, status };
+}
+
+/** Reads every answer of a list. */
+export function parseAnswers(completions: readonly Completion[], referenceParity = false): ParsedScore[] {
+  return completions.map(({ text }) => parseScore(text, { referenceParity }));
 }
 
 function unreadable(completions: readonly Completion[]): string {

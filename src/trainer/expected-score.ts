@@ -2,7 +2,8 @@
  * The expected score: the mean over all answers of the form D.TH, weighted by how likely the model is to give them.
  *
  * Source: the idea of Q-Align (arXiv 2312.17090) and DeQA-Score (arXiv 2501.11561), which weight words for levels, applied
- * to the digits of a number.
+ * to the digits of a number. The first digit and the tenths branch, and the hundredths are read off behind each of the 50
+ * beginnings: nothing is left out, and nothing is sampled.
  *
  * @module
  */
@@ -54,18 +55,24 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
+/** Tokens of which the answers are made. */
+export interface ScoreTokens {
+  /** [10] id of each digit. */
+  readonly digits: Int32Array;
+  readonly point: number;
+}
+
 /**
- * The tokens of each answer behind a prefix.
+ * The tokens of the answers behind a prefix.
  *
  * @param prefix ids of the text in front of the answers
  * @param whole [500] ids of the prefix and the answer together, in the order of `scoreAnswers`
- * @returns [500] four ids each
  * @throws ConfigError METRIC_TOKENIZER where the tokenizer has no token of its own for each digit and the point
  */
-export function answerTokens(prefix: Int32Array, whole: readonly Int32Array[]): Int32Array[] {
+export function scoreTokens(prefix: Int32Array, whole: readonly Int32Array[]): ScoreTokens {
   const idOf = new Map<string, number>();
   const characterOf = new Map<number, string>();
-  return scoreAnswers.map(({ text }, index) => {
+  for (const [index, { text }] of scoreAnswers.entries()) {
     const ids = whole[index]!;
     const own = ids.subarray(prefix.length);
     const begins = prefix.every((id, at) => ids[at] === id);
@@ -83,6 +90,39 @@ export function answerTokens(prefix: Int32Array, whole: readonly Int32Array[]): 
         { fields: { text, tokens: [...own] } },
       );
     }
-    return own;
-  });
+  }
+  return { digits: Int32Array.from("0123456789", (digit) => idOf.get(digit)!), point: idOf.get(".")! };
+}
+
+/** The digits in front of the point. */
+const ONES = [1, 2, 3, 4, 5] as const;
+const DIGITS = Array.from({ length: 10 }, (_, digit) => digit);
+
+/** The beginnings D.T of the answers, and one token more that stands for the hundredths: [50][4]. */
+export function branches({ digits, point }: ScoreTokens): Int32Array[] {
+  return ONES.flatMap((one) => DIGITS.map((tenth) => Int32Array.of(digits[one]!, point, digits[tenth]!, digits[0]!)));
+}
+
+/** What the distribution behind every branch is asked for: the digits and the point, [11]. */
+export function branchCandidates({ digits, point }: ScoreTokens): Int32Array {
+  return Int32Array.of(...digits, point);
+}
+
+/**
+ * The log-probability of each of the 500 answers by the chain rule: P(D) P(. | D) P(T | D.) P(H | D.T).
+ *
+ * @param logprobs [50][4 x 11] of `branchCandidates` at the four tokens of each of `branches`
+ * @returns in the order of `scoreAnswers`
+ */
+export function answerLogprobs(logprobs: readonly Float32Array[]): number[] {
+  const candidates = DIGITS.length + 1;
+  const at = (branch: Float32Array, token: number, candidate: number): number =>
+    branch[token * candidates + candidate]!;
+  return ONES.flatMap((one, first) =>
+    DIGITS.flatMap((tenth) => {
+      const branch = logprobs[first * DIGITS.length + tenth]!;
+      const begun = at(branch, 0, one) + at(branch, 1, DIGITS.length) + at(branch, 2, tenth);
+      return DIGITS.map((hundredth) => begun + at(branch, 3, hundredth));
+    }),
+  );
 }

@@ -11,8 +11,9 @@ import { DataError } from "../errors.js";
 import type { EncodeOptions, ModelDescription, Policy, Prompt } from "../policy/index.js";
 import { ratingQuestion } from "../prompts/index.js";
 import { SCORE_RANGE } from "../rewards/index.js";
-import { expectedEstimator, greedyEstimator, sampledEstimator } from "./estimators.js";
+import { greedyEstimator, sampledEstimator } from "./estimators.js";
 import type { Estimate, Estimator } from "./estimators.js";
+import { expectedEstimator } from "./expected-estimator.js";
 import { checkCount, checkMetricOptions, metricConfig } from "./metric-options.js";
 import type { MetricMode, MetricOptions } from "./metric-options.js";
 import { openPolicy } from "./open-policy.js";
@@ -88,7 +89,10 @@ export async function createMetric(options: MetricOptions): Promise<Metric> {
 }
 
 async function estimatorOf(policy: Policy<Row>, { mode, samples = 6 }: MetricOptions): Promise<Estimator<Row>> {
-  if (mode === "expected") return expectedEstimator(policy);
+  if (mode === "expected") {
+    const expected = await expectedEstimator(policy);
+    return (prompts, signal) => expected(prompts, { signal });
+  }
   return mode === "greedy" ? greedyEstimator(policy) : sampledEstimator(policy, samples);
 }
 

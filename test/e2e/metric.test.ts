@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Policy, Prompt, Row } from "../../src/index.js";
 import { loadRows } from "../../src/data/index.js";
-import { expectedEstimator, greedyEstimator, sampledEstimator } from "../../src/trainer/estimators.js";
+import { greedyEstimator, sampledEstimator } from "../../src/trainer/estimators.js";
+import { expectedEstimator } from "../../src/trainer/expected-estimator.js";
 import { createMetric, openPolicy } from "../../src/trainer/index.js";
 import type { Metric, Rating, ScoreOptions } from "../../src/trainer/index.js";
 import { makeAnsweringCheckpoint, TENTHS } from "./answering-checkpoint.js";
@@ -103,7 +104,7 @@ describe("a checkpoint with random weights", () => {
   afterAll(() => policy.close());
 
   it("has the probability of a score that the chain rule gives, token by token, and no score", async () => {
-    const estimates = await (await expectedEstimator(policy))(prompts.slice(0, 2), undefined);
+    const estimates = await (await expectedEstimator(policy))(prompts.slice(0, 2));
     for (const [index, estimate] of estimates.entries()) {
       const mass = await chainedMass(policy, prompts[index]!);
       expect(estimate.validMass! / mass).toBeCloseTo(1, 3);

@@ -388,3 +388,41 @@ describe("usage", () => {
     expect(modelSeconds).toBeLessThan(busySeconds);
   });
 });
+
+describe("candidates", () => {
+  it("are scored at every token of every completion, across the planner's cuts", async () => {
+    const worker = createFakeWorker({
+      probability: ({ text, next }) => (text.endsWith(next) ? 0.75 : 0.125),
+    });
+    await using policy = await createTestPolicy({ worker, planner: { maxSequences: 2 } });
+    const [prompt, ab, abb, c] = await policy.tokenize(["1234", "ab", "abb", "c"]);
+    const none = new Float32Array(0);
+    const sequence = (tokenIds: Int32Array) => ({ tokenIds, advantages: none, weights: none });
+    const groups = [
+      { promptIds: prompt!, images: [], firstIndex: 0, sequences: [ab!, abb!, c!].map(sequence) },
+      { promptIds: prompt!, images: [], firstIndex: 3, sequences: [abb!].map(sequence) },
+    ];
+    const found = await policy.candidates({ id: "x", groups }, Int32Array.from(Buffer.from("ab")), { temperature: 2 });
+    const [likely, unlikely] = [Math.fround(Math.log(0.75)), Math.fround(Math.log(0.125))];
+    // Behind "1234", behind "a", behind "ab"; candidates a and b.
+    const rows = [[unlikely, unlikely], [likely, unlikely], [unlikely, likely]]; // prettier-ignore
+    expect(found.map((group) => group.map((row) => [...row]))).toEqual([
+      [rows.slice(0, 2).flat(), rows.flat(), rows[0]],
+      [rows.flat()],
+    ]);
+    const calls = worker.calls.filter(({ method }) => method === "candidates");
+    expect(calls.length).toBeGreaterThan(1);
+    expect(calls[0]!.params).toMatchObject({ temperature: 2, policy_version: 0 });
+  });
+
+  it("have temperature 1 whatever the policy samples at", async () => {
+    const worker = createFakeWorker();
+    await using policy = await createTestPolicy({ worker, settings: { temperature: 0.5 } });
+    const [prompt] = await policy.tokenize(["a"]);
+    const none = new Float32Array(0);
+    const sequences = [{ tokenIds: prompt!, advantages: none, weights: none }];
+    const groups = [{ promptIds: prompt!, images: [], firstIndex: 0, sequences }];
+    await policy.candidates({ id: "x", groups }, Int32Array.of(1));
+    expect(worker.calls.at(-1)!.params).toMatchObject({ temperature: 1 });
+  });
+});

@@ -1,7 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../../src/errors.js";
-import { answerTokens, expectedScore, scoreAnswers } from "../../src/trainer/expected-score.js";
+import {
+  answerLogprobs,
+  branchCandidates,
+  branches,
+  expectedScore,
+  scoreAnswers,
+  scoreTokens,
+} from "../../src/trainer/expected-score.js";
 
 /** Answers with probabilities instead of their logarithms. */
 const distribution = (pairs: readonly (readonly [score: number, probability: number])[]) =>
@@ -102,16 +109,15 @@ describe("expectedScore", () => {
   });
 });
 
-describe("answerTokens", () => {
+describe("scoreTokens", () => {
   const prefix = Int32Array.of(7, 8);
   const idOf = (character: string): number => (character === "." ? 50 : 100 + Number(character));
   const whole = (change: (ids: number[], text: string) => number[] = (ids) => ids): Int32Array[] =>
     scoreAnswers.map(({ text }) => Int32Array.from(change([7, 8, ...Array.from(text, idOf)], text)));
 
-  it("are a digit, the point and two digits behind the prefix", () => {
-    const tokens = answerTokens(prefix, whole());
-    expect(tokens).toHaveLength(500);
-    expect(tokens[237]).toEqual(Int32Array.of(103, 50, 103, 107));
+  it("are those of the ten digits and the point", () => {
+    const digits = Int32Array.from({ length: 10 }, (_, digit) => 100 + digit);
+    expect(scoreTokens(prefix, whole())).toEqual({ digits, point: 50 });
   });
 
   it.each([
@@ -122,8 +128,33 @@ describe("answerTokens", () => {
     ["there is more than the answer", (ids: number[]) => [...ids, 9]],
     ["there is nothing", () => []],
   ])("refuses a tokenizer where %s", (_, change) => {
-    expect(() => answerTokens(prefix, whole(change))).toThrow(
+    expect(() => scoreTokens(prefix, whole(change))).toThrow(
       expect.objectContaining({ constructor: ConfigError, code: "METRIC_TOKENIZER" }),
     );
+  });
+});
+
+describe("answerLogprobs", () => {
+  const tokens = { digits: Int32Array.from({ length: 10 }, (_, digit) => 100 + digit), point: 50 };
+  const idOf = (character: string): number => (character === "." ? 50 : 100 + Number(character));
+  /** Any number that depends on what was written so far and on what comes next. */
+  const logprob = (written: readonly number[], next: number): number =>
+    -((written.reduce((hash, id) => (hash * 31 + id) % 1009, 7) * 17 + next * 13) % 97) / 16;
+
+  it("follow the chain rule: each token of an answer behind those in front of it", () => {
+    const read = branches(tokens).map((branch) =>
+      Float32Array.from(
+        [0, 1, 2, 3].flatMap((at) =>
+          Array.from(branchCandidates(tokens), (next) => logprob([...branch.slice(0, at)], next)),
+        ),
+      ),
+    );
+    const found = answerLogprobs(read);
+    expect(found).toHaveLength(500);
+    for (const [index, { text }] of scoreAnswers.entries()) {
+      const ids = Array.from(text, idOf);
+      const expected = ids.reduce((sum, id, at) => sum + logprob(ids.slice(0, at), id), 0);
+      expect(found[index]).toBe(expected);
+    }
   });
 });
