@@ -138,14 +138,14 @@ describe("answerLogprobs", () => {
   const tokens = { digits: Int32Array.from({ length: 10 }, (_, digit) => 100 + digit), point: 50 };
   const idOf = (character: string): number => (character === "." ? 50 : 100 + Number(character));
   /** Any number that depends on what was written so far and on what comes next. */
-  const logprob = (written: readonly number[], next: number): number =>
-    -((written.reduce((hash, id) => (hash * 31 + id) % 1009, 7) * 17 + next * 13) % 97) / 16;
+  const logprob = (written: ArrayLike<number>, next: number): number =>
+    -((Array.from(written).reduce((hash, id) => (hash * 31 + id) % 1009, 7) * 17 + next * 13) % 97) / 16;
 
   it("follow the chain rule: each token of an answer behind those in front of it", () => {
     const read = branches(tokens).map((branch) =>
       Float32Array.from(
         [0, 1, 2, 3].flatMap((at) =>
-          Array.from(branchCandidates(tokens), (next) => logprob([...branch.slice(0, at)], next)),
+          Array.from(branchCandidates(tokens), (next) => logprob(branch.slice(0, at), next)),
         ),
       ),
     );
