@@ -76,6 +76,8 @@ export function advance(state: ProgressState, event: TrainerEvent): ProgressStat
       return { ...state, evaluation: event.results };
     case "checkpoint-end":
       return { ...state, activity: `checkpoint of step ${event.step} saved` };
+    case "fidelity-warmup-end":
+      return { ...state, activity: `step ${event.step}: ${event.message}` };
     case "alarm":
       return { ...state, alarms: { ...state.alarms, [event.name]: `step ${event.step}: ${event.message}` } };
     case "run-end":
@@ -106,6 +108,8 @@ export function plainLine(state: ProgressState, event: TrainerEvent): string | u
       return [`step ${event.step}/${event.steps}`, ...metricParts(state), ...timeParts(state)].join("  ");
     case "eval-end":
       return event.results.map((result) => `step ${event.step}  ${evaluationText(result)}`).join("\n");
+    case "fidelity-warmup-end":
+      return `step ${event.step}  ${event.message}`;
     case "alarm":
       return `step ${event.step}  ! ${event.name}: ${event.message}`;
     case "run-end":

@@ -4,6 +4,7 @@
  * @module
  */
 import { batchSizes } from "./batch-arithmetic.js";
+import { rewardKeys } from "./keys/rewards.js";
 import { nearestName } from "./nearest.js";
 import type { ConfigKey, ParsedConfig } from "./schema.js";
 
@@ -190,6 +191,48 @@ const rewardChecks: readonly Check[] = [
         `reference_parity is true, which compares as the reference code does, and ${changed} is ` +
           `${JSON.stringify(asked[changed])}. Remove one of them.`,
       );
+    },
+  },
+  {
+    keys: ["fidelity_warmup", "reward_funcs"],
+    find: ({ fidelity_warmup, reward_funcs }) =>
+      fidelity_warmup === null || reward_funcs.some((name) => name === "fidelity" || name === "accuracy")
+        ? null
+        : conflict(
+            `fidelity_warmup is "${fidelity_warmup}", and fidelity is not among reward_funcs, ${reward_funcs.join(", ")}: ` +
+              "there is nothing to warm up for. Add fidelity, or remove fidelity_warmup.",
+          ),
+  },
+  {
+    keys: ["fidelity_warmup", "reference_parity"],
+    find: ({ fidelity_warmup, reference_parity }) =>
+      fidelity_warmup !== null && reference_parity
+        ? conflict(
+            `fidelity_warmup is "${fidelity_warmup}" and reference_parity is true, which computes rewards as the reference ` +
+              "code does, and that has no warm-up. Remove one of them.",
+          )
+        : null,
+  },
+  {
+    keys: ["fidelity_warmup_srcc", "fidelity_warmup"],
+    find: ({ fidelity_warmup_srcc, fidelity_warmup }) =>
+      fidelity_warmup === null && fidelity_warmup_srcc !== rewardKeys.fidelity_warmup_srcc.parse(undefined)
+        ? conflict(
+            `fidelity_warmup_srcc is ${fidelity_warmup_srcc}, and fidelity_warmup is not set, so nothing would end there. ` +
+              'Set fidelity_warmup to "win_probability", or remove fidelity_warmup_srcc.',
+          )
+        : null,
+  },
+  {
+    keys: ["prompts_per_step", "fidelity_warmup", ...BATCH_KEYS],
+    find: (config) => {
+      if (config.fidelity_warmup === null || batchSizes(config).promptsPerStep !== 2) return null;
+      return {
+        code: "CONFIG_TOO_FEW_IMAGES",
+        message:
+          "prompts_per_step is 2, and fidelity_warmup ends when the scores of a rollout batch correlate with the labels, " +
+          "which takes at least 3 pictures. Raise prompts_per_step, or remove fidelity_warmup.",
+      };
     },
   },
   {

@@ -9,9 +9,10 @@ import { foldKey, uniform } from "../stats/index.js";
 import { defineReward, type Reward, type ScoreBatchContext } from "./define.js";
 import { formatReward, type FormatOptions } from "./format.js";
 import type { GroupRewards, RatedGroup } from "./pairs.js";
-import { parseScore } from "./parse.js";
+import { parseScore, type ParseOptions } from "./parse.js";
 import { binary, constantAnswerReward, fidelity, margin, winProbability, type FidelityOptions } from "./ranking.js";
 import { regression, threshold, type ThresholdOptions } from "./rating.js";
+import type { RewardGroup } from "./score.js";
 
 /** Options of all built-in rewards; each takes those that concern it. */
 export interface BuiltInRewardOptions extends FormatOptions, FidelityOptions, ThresholdOptions {
@@ -77,4 +78,13 @@ function ratedGroups(batch: ScoreBatchContext<RatedRow>, options: BuiltInRewardO
       return 1 + Math.floor(5 * uniform(foldKey(seed, RANDOM_SCORE_STREAM, batch.step ?? 0, prompt, index)));
     }),
   }));
+}
+
+/** Prompts as the formulas see them; those whose row has no data set or no opinion score are left out. */
+export function ratedGroupsOf(groups: readonly RewardGroup[], parse: ParseOptions = {}): RatedGroup[] {
+  return groups.flatMap(({ prompt, completions }) => {
+    const row = ratedRow.safeParse(prompt.row);
+    if (!row.success) return [];
+    return [{ ...row.data, scores: completions.map(({ text }) => parseScore(text, parse).score) }];
+  });
 }

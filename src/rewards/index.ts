@@ -4,7 +4,8 @@
  * @module
  */
 
-export { builtInRewards, type BuiltInRewardName, type BuiltInRewardOptions } from "./built-in.js";
+export { batchSrcc } from "./batch-srcc.js";
+export { builtInRewards, ratedGroupsOf, type BuiltInRewardName, type BuiltInRewardOptions } from "./built-in.js";
 export {
   checkRewards,
   combineRewards,
@@ -25,6 +26,16 @@ export {
   type ScoreContext,
   type ScoreGroupContext,
 } from "./define.js";
+export {
+  advanceFidelityWarmup,
+  createFidelityWarmup,
+  fidelitySurplus,
+  fidelityWarmupDefaults,
+  withFidelityWarmup,
+  type FidelityWarmup,
+  type FidelityWarmupOptions,
+  type WarmupBatch,
+} from "./fidelity-warmup.js";
 export { formatReward, type FormatOptions } from "./format.js";
 export type { ComparisonOptions, GroupRewards, RatedGroup, VarianceOptions } from "./pairs.js";
 export { parseScore, SCORE_RANGE, type ParsedScore, type ParseOptions, type ParseStatus } from "./parse.js";

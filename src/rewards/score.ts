@@ -40,8 +40,8 @@ export interface ScoredRewards {
   readonly parse: ParseStatus[][];
   /** Completions without a total. */
   readonly missing: number;
-  /** What a model would earn that always answers the same; null where no reward can say (fidelity can). */
-  readonly constantAnswerReward: number | null;
+  /** What a model would earn that always answers the same, by reward; null where a reward cannot say (fidelity can). */
+  readonly constantAnswers: Readonly<Record<string, number | null>>;
   /** Wall seconds by reward. Those that wait for something run side by side, so their times overlap. */
   readonly seconds: Readonly<Record<string, number>>;
 }
@@ -111,7 +111,7 @@ export async function scoreRewards(
       breakdown: byName(({ values }) => values),
       parse: groups.map((group) => group.completions.map(({ text }) => parseScore(text, parse).status)),
       missing: totals.flat().filter((value) => value === null).length,
-      constantAnswerReward: scored.find(({ constantAnswer }) => constantAnswer !== null)?.constantAnswer ?? null,
+      constantAnswers: byName(({ constantAnswer }) => constantAnswer),
       seconds: byName(({ seconds }) => seconds),
     };
   } finally {

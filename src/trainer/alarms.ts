@@ -26,6 +26,8 @@ export interface AlarmState {
 const START_BATCHES = 5;
 /** Steps an alarm must have been away before it is told again. */
 const QUIET_STEPS = 20;
+/** Answers that are all the same earn what a constant answer does, but the means add up in another order. */
+const ROUNDING = 1e-9;
 
 /** The state of a run that has just begun. */
 export function createAlarmState(): AlarmState {
@@ -36,8 +38,8 @@ export function createAlarmState(): AlarmState {
 export interface AlarmInput {
   readonly step: number;
   readonly metrics: StepMetrics;
-  /** Mean fidelity a constant answer would earn on the same pairs; null where no fidelity reward runs. */
-  readonly constantAnswerReward: number | null;
+  /** What a constant answer would earn, by reward; null where a reward cannot say. Only rewards that are paid. */
+  readonly constantAnswers: Readonly<Record<string, number | null>>;
   readonly updateSkipped: boolean;
   /** Whether this is the first update of its rollout batch; the others show the same completions again. */
   readonly firstOfRollout: boolean;
@@ -58,7 +60,7 @@ export function checkAlarms(state: AlarmState, input: AlarmInput): Alarm[] {
   });
 }
 
-function conditions(state: AlarmState, { metrics, constantAnswerReward, updateSkipped }: AlarmInput): Alarm[] {
+function conditions(state: AlarmState, { metrics, constantAnswers, updateSkipped }: AlarmInput): Alarm[] {
   const alarms: Alarm[] = [];
   const above = (name: string, limit: number): number | undefined => {
     const value = metrics[name];
@@ -94,17 +96,7 @@ function conditions(state: AlarmState, { metrics, constantAnswerReward, updateSk
       message: `the entropy per token fell to ${entropy.toFixed(4)} nats: the model has almost stopped exploring. Lower learning_rate or raise beta.`,
     });
   }
-  const fidelity = metrics["rewards/fidelity/mean"];
-  const spread = metrics["prediction_spread"];
-  if (constantAnswerReward !== null && typeof fidelity === "number" && typeof spread === "number") {
-    const start = state.spreadSum / Math.max(1, state.spreadCount);
-    if (state.spreadCount >= START_BATCHES && fidelity <= constantAnswerReward && spread < start / 2) {
-      alarms.push({
-        name: "collapse",
-        message: `the answers collapse to a constant: fidelity ${fidelity.toFixed(3)} is no better than the ${constantAnswerReward.toFixed(3)} a constant answer earns, and the spread of the scores fell from ${start.toFixed(2)} to ${spread.toFixed(2)}. Start from a model that already ranks, or use win_probability.`,
-      });
-    }
-  }
+  alarms.push(...collapses(state, metrics, constantAnswers).slice(0, 1));
   if (updateSkipped) {
     alarms.push({
       name: "update-skipped",
@@ -112,4 +104,22 @@ function conditions(state: AlarmState, { metrics, constantAnswerReward, updateSk
     });
   }
   return alarms;
+}
+
+/** Rewards that pay the model no more than a constant answer while its scores have moved together. */
+function collapses(
+  state: AlarmState,
+  metrics: StepMetrics,
+  constantAnswers: AlarmInput["constantAnswers"],
+): (Alarm & { readonly name: "collapse" })[] {
+  const spread = metrics["prediction_spread"];
+  const start = state.spreadSum / Math.max(1, state.spreadCount);
+  if (state.spreadCount < START_BATCHES || typeof spread !== "number" || spread >= start / 2) return [];
+  return Object.entries(constantAnswers).flatMap(([reward, constant]) => {
+    const earned = metrics[`rewards/${reward}/mean`];
+    if (constant === null || typeof earned !== "number" || earned > constant + ROUNDING) return [];
+    const curriculum = reward === "fidelity" ? 'set fidelity_warmup to "win_probability", ' : "";
+    const message = `the answers collapse to a constant: ${reward} ${earned.toFixed(3)} is no better than the ${constant.toFixed(3)} a constant answer earns, and the spread of the scores fell from ${start.toFixed(2)} to ${spread.toFixed(2)}. Start from a model that already ranks, ${curriculum}or use the reward win_probability.`;
+    return [{ name: "collapse", message }];
+  });
 }

@@ -11,6 +11,7 @@ import { z } from "zod";
 import type { Row } from "../data/index.js";
 import { RunError, WorkerError } from "../errors.js";
 import type { Policy } from "../policy/index.js";
+import type { FidelityWarmup } from "../rewards/index.js";
 import { beginCheckpoint, writing } from "../runs/index.js";
 import type { AlarmState } from "./alarms.js";
 import type { EvaluationSummary } from "./events.js";
@@ -44,6 +45,15 @@ const schema = z.object({
     lastSeen: z.partialRecord(name, count),
   }),
   evaluations: z.array(z.object({ step: count, results: z.array(summary) })),
+  /** Null without `fidelity_warmup`. */
+  fidelityWarmup: z
+    .object({
+      batches: count,
+      surplus: z.number().nullable(),
+      srcc: z.number().nullable(),
+      endedAfter: count.nullable(),
+    })
+    .nullable(),
 });
 
 /** What a run remembers from step to step; the fields are explained at the schema. */
@@ -53,6 +63,7 @@ export interface TrainerState {
   fingerprint: Readonly<Record<string, string>>;
   alarms: AlarmState;
   evaluations: { readonly step: number; readonly results: readonly EvaluationSummary[] }[];
+  fidelityWarmup: FidelityWarmup | null;
 }
 
 /**

@@ -103,6 +103,15 @@ export type TrainerEvent =
     }
   | { readonly type: "eval-end"; readonly step: number; readonly results: readonly EvaluationSummary[] }
   | { readonly type: "checkpoint-end"; readonly step: number; readonly folder: string; readonly seconds: number }
+  /** The warm-up of `fidelity_warmup` is over: fidelity pays from the next rollout batch on. */
+  | {
+      readonly type: "fidelity-warmup-end";
+      readonly step: number;
+      /** Averages over the last rollout batches: correlation with the labels, and fidelity above a constant answer's. */
+      readonly srcc: number;
+      readonly surplus: number;
+      readonly message: string;
+    }
   | { readonly type: "alarm"; readonly step: number; readonly name: AlarmName; readonly message: string }
   | {
       readonly type: "run-end";

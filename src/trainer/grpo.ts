@@ -15,7 +15,7 @@ import { scoreRewards } from "../rewards/index.js";
 import type { RewardSet, ScoredRewards } from "../rewards/index.js";
 import { toTrainBatch } from "./train-batch.js";
 
-/** What stays the same over all steps of a run. */
+/** What a step aims at; all but the rewards stays the same over a run. */
 export interface GrpoObjective {
   readonly policy: Policy<Row>;
   readonly rewards: RewardSet;
@@ -51,13 +51,14 @@ export interface UpdateRecord {
 /**
  * @param rollout number of the rollout batch, 1-based: part of every random draw
  * @param prompts rows of this step, encoded while the last step trained
+ * @returns the completions and what they earned
  */
 export async function grpoStep(
   objective: GrpoObjective,
   rollout: number,
   prompts: readonly Prompt<Row>[],
   observer: GrpoObserver,
-): Promise<void> {
+): Promise<{ readonly groups: readonly RolloutGroup<Row>[]; readonly scored: ScoredRewards }> {
   const { policy, signal } = objective;
   const groups = await policy.generate(prompts, {
     samples: objective.samples,
@@ -86,4 +87,5 @@ export async function grpoStep(
       await observer.onUpdate({ step, learningRate, losses, update });
     }
   }
+  return { groups, scored };
 }

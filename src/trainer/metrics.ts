@@ -6,7 +6,7 @@
  * @module
  */
 import type { RolloutGroup } from "../policy/index.js";
-import { parseScore } from "../rewards/index.js";
+import { batchSrcc, parseScore, ratedGroupsOf } from "../rewards/index.js";
 import type { ScoredRewards } from "../rewards/index.js";
 import { mean, standardDeviation } from "../stats/index.js";
 import type { UpdateRecord } from "./grpo.js";
@@ -39,6 +39,7 @@ export function completionMetrics(groups: readonly RolloutGroup[], referencePari
     "parse/failed_ratio": share("failed"),
     "parse/clamped_ratio": share("clamped"),
     prediction_spread: standardDeviation(predictions),
+    batch_srcc: batchSrcc(ratedGroupsOf(groups, { referenceParity })),
   };
 }
 

@@ -8,8 +8,14 @@ import type { ConfigInput, ResolvedConfig, RunPlan } from "../config/index.js";
 import { createSampler, dataError, loadRows, splitRows } from "../data/index.js";
 import type { Row, Sampler } from "../data/index.js";
 import type { LossSpec } from "../policy/index.js";
-import { checkRewards, combineRewards, findRowProblems } from "../rewards/index.js";
-import type { RewardRecord, RewardSet } from "../rewards/index.js";
+import {
+  checkRewards,
+  combineRewards,
+  createFidelityWarmup,
+  findRowProblems,
+  withFidelityWarmup,
+} from "../rewards/index.js";
+import type { BuiltInRewardOptions, RewardRecord, RewardSet } from "../rewards/index.js";
 import { loadRewardModules, namedRewards } from "./reward-modules.js";
 
 /** A run that could start. */
@@ -44,6 +50,8 @@ export async function prepareRun(input: ConfigInput | ResolvedConfig, given?: Re
     }),
   );
   const rewards = combineRewards(given ?? named, rewardOptions(config));
+  // Refuses a fidelity of one's own before anything starts.
+  if (config.fidelity_warmup !== null) withFidelityWarmup(rewards, createFidelityWarmup());
   checkRewards(rewards, { promptsPerStep: config.prompts_per_step, numGenerations: config.num_generations });
 
   const all = await loadRows(config);
@@ -86,7 +94,8 @@ export function lossOf({ epsilon, epsilon_high, beta }: ResolvedConfig): LossSpe
   return { surrogate: "clip", epsilon, epsilonHigh: epsilon_high, beta, kl: "k3" };
 }
 
-function rewardOptions(config: ResolvedConfig) {
+/** The options of built-in rewards that the configuration asks for. */
+export function rewardOptions(config: ResolvedConfig): BuiltInRewardOptions {
   return {
     thinking: config.question_template !== "scoring_non_thinking",
     referenceParity: config.reference_parity,

@@ -13,6 +13,7 @@ import { lossOf, prepareRun } from "./prepare.js";
 import { rolloutRecords } from "./rollout-records.js";
 import type { TrainOptions } from "./train.js";
 import { toTrainBatch } from "./train-batch.js";
+import { rewardsInForce } from "./warm-up.js";
 
 /** What the dry step showed. */
 export interface ProbeResult {
@@ -44,7 +45,7 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
   const groups = await timed("generate", () =>
     policy.generate(prompts, { samples: resolved.num_generations, step: 1, ...signal }),
   );
-  const scored = await timed("rewards", () => scoreRewards(groups, prepared.rewards, { step: 1, ...signal }));
+  const scored = await timed("rewards", () => scoreRewards(groups, rewardsInForce(prepared), { step: 1, ...signal }));
   const advantages = groupAdvantages(scored.totals, { scale: resolved.scale_rewards });
   const batch = toTrainBatch(groups, advantages, {
     normaliser: resolved.loss_type,

@@ -6,6 +6,7 @@
 import type { ResolvedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
 import type { Picture, Policy } from "../policy/index.js";
+import type { ScoredRewards } from "../rewards/index.js";
 import type { RunWriter } from "../runs/index.js";
 import { checkAlarms } from "./alarms.js";
 import { callBack } from "./callbacks.js";
@@ -18,6 +19,7 @@ import { createPictureCopies } from "./picture-copies.js";
 import { rolloutRecords, sampleOf } from "./rollout-records.js";
 import { startStepClock } from "./step-clock.js";
 import type { RunControl } from "./training-run.js";
+import { isWarmingUp, warmupMetrics } from "./warm-up.js";
 
 /** What is recorded, and where. */
 export interface RecorderOptions {
@@ -51,7 +53,7 @@ export interface Recorder extends GrpoObserver {
 /** What the updates of a rollout batch have in common. */
 interface Rollout {
   readonly metrics: ReturnType<typeof rewardMetrics>;
-  readonly constantAnswerReward: number | null;
+  readonly constantAnswers: ScoredRewards["constantAnswers"];
   readonly sample: Sample | null;
 }
 
@@ -92,8 +94,13 @@ export function createRecorder(options: RecorderOptions): Recorder {
       const step = policy.version + 1;
       const sample = sampleOf(groups, scored);
       rollout = {
-        metrics: { ...completionMetrics(groups, config.reference_parity), ...rewardMetrics(scored) },
-        constantAnswerReward: scored.constantAnswerReward,
+        metrics: {
+          ...completionMetrics(groups, config.reference_parity),
+          ...warmupMetrics(state.fidelityWarmup),
+          ...rewardMetrics(scored),
+        },
+        // Fidelity is only measured while another reward is paid for it: what it would pay collapses nothing.
+        constantAnswers: isWarmingUp(state.fidelityWarmup) ? {} : scored.constantAnswers,
         sample,
       };
       firstOfRollout = true;
@@ -103,7 +110,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
     },
     async onUpdate(record: UpdateRecord) {
       const { step, update } = record;
-      const { constantAnswerReward, sample, metrics: shared } = rollout!;
+      const { constantAnswers, sample, metrics: shared } = rollout!;
       const epoch = options.epochOf(step);
       const metrics: StepMetrics = { epoch, ...shared, ...updateMetrics(record, config.beta > 0) };
       const spent = clock.finish();
@@ -115,7 +122,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
       for (const alarm of checkAlarms(state.alarms, {
         step,
         metrics,
-        constantAnswerReward,
+        constantAnswers,
         updateSkipped: update.skipped,
         firstOfRollout,
       })) {

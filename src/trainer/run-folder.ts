@@ -11,6 +11,7 @@ import type { Row } from "../data/index.js";
 import { RunError } from "../errors.js";
 import type { Policy } from "../policy/index.js";
 import { templateDigest } from "../prompts/index.js";
+import { createFidelityWarmup } from "../rewards/index.js";
 import { checkRunFolder, createRun, latestCheckpoint, resumeRun, verifyCheckpoint, writing } from "../runs/index.js";
 import type { RunWriter } from "../runs/index.js";
 import { createAlarmState } from "./alarms.js";
@@ -70,7 +71,14 @@ export async function beginRun(prepared: PreparedRun, start: RunStart, policy: P
       overwrite: config.overwrite_output_dir,
       tensorboard,
     });
-    const state = { step: 0, rollout: 0, fingerprint, alarms: createAlarmState(), evaluations: [] };
+    const state = {
+      step: 0,
+      rollout: 0,
+      fingerprint,
+      alarms: createAlarmState(),
+      evaluations: [],
+      fidelityWarmup: config.fidelity_warmup === null ? null : createFidelityWarmup(),
+    };
     return { writer, state, mismatches: [] };
   }
 

@@ -24,6 +24,7 @@ import { createRecorder } from "./recorder.js";
 import { beginRun, inspectRunFolder } from "./run-folder.js";
 import { startRun } from "./training-run.js";
 import type { TrainingRun } from "./training-run.js";
+import { advanceWarmup, rewardsInForce } from "./warm-up.js";
 
 /** Options of `train`. */
 export interface TrainOptions extends Pick<OpenPolicyOptions, "connect" | "onStderr"> {
@@ -99,8 +100,10 @@ async function runLoop(run: Run): Promise<RunResult> {
     const current = await pending;
     recorder.onPrompts();
     pending = rollout < plan.rollouts ? encode(rollout + 1) : undefined;
-    await grpoStep(objective, rollout, current, recorder);
+    const rewards = rewardsInForce(prepared, state.fidelityWarmup);
+    const batch = await grpoStep({ ...objective, rewards }, rollout, current, recorder);
     state.rollout = rollout;
+    advanceWarmup(run, batch);
 
     if (pending === undefined) break;
     const due = { step: state.step, updatesPerBatch: plan.updatesPerRollout };
@@ -115,11 +118,14 @@ async function runLoop(run: Run): Promise<RunResult> {
   return finish(run, savedAt);
 }
 
-function objectiveOf(prepared: PreparedRun, policy: Policy<Row>, signal: AbortSignal | undefined): GrpoObjective {
-  const { config, plan, rewards } = prepared;
+/** What stays the same over the run. */
+function objectiveOf(
+  { config, plan }: PreparedRun,
+  policy: Policy<Row>,
+  signal: AbortSignal | undefined,
+): Omit<GrpoObjective, "rewards"> {
   return {
     policy,
-    rewards,
     samples: config.num_generations,
     scaleRewards: config.scale_rewards,
     normaliser: config.loss_type,

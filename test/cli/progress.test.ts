@@ -137,6 +137,10 @@ describe("plain lines", () => {
     );
     expect(plainLine(state, evaluation)).toBe("step 2  held out: kadid, 12 pictures  srcc 0.4123  format 1");
     expect(plainLine(state, alarm)).toBe("step 2  ! truncation: 30 % of the completions were cut off");
+    const message = "the warm-up is over";
+    expect(plainLine(state, { type: "fidelity-warmup-end", step: 4, srcc: 0.5, surplus: 0.02, message })).toBe(
+      "step 4  the warm-up is over",
+    );
     expect(plainLine(state, { type: "step-start", step: 3, epoch: 0 })).toBeUndefined();
   });
 });

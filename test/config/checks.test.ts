@@ -86,6 +86,26 @@ it.each<[string, object, string]>([
     'CONFIG_TOO_FEW_IMAGES: prompts_per_step is 1, and the fidelity reward compares pictures with each other: it needs at least 2. Raise prompts_per_step, or use a reward of scope "score".',
   ],
   [
+    "a warm-up for nothing",
+    { fidelity_warmup: "win_probability", reward_funcs: ["binary", "format"] },
+    'CONFIG_CONFLICT: fidelity_warmup is "win_probability", and fidelity is not among reward_funcs, binary, format: there is nothing to warm up for. Add fidelity, or remove fidelity_warmup.',
+  ],
+  [
+    "a warm-up of the reference's rewards",
+    { fidelity_warmup: "win_probability", reference_parity: true },
+    'CONFIG_CONFLICT: fidelity_warmup is "win_probability" and reference_parity is true, which computes rewards as the reference code does, and that has no warm-up. Remove one of them.',
+  ],
+  [
+    "the end of no warm-up",
+    { fidelity_warmup_srcc: 0.5 },
+    'CONFIG_CONFLICT: fidelity_warmup_srcc is 0.5, and fidelity_warmup is not set, so nothing would end there. Set fidelity_warmup to "win_probability", or remove fidelity_warmup_srcc.',
+  ],
+  [
+    "a warm-up on two pictures, which have no correlation",
+    { fidelity_warmup: "win_probability", prompts_per_step: 2 },
+    "CONFIG_TOO_FEW_IMAGES: prompts_per_step is 2, and fidelity_warmup ends when the scores of a rollout batch correlate with the labels, which takes at least 3 pictures. Raise prompts_per_step, or remove fidelity_warmup.",
+  ],
+  [
     "comparison sets of different size",
     { comparison_set: 8, prompts_per_step: 20 },
     "CONFIG_NOT_DIVISIBLE: comparison_set is 8, which does not divide prompts_per_step, 20.",
@@ -140,6 +160,8 @@ it("accepts the neighbours of what it refuses", () => {
   expect(said({ prompts_per_step: 1, reward_funcs: ["format"] })).toEqual([]);
   expect(said({ reference_parity: true, fidelity_variance_floor: 0.05 })).toEqual([]);
   expect(said({ comparison_set: 8, prompts_per_step: 24 })).toEqual([]);
+  expect(said({ fidelity_warmup: "win_probability", reward_funcs: "accuracy", prompts_per_step: 3 })).toEqual([]);
+  expect(said({ fidelity_warmup: null, fidelity_warmup_srcc: 0.45 })).toEqual([]);
   expect(said({ prompts_per_step: 8, per_device_train_batch_size: 12 })).toEqual([]);
   expect(said({ per_device_train_batch_size: 4, gradient_accumulation_steps: 3 })).toEqual([]);
   expect(said({ max_steps: 8, num_iterations: 2 })).toEqual([]);

@@ -50,7 +50,7 @@ describe("scoreRewards", () => {
       ["ok", "failed"],
     ]);
     expect(scored.missing).toBe(0);
-    expect(scored.constantAnswerReward).toBeCloseTo(Math.SQRT1_2, 15);
+    expect(scored.constantAnswers).toEqual({ fidelity: expect.closeTo(Math.SQRT1_2, 15) as number, format: null });
   });
 
   it("lets a reward that cannot judge abstain, and gives no total where all abstain", async () => {
@@ -175,7 +175,7 @@ describe("scoreRewards", () => {
   it("scores nothing as nothing", async () => {
     const scored = await scoreRewards([], { fidelity: 1, format: 1 });
     expect(scored.totals).toEqual([]);
-    expect(scored.constantAnswerReward).toBeNull();
+    expect(scored.constantAnswers).toEqual({ fidelity: null, format: null });
   });
 
   it("under reference parity draws a seeded score where none can be read", async () => {

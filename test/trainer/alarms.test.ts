@@ -15,7 +15,7 @@ const WELL = {
 };
 
 function check(state: AlarmState, step: number, metrics: object = {}, more: Partial<AlarmInput> = {}): string[] {
-  const input = { step, updateSkipped: false, firstOfRollout: true, constantAnswerReward: 0.8, ...more };
+  const input = { step, updateSkipped: false, firstOfRollout: true, constantAnswers: { fidelity: 0.8 }, ...more };
   return checkAlarms(state, { ...input, metrics: { ...WELL, ...metrics } }).map(({ name }) => name);
 }
 
@@ -38,7 +38,7 @@ describe("an alarm", () => {
     const nothing = Object.fromEntries(Object.keys(WELL).map((name) => [name, null]));
     const state = createAlarmState();
     for (let step = 1; step <= 30; step += 1) expect(check(state, step)).toEqual([]);
-    expect(check(createAlarmState(), 1, nothing, { constantAnswerReward: null })).toEqual([]);
+    expect(check(createAlarmState(), 1, nothing, { constantAnswers: {} })).toEqual([]);
   });
 
   it("is told once while it holds, and again after 20 quiet steps", () => {
@@ -58,7 +58,7 @@ describe("an alarm", () => {
       step: 3,
       updateSkipped: false,
       firstOfRollout: true,
-      constantAnswerReward: null,
+      constantAnswers: {},
       metrics: { ...WELL, "parse/failed_ratio": 0.456 },
     });
     expect(alarm!.message).toMatch(/^46 % of the answers could not be parsed/);
@@ -80,7 +80,7 @@ describe("the alarm for collapse", () => {
   it.each([
     ["fidelity is better", { ...collapsed, "rewards/fidelity/mean": 0.81 }, {}],
     ["the spread has not halved", { ...collapsed, prediction_spread: 0.5 }, {}],
-    ["no reward knows a constant answer", collapsed, { constantAnswerReward: null }],
+    ["no reward knows a constant answer", collapsed, { constantAnswers: { fidelity: null } }],
     ["there is no fidelity", { ...collapsed, "rewards/fidelity/mean": null }, {}],
   ])("is silent when %s", (_, metrics, more) => {
     expect(check(started(), 6, metrics, more)).toEqual([]);

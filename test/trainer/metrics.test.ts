@@ -31,6 +31,8 @@ describe("completion metrics", () => {
       "parse/clamped_ratio": 1 / 6,
       // Means of the groups are 3 and (5 + 1) / 2 = 3.
       prediction_spread: 0,
+      // Rows without labels.
+      batch_srcc: null,
     });
   });
 
@@ -39,6 +41,15 @@ describe("completion metrics", () => {
       completionMetrics(groups.map((texts) => group(...texts.map((text) => completion(text, 1)))))["prediction_spread"];
     expect(spread([answer("1"), answer("3")], [answer("4"), "x"], ["x", "x"])).toBe(Math.SQRT2);
     expect(spread([answer("1")], ["x"])).toBe(null);
+  });
+
+  it("correlate the groups' mean scores with the labels", () => {
+    const labelled = (mos: number, ...texts: string[]): RolloutGroup => {
+      const { prompt, completions } = group(...texts.map((text) => completion(text, 1)));
+      return { prompt: { ...prompt, row: { id: "1", dataset: "tiny", mos } }, completions };
+    };
+    const groups = [labelled(1, answer("2")), labelled(2, answer("3"), answer("5")), labelled(3, answer("3"), "x")];
+    expect(completionMetrics(groups)["batch_srcc"]).toBe(0.5);
   });
 
   it("read answers as the reference does on request", () => {

@@ -47,6 +47,7 @@ describe("TrainerEvent", () => {
         case "step-end":
         case "eval-end":
         case "checkpoint-end":
+        case "fidelity-warmup-end":
         case "alarm":
         case "run-end":
           return event.type;

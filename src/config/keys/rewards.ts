@@ -43,6 +43,24 @@ export const rewardKeys = {
     .enum(["mean", "samples"])
     .default("mean")
     .describe("What a score is compared with: the other image's mean score, or the mean over its single scores."),
+  fidelity_warmup: z
+    .enum(["win_probability"])
+    .nullable()
+    .default(null)
+    .describe(
+      "For a model that does not rank yet: pay win_probability in the place of fidelity until fidelity pays more than a " +
+        "constant answer would earn and `fidelity_warmup_srcc` is passed, both on average over about 10 rollout batches; " +
+        "then fidelity for good. Needs fidelity in `reward_funcs`. null: pay fidelity from the start.",
+    ),
+  fidelity_warmup_srcc: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.45)
+    .describe(
+      "Rank correlation of mean score and opinion score within the rollout batch (`batch_srcc`) that ends `fidelity_warmup`. " +
+        "Below about 0.37, or less with a larger variance floor, fidelity pays less than a constant answer would earn.",
+    ),
   comparison_set: z
     .int()
     .min(2)
