@@ -13,9 +13,10 @@ import { parseArgs } from "node:util";
 import { makeData, makeStart, quickstartConfig } from "../src/cli/quickstart-start.js";
 import { table } from "../src/cli/table.js";
 import { defineReward, parseScore } from "../src/rewards/index.js";
-import type { Reward, RewardRecord } from "../src/rewards/index.js";
-import { foldKey, mean, shuffle, standardDeviation } from "../src/stats/index.js";
+import type { RewardRecord } from "../src/rewards/index.js";
+import { mean, standardDeviation } from "../src/stats/index.js";
 import { train } from "../src/trainer/index.js";
+import { permutedRewards } from "./support/controls.js";
 
 const { values } = parseArgs({
   options: {
@@ -30,24 +31,13 @@ const ENDS = 5;
 /** What an answer without a score earns: as much as the worst answer. */
 const NO_SCORE = -3;
 
-const nearTwoOf = (text: string): number => {
-  const { score } = parseScore(text);
-  return score === null ? NO_SCORE : -Math.abs(score - 2);
-};
-const nearTwo = defineReward({ name: "near_two", score: ({ completion }) => nearTwoOf(completion.text) });
-
-/** The same rewards, dealt out anew among all completions of the step. */
-function shuffled(seed: number): Reward {
-  return defineReward({
-    name: "shuffled",
-    scoreBatch: ({ groups, step }) => {
-      const rewards = groups.flatMap((group) => group.completions.map(({ text }) => nearTwoOf(text)));
-      const dealt = shuffle(rewards, foldKey(seed, 99, step ?? 0));
-      let at = 0;
-      return groups.map((group) => dealt.slice(at, (at += group.completions.length)));
-    },
-  });
-}
+const nearTwo = defineReward({
+  name: "near_two",
+  score: ({ completion }) => {
+    const { score } = parseScore(completion.text);
+    return score === null ? NO_SCORE : -Math.abs(score - 2);
+  },
+});
 
 interface Row {
   readonly condition: string;
@@ -104,7 +94,7 @@ for (let seed = 0; seed < Number(values.seeds); seed += 1) {
   const conditions: readonly (readonly [string, RewardRecord | undefined])[] = [
     ["quickstart: fidelity 1, format 1", undefined],
     ["own reward: -|score - 2|", { near_two: { reward: nearTwo, weight: 1 } }],
-    ["control: shuffled", { shuffled: { reward: shuffled(seed), weight: 1 } }],
+    ["control: shuffled", { shuffled: permutedRewards({ name: "shuffled", seed, rewards: { near_two: nearTwo } }) }],
   ];
   const chosen = conditions.filter(([name]) => name.startsWith(values.only));
   rows.push(...(await Promise.all(chosen.map(([name, rewards]) => runCondition(folder, name, seed, rewards)))));

@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { createRandomStream } from "../../src/data/distortions/random-stream.js";
 import type { RolloutGroup } from "../../src/policy/index.js";
-import { foldKey, uniform } from "../../src/stats/index.js";
+import { foldKey } from "../../src/stats/index.js";
 
 export interface RaterOptions {
   /** Default 16. */
@@ -28,22 +29,17 @@ export interface RatedImage {
   readonly scores: readonly number[];
 }
 
-/** A standard normal draw (Box and Muller, 1958). */
-export function normal(...key: number[]): number {
-  const radius = Math.sqrt(-2 * Math.log(1 - uniform(foldKey(0, ...key, 0))));
-  return radius * Math.cos(2 * Math.PI * uniform(foldKey(0, ...key, 1)));
-}
-
 /** Scores around 3, neither rounded nor kept within 1 to 5. */
 export function rateImages(options: RaterOptions): RatedImage[] {
   const { images = 16, samples = 6, correlation, spread = 0.8, deviation = 0.3, seed } = options;
-  return Array.from({ length: images }, (_, image) => {
-    const quality = normal(seed, image, 0);
-    const own = correlation * quality + Math.sqrt(1 - correlation ** 2) * normal(seed, image, 1);
+  const { normal } = createRandomStream(foldKey(0, seed));
+  return Array.from({ length: images }, () => {
+    const quality = normal();
+    const own = correlation * quality + Math.sqrt(1 - correlation ** 2) * normal();
     return {
       dataset: "tiny",
       mos: 3 + quality,
-      scores: Array.from({ length: samples }, (_, at) => 3 + spread * own + deviation * normal(seed, image, 2, at)),
+      scores: Array.from({ length: samples }, () => 3 + spread * own + deviation * normal()),
     };
   });
 }
