@@ -1,9 +1,9 @@
 /**
- * Changes of colour and brightness: KADID's types 07, 08, 16, 17 and 22.
+ * Changes of colour and brightness, pixel by pixel: KADID's types 07, 08, 16, 17, 18, 22 and 25.
  *
  * @module
  */
-import { mapBytes, mapPixels } from "./image.js";
+import { mapPixels, mapTones } from "./image.js";
 import type { RgbImage } from "./image.js";
 import { labToRgb, rgbToLab } from "./lab.js";
 
@@ -27,9 +27,9 @@ export function saturateLab(image: RgbImage, factor: number): RgbImage {
 /**
  * Bends the tone curve of each channel and of L*, and mixes both results 2 : 1.
  *
- * @param amount how far the middle grey is lifted, as a share of half the range; negative darkens
+ * @param amount how far the middle grey is lifted, as a share of half the range
  */
-export function bendTones(image: RgbImage, amount: number): RgbImage {
+export function brighten(image: RgbImage, amount: number): RgbImage {
   const bend = toneCurve(0.5 + amount / 2);
   return mapPixels(image, (red, green, blue) => {
     const [lightness, a, b] = rgbToLab(red, green, blue);
@@ -39,6 +39,35 @@ export function bendTones(image: RgbImage, amount: number): RgbImage {
       (2 * 255 * bend(green / 255) + viaLab[1]) / 3,
       (2 * 255 * bend(blue / 255) + viaLab[2]) / 3,
     ];
+  });
+}
+
+/**
+ * Bends the tone curve of each channel downwards.
+ *
+ * @param amount how far the middle grey is lowered, as a share of half the range
+ */
+export function darken(image: RgbImage, amount: number): RgbImage {
+  return mapTones(image, toneCurve(0.5 - amount / 2));
+}
+
+/** @param amount added to every value on the scale 0..1; may be negative */
+export function shiftMean(image: RgbImage, amount: number): RgbImage {
+  return mapTones(image, (value) => value + amount);
+}
+
+/**
+ * Steepens or flattens the tone curve around the middle: the cubic through (0, 0), (0.3, 0.25 - amount / 4), (0.5, 0.5),
+ * (0.7, 0.75 + amount / 4) and (1, 1), which is the spline through these points.
+ *
+ * @param amount -0.2 changes nothing; more is more contrast, less is less
+ */
+export function changeContrast(image: RgbImage, amount: number): RgbImage {
+  const cubic = -(0.05 + amount / 4) / 0.042;
+  const linear = 1 - cubic / 4;
+  return mapTones(image, (value) => {
+    const offset = value - 0.5;
+    return 0.5 + linear * offset + cubic * offset ** 3;
   });
 }
 
@@ -56,5 +85,5 @@ export function quantise(image: RgbImage, levels: number): RgbImage {
     high = Math.max(high, value);
   }
   const step = Math.max(1, high - low) / (levels - 1);
-  return mapBytes(image, (value) => low + Math.round((value - low) / step) * step);
+  return mapTones(image, (value) => (low + Math.round((255 * value - low) / step) * step) / 255);
 }

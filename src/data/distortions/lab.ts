@@ -13,9 +13,12 @@ const WHITE = { x: 0.95047, y: 1, z: 1.08883 } as const;
 /** Where the cube root turns into a straight line. */
 const KNEE = 6 / 29;
 
-/** @param red,green,blue 0..255 */
+/** Linear intensity 0..1 of every byte. */
+const LINEAR = Float64Array.from({ length: 256 }, (_, byte) => toLinear(byte));
+
+/** @param red,green,blue bytes */
 export function rgbToLab(red: number, green: number, blue: number): Lab {
-  const [r, g, b] = [toLinear(red), toLinear(green), toLinear(blue)];
+  const [r, g, b] = [LINEAR[red]!, LINEAR[green]!, LINEAR[blue]!];
   const x = curve((0.4124564 * r + 0.3575761 * g + 0.1804375 * b) / WHITE.x);
   const y = curve((0.2126729 * r + 0.7151522 * g + 0.072175 * b) / WHITE.y);
   const z = curve((0.0193339 * r + 0.119192 * g + 0.9503041 * b) / WHITE.z);
