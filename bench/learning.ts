@@ -15,7 +15,8 @@ import { table } from "../src/cli/table.js";
 import { defineReward, parseScore } from "../src/rewards/index.js";
 import type { RewardRecord } from "../src/rewards/index.js";
 import { mean, standardDeviation } from "../src/stats/index.js";
-import { train } from "../src/trainer/index.js";
+import { byEstimator, train } from "../src/trainer/index.js";
+import type { RunResult } from "../src/trainer/index.js";
 import { permutedRewards } from "./support/controls.js";
 
 const { values } = parseArgs({
@@ -49,6 +50,11 @@ interface Row {
   readonly secondsPerStep: number;
 }
 
+function formatRate(evaluation: RunResult["evaluations"][number] | undefined): number {
+  const [result] = evaluation!.results;
+  return byEstimator(result!)[0]![1].formatRate!;
+}
+
 async function runCondition(
   folder: string,
   condition: string,
@@ -74,8 +80,8 @@ async function runCondition(
   const row = {
     condition,
     seed,
-    formatBefore: evaluations[0]!.results[0]!.formatRate,
-    formatAfter: evaluations.at(-1)!.results[0]!.formatRate,
+    formatBefore: formatRate(evaluations[0]),
+    formatAfter: formatRate(evaluations.at(-1)),
     rewardBefore: mean(rates.slice(0, ENDS))!,
     rewardAfter: mean(rates.slice(-ENDS))!,
     secondsPerStep,

@@ -3,12 +3,22 @@
  *
  * @module
  */
-export { train } from "./trainer/index.js";
+export { compareEvaluations, evaluate, train, writeEvaluation } from "./trainer/index.js";
 export type {
   Callbacks,
+  CompareOptions,
+  DatasetResult,
+  EstimatorName,
+  EstimatorResult,
   EvaluateContext,
-  EvaluationSummary,
+  EvaluateOptions,
+  Evaluation,
+  EvaluationDifference,
+  EvaluationFailure,
+  EvaluationReport,
+  EvaluationSettings,
   OpenPolicyOptions,
+  Prediction,
   RunResult,
   SaveContext,
   StepContext,

@@ -32,6 +32,11 @@ const PASSED_THROUGH: readonly { name: string; summary: string; load: () => Prom
     load: async () => (await import("./train.js")).trainCommand,
   },
   {
+    name: "eval",
+    summary: "evaluate a checkpoint on labelled pictures: correlations with intervals, counts, plots",
+    load: async () => (await import("./eval.js")).evalCommand,
+  },
+  {
     name: "quickstart",
     summary: "train a small model on the bundled photographs, no download, no GPU",
     load: async () => (await import("./quickstart.js")).quickstartCommand,

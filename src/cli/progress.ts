@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { EvaluationSummary, Sample, StepMetrics, TrainerEvent } from "../trainer/index.js";
+import { byEstimator } from "../trainer/index.js";
+import type { DatasetResult, Sample, StepMetrics, TrainerEvent } from "../trainer/index.js";
 import { formatDuration, formatNumber, printable } from "./table.js";
 
 /** The few metrics that tell how a run goes, by their names in `metrics.jsonl`, with the words shown. */
@@ -28,7 +29,7 @@ export interface ProgressState {
   readonly metrics: StepMetrics | null;
   readonly sample: Sample | null;
   /** The latest evaluation. */
-  readonly evaluation: readonly EvaluationSummary[];
+  readonly evaluation: readonly DatasetResult[];
   /** What is going on right now, in words. */
   readonly activity: string;
   /** Latest alarms, by name. */
@@ -142,8 +143,12 @@ function metricParts({ metrics }: ProgressState): string[] {
   return known.map(({ name, label }) => `${label} ${formatNumber(metrics[name])}`);
 }
 
-function evaluationText({ dataset, n, srcc, formatRate }: EvaluationSummary): string {
-  return `held out: ${dataset}, ${n} pictures  srcc ${formatNumber(srcc)}  format ${formatNumber(formatRate)}`;
+function evaluationText(result: DatasetResult): string {
+  const measured = byEstimator(result).flatMap(([name, { srcc, formatRate }]) => [
+    `${name} srcc ${formatNumber(srcc)}`,
+    ...(formatRate === null ? [] : [`format ${formatNumber(formatRate)}`]),
+  ]);
+  return [`held out: ${result.dataset}, ${result.n} pictures`, ...measured].join("  ");
 }
 
 function sampleLines(sample: Sample | null, width: number): string[] {

@@ -5,7 +5,8 @@
  */
 import type { MetricsRecord } from "../runs/index.js";
 import { mean } from "../stats/index.js";
-import type { EvaluationSummary, RunResult } from "../trainer/index.js";
+import { byEstimator } from "../trainer/index.js";
+import type { EstimatorResult, RunResult } from "../trainer/index.js";
 import { resultText } from "./result-text.js";
 import { formatDuration, formatNumber, table } from "./table.js";
 
@@ -24,12 +25,12 @@ const ENDS = 5;
 
 /** Lines, without a trailing line break. */
 export function quickstartText({ result, metrics, taught, seconds }: QuickstartOutcome): string[] {
-  const before = result.evaluations[0]?.results[0];
-  const after = result.evaluations.at(-1)?.results[0];
-  const heldOut = (name: string, pick: (one: EvaluationSummary) => number | null): string[] => [
+  const heldOut = (name: string, pick: (one: EstimatorResult) => number | null): string[] => [
     name,
-    formatNumber(before && pick(before)),
-    formatNumber(after && pick(after)),
+    ...[result.evaluations[0], result.evaluations.at(-1)].map((evaluation) => {
+      const [first] = (evaluation?.results ?? []).flatMap(byEstimator);
+      return formatNumber(first && pick(first[1]));
+    }),
   ];
   const trained = (name: string, metric: string): string[] => {
     const values = metrics.map((record) => record.values[metric]).filter((value) => typeof value === "number");

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { byEstimator } from "../trainer/index.js";
 import type { RunResult } from "../trainer/index.js";
 import { formatNumber, table } from "./table.js";
 
@@ -26,16 +27,20 @@ export function resultText(result: RunResult): string[] {
 function evaluationLines({ evaluations }: RunResult): string[] {
   if (evaluations.length === 0) return [];
   const rows = evaluations.flatMap(({ step, results }) =>
-    results.map((one) => [
-      String(step),
-      one.dataset,
-      `${one.scored}/${one.n}`,
-      formatNumber(one.srcc),
-      formatNumber(one.formatRate),
-      formatNumber(one.spread),
-    ]),
+    results.flatMap((result) =>
+      byEstimator(result).map(([name, one]) => [
+        String(step),
+        result.dataset,
+        name,
+        `${one.scored}/${one.n}`,
+        formatNumber(one.srcc),
+        formatNumber(one.plcc),
+        formatNumber(one.formatRate),
+        formatNumber(one.spread),
+      ]),
+    ),
   );
-  return table(["step", "held out", "scored", "srcc", "format", "spread"], rows);
+  return table(["step", "held out", "estimator", "scored", "srcc", "plcc", "format", "spread"], rows);
 }
 
 function megabytes(bytes: number): string {

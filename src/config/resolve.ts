@@ -132,6 +132,7 @@ function derive(parsed: ParsedConfig): ResolvedConfig {
     reward_weights: parsed.reward_weights ?? parsed.reward_funcs.map(() => 1),
     fidelity_variance_floor: parsed.fidelity_variance_floor ?? defaultVarianceFloor(parsed.fidelity_variance),
     epsilon_high: parsed.epsilon_high ?? parsed.epsilon,
+    eval_estimators: parsed.eval_estimators ?? [parsed.eval_samples > 1 ? "sampled" : "greedy"],
     data_seed: parsed.data_seed ?? parsed.seed,
     run_name: parsed.run_name ?? path.basename(path.resolve(parsed.output_dir)),
   };

@@ -64,6 +64,8 @@ interface DerivedValues {
   /** Clip range above 1. */
   readonly epsilon_high: number;
   readonly data_seed: number;
+  /** At least one. */
+  readonly eval_estimators: ("sampled" | "greedy" | "expected")[];
   readonly run_name: string;
 }
 

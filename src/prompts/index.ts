@@ -4,4 +4,4 @@
  * @module
  */
 export { buildMessages } from "./messages.js";
-export { ratingQuestion, templateDigest, templateNames } from "./templates.js";
+export { asksForThinking, ratingQuestion, templateDigest, templateNames } from "./templates.js";

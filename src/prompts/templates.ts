@@ -49,6 +49,11 @@ export function findTemplate(template: string): QuestionTemplate {
   return { before, after };
 }
 
+/** Whether a template asks for a think block; an own text is taken to. */
+export function asksForThinking(template: string): boolean {
+  return template !== "scoring_non_thinking";
+}
+
 /** SHA-256 of the template's text in hex; part of every run record. */
 export function templateDigest(template: string): string {
   findTemplate(template);

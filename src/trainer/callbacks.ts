@@ -4,7 +4,8 @@
  * @module
  */
 import { CallbackError } from "../errors.js";
-import type { EvaluationSummary, TrainerEvent } from "./events.js";
+import type { DatasetResult } from "./evaluation/index.js";
+import type { TrainerEvent } from "./events.js";
 
 /** What `onStep` receives, after every optimizer step: what the event says, and the run folder. */
 export interface StepContext extends Omit<Extract<TrainerEvent, { readonly type: "step-end" }>, "type"> {
@@ -23,7 +24,7 @@ export interface SaveContext {
 /** What `onEvaluate` receives, after every evaluation. */
 export interface EvaluateContext {
   readonly step: number;
-  readonly results: readonly EvaluationSummary[];
+  readonly results: readonly DatasetResult[];
   readonly folder: string;
 }
 

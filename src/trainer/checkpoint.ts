@@ -14,22 +14,18 @@ import type { Policy } from "../policy/index.js";
 import type { FidelityWarmup } from "../rewards/index.js";
 import { beginCheckpoint, writing } from "../runs/index.js";
 import type { AlarmState } from "./alarms.js";
-import type { EvaluationSummary } from "./events.js";
+import type { DatasetResult } from "./evaluation/index.js";
 
 const FILE = "trainer.json";
 
 const count = z.number().int().nonnegative();
 const name = z.enum(["parse-failures", "truncation", "zero-variance", "entropy", "collapse", "update-skipped"]);
 
-const summary = z.object({
+/** Written for the run's result alone; only what is relied on is looked at, the rest is kept as it is. */
+const evaluated = z.looseObject({
   dataset: z.string(),
   n: count,
-  scored: count,
-  unparsable: count,
-  responses: count,
-  srcc: z.number().nullable(),
-  formatRate: z.number(),
-  spread: z.number().nullable(),
+  estimators: z.record(z.string(), z.looseObject({ scored: count, srcc: z.number().nullable() })),
 });
 
 const schema = z.object({
@@ -44,7 +40,7 @@ const schema = z.object({
     spreadCount: count,
     lastSeen: z.partialRecord(name, count),
   }),
-  evaluations: z.array(z.object({ step: count, results: z.array(summary) })),
+  evaluations: z.array(z.object({ step: count, results: z.array(evaluated) })),
   /** Null without `fidelity_warmup`. */
   fidelityWarmup: z
     .object({
@@ -62,7 +58,7 @@ export interface TrainerState {
   rollout: number;
   fingerprint: Readonly<Record<string, string>>;
   alarms: AlarmState;
-  evaluations: { readonly step: number; readonly results: readonly EvaluationSummary[] }[];
+  evaluations: { readonly step: number; readonly results: readonly DatasetResult[] }[];
   fidelityWarmup: FidelityWarmup | null;
 }
 
@@ -108,7 +104,7 @@ export function asRunError(error: unknown, path: string): unknown {
 export async function readTrainerState(folder: string): Promise<TrainerState> {
   const path = join(folder, FILE);
   try {
-    return schema.parse(JSON.parse(await readFile(path, "utf8"))) as TrainerState;
+    return schema.parse(JSON.parse(await readFile(path, "utf8"))) as unknown as TrainerState;
   } catch (cause) {
     throw new RunError(
       "CHECKPOINT_INVALID",

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ModelDescription } from "../policy/index.js";
+import type { DatasetResult } from "./evaluation/index.js";
 
 /** Values of one step under TRL's names; null where a value does not exist (no reference: no kl). */
 export interface StepMetrics {
@@ -40,22 +41,6 @@ export interface Sample {
   readonly text: string;
   readonly reward: number | null;
   readonly mos: number | null;
-}
-
-/** Ratings of held-out pictures, each the mean of the valid responses. */
-export interface EvaluationSummary {
-  readonly dataset: string;
-  /** Pictures, those with a score, and responses that could not be parsed. */
-  readonly n: number;
-  readonly scored: number;
-  readonly unparsable: number;
-  readonly responses: number;
-  /** Spearman correlation with the MOS; null when it is not defined. */
-  readonly srcc: number | null;
-  /** Share of responses in the asked-for format. */
-  readonly formatRate: number;
-  /** Standard deviation of the predicted scores. */
-  readonly spread: number | null;
 }
 
 /** What an alarm is about. */
@@ -101,7 +86,7 @@ export type TrainerEvent =
       readonly timings: StepTimings;
       readonly sample: Sample | null;
     }
-  | { readonly type: "eval-end"; readonly step: number; readonly results: readonly EvaluationSummary[] }
+  | { readonly type: "eval-end"; readonly step: number; readonly results: readonly DatasetResult[] }
   | { readonly type: "checkpoint-end"; readonly step: number; readonly folder: string; readonly seconds: number }
   /** The warm-up of `fidelity_warmup` is over: fidelity pays from the next rollout batch on. */
   | {
@@ -132,7 +117,7 @@ export interface RunResult {
   /** Metrics of the last step; null when none was taken. */
   readonly metrics: StepMetrics | null;
   /** Held-out results in the order they were made. */
-  readonly evaluations: readonly { readonly step: number; readonly results: readonly EvaluationSummary[] }[];
+  readonly evaluations: readonly { readonly step: number; readonly results: readonly DatasetResult[] }[];
   /** Seconds per step: all, and TypeScript alone (mean over steps). */
   readonly secondsPerStep: number;
   readonly controlSecondsPerStep: number;

@@ -57,6 +57,7 @@ export async function expectedEstimator<R>(policy: Policy<R>): Promise<ExpectedE
   return async (prompts, { thoughts = prompts.map(() => ANSWER_TAG), signal } = {}) => {
     const asked = prompts.map((prompt, index) => ({ prompt, thought: thoughts[index] ?? null }));
     const answered = asked.filter((one): one is { prompt: Prompt<R>; thought: string } => one.thought !== null);
+    if (answered.length === 0) return asked.map(() => WITHOUT_ANSWER);
     const prefixes = await policy.tokenize(answered.map(({ thought }) => thought));
     const batch: TrainBatch = {
       id: "expected-score",

@@ -4,8 +4,19 @@
  * @module
  */
 export type { Callbacks, EvaluateContext, SaveContext, StepContext } from "./callbacks.js";
-export { evaluateRows } from "./evaluate.js";
-export type { EvaluateOptions } from "./evaluate.js";
+export {
+  byEstimator,
+  canonicalJson,
+  compareEvaluations,
+  evaluate,
+  evaluateRows,
+  pairedDifference,
+  plotSvg,
+  reportOf,
+  writeEvaluation,
+} from "./evaluation/index.js";
+export type * from "./evaluation/index.js";
+export type { EstimatorName } from "./estimators.js";
 export type * from "./events.js";
 export { createMetric } from "./metric.js";
 export type { Metric, MetricInput, Rating, ScoreOptions } from "./metric.js";

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import type { Row } from "../data/index.js";
 import type { Policy } from "../policy/index.js";
+import { asksForThinking } from "../prompts/index.js";
 import { pruneCheckpoints } from "../runs/index.js";
 import type { RunWriter } from "../runs/index.js";
 import { mean } from "../stats/index.js";
@@ -13,8 +14,9 @@ import { callBack } from "./callbacks.js";
 import type { Callbacks } from "./callbacks.js";
 import { saveCheckpoint } from "./checkpoint.js";
 import type { TrainerState } from "./checkpoint.js";
-import { evaluateRows } from "./evaluate.js";
+import { evaluateRows } from "./evaluation/index.js";
 import type { PlanSummary, RunResult } from "./events.js";
+import { fidelityOptions } from "./prepare.js";
 import type { PreparedRun } from "./prepare.js";
 import type { Recorder } from "./recorder.js";
 import { exportModel } from "./run-folder.js";
@@ -53,11 +55,16 @@ export function announce({ prepared, policy, writer, state, control }: Run, mism
 export async function evaluate({ prepared, policy, writer, state, control, callbacks, signal }: Run): Promise<void> {
   const { config, heldOut } = prepared;
   if (heldOut.length === 0) return;
-  const results = await evaluateRows(policy, heldOut, {
+  const { results } = await evaluateRows(policy, heldOut, {
+    estimators: config.eval_estimators,
     samples: config.eval_samples,
+    expectedAfter: config.eval_expected_after ?? undefined,
+    bootstrap: config.eval_bootstrap,
+    seed: config.seed,
     step: state.rollout + 1,
-    thinking: config.question_template !== "scoring_non_thinking",
+    thinking: asksForThinking(config.question_template),
     referenceParity: config.reference_parity,
+    fidelity: fidelityOptions(config),
     signal,
   });
   const { step } = state;

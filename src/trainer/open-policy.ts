@@ -10,7 +10,7 @@ import { computeDtype, resolveConfig } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
 import { createWorkerPolicy } from "../policy/index.js";
-import type { Policy } from "../policy/index.js";
+import type { Picture, Policy } from "../policy/index.js";
 import { findPython } from "../python/index.js";
 import { createPreparer } from "./row-preparer.js";
 
@@ -37,6 +37,8 @@ export interface OpenPolicyOptions {
   readonly inference?: boolean;
   /** Pictures by the name that rows call them by, as the bytes of a file, where they are no files. Read when needed. */
   readonly pictures?: ReadonlyMap<string, Uint8Array>;
+  /** Shows the model another picture than the row's: for control experiments. Its key and hash must be its own. */
+  readonly replacePicture?: (picture: Picture) => Picture;
 }
 
 /**
@@ -56,7 +58,7 @@ export async function openPolicy(
       signal: options.signal,
       caller: connection.caller,
       load: loadParameters(config, options.inference ?? false),
-      prepare: createPreparer(config, options.pictures ?? new Map()),
+      prepare: createPreparer(config, options.pictures ?? new Map(), options.replacePicture),
       settings: {
         seed: config.seed,
         temperature: config.temperature,

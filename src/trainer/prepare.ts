@@ -8,6 +8,7 @@ import type { ConfigInput, ResolvedConfig, RunPlan } from "../config/index.js";
 import { createSampler, dataError, loadRows, splitRows } from "../data/index.js";
 import type { Row, Sampler } from "../data/index.js";
 import type { LossSpec } from "../policy/index.js";
+import { asksForThinking } from "../prompts/index.js";
 import {
   checkRewards,
   combineRewards,
@@ -15,7 +16,7 @@ import {
   findRowProblems,
   withFidelityWarmup,
 } from "../rewards/index.js";
-import type { BuiltInRewardOptions, RewardRecord, RewardSet } from "../rewards/index.js";
+import type { BuiltInRewardOptions, FidelityOptions, RewardRecord, RewardSet } from "../rewards/index.js";
 import { loadRewardModules, namedRewards } from "./reward-modules.js";
 
 /** A run that could start. */
@@ -97,14 +98,21 @@ export function lossOf({ epsilon, epsilon_high, beta }: ResolvedConfig): LossSpe
 /** The options of built-in rewards that the configuration asks for. */
 export function rewardOptions(config: ResolvedConfig): BuiltInRewardOptions {
   return {
-    thinking: config.question_template !== "scoring_non_thinking",
+    ...fidelityOptions(config),
+    thinking: asksForThinking(config.question_template),
+    seed: config.seed,
+    ...(config.comparison_set !== null && { comparisonSet: config.comparison_set }),
+  };
+}
+
+/** How the configuration compares two pictures. */
+export function fidelityOptions(config: ResolvedConfig): FidelityOptions {
+  return {
     referenceParity: config.reference_parity,
     variance: config.fidelity_variance,
     varianceFloor: config.fidelity_variance_floor,
     opponent: config.fidelity_opponent,
     tieBand: config.tie_band,
-    seed: config.seed,
-    ...(config.comparison_set !== null && { comparisonSet: config.comparison_set }),
   };
 }
 

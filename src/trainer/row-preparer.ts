@@ -16,18 +16,20 @@ export type Preparer = (rows: readonly Row[], description: ModelDescription) => 
 
 /**
  * @param given pictures by the name that rows call them by, as the bytes of a file, where they are no files
+ * @param replacePicture what is shown in a picture's place. Default: itself
  * @throws DataError that names picture and row (when preparing)
  */
 export function createPreparer(
   config: Pick<ResolvedConfig, "question_template">,
   given: ReadonlyMap<string, Uint8Array>,
+  replacePicture: (picture: Picture) => Picture = (picture) => picture,
 ): Preparer {
   let loader: ImageLoader | undefined;
   return (rows, description) => {
     const images = (loader ??= createImageLoader(description.image));
     const picture = async (name: string): Promise<Picture> => {
       const source = given.get(name) ?? name;
-      return { ...(await images.describe(source)), pixels: () => images.pixels(source) };
+      return replacePicture({ ...(await images.describe(source)), pixels: () => images.pixels(source) });
     };
     return Promise.all(
       rows.map(async (row) => ({

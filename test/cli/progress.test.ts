@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { advance, INITIAL_PROGRESS, plainLine, render, type ProgressState } from "../../src/cli/progress.js";
-import type { StepMetrics, StepTimings, TrainerEvent } from "../../src/trainer/index.js";
+import { measure } from "../../src/trainer/evaluation/measure.js";
+import type { EstimatorResult, StepMetrics, StepTimings, TrainerEvent } from "../../src/trainer/index.js";
 
 const metrics: StepMetrics = {
   reward: 1.23456,
@@ -38,11 +39,24 @@ const stepEnd = (step: number, seconds: number): TrainerEvent => ({
 
 const after = (...events: TrainerEvent[]): ProgressState => events.reduce(advance, INITIAL_PROGRESS);
 
+const measured = (srcc: number, formatRate: number | null): EstimatorResult => ({
+  ...measure([], { bootstrap: 1, seed: 0, onMissing: "fail" }),
+  srcc,
+  formatRate,
+});
+
 const evaluation: TrainerEvent = {
   type: "eval-end",
   step: 2,
   results: [
-    { dataset: "kadid", n: 12, scored: 12, unparsable: 0, responses: 12, srcc: 0.41234, formatRate: 1, spread: 0.5 },
+    {
+      dataset: "kadid",
+      n: 12,
+      resampled: "groups",
+      groups: 3,
+      pictures: "",
+      estimators: { greedy: measured(0.41234, 1), expected: measured(0.5, null) },
+    },
   ],
 };
 
@@ -67,7 +81,7 @@ describe("the live view", () => {
       "[##########------------------------------] 2/8  3 s/step  ETA 18 s",
       "reward 1.235  reward_std 0.2  format 0.95  entropy 1.5  grad_norm 1.23e-4",
       "length 35.25",
-      "held out: kadid, 12 pictures  srcc 0.4123  format 1",
+      "held out: kadid, 12 pictures  greedy srcc 0.4123  format 1  expected srcc 0.5",
       "! truncation, step 2: 30 % of the completions were cut off",
       "sample photo-3: reward 1.5, mos 3.125",
       "  <think>sharp but dark</think> <answer>3</answer>",
@@ -135,7 +149,9 @@ describe("plain lines", () => {
     expect(plainLine(state, stepEnd(2, 4))).toBe(
       "step 2/8  reward 1.235  reward_std 0.2  format 0.95  entropy 1.5  grad_norm 1.23e-4  length 35.25  3 s/step  ETA 18 s",
     );
-    expect(plainLine(state, evaluation)).toBe("step 2  held out: kadid, 12 pictures  srcc 0.4123  format 1");
+    expect(plainLine(state, evaluation)).toBe(
+      "step 2  held out: kadid, 12 pictures  greedy srcc 0.4123  format 1  expected srcc 0.5",
+    );
     expect(plainLine(state, alarm)).toBe("step 2  ! truncation: 30 % of the completions were cut off");
     const message = "the warm-up is over";
     expect(plainLine(state, { type: "fidelity-warmup-end", step: 4, srcc: 0.5, surplus: 0.02, message })).toBe(

@@ -38,7 +38,10 @@ describe("callbacks", () => {
       { step: 4, checkpoint: `${folder}/checkpoints/step_000004`, folder },
     ]);
     expect(evaluations.map(({ step }) => step)).toEqual([0, 4]);
-    expect(evaluations[0]).toMatchObject({ folder, results: [{ dataset: "tiny", n: 2, scored: 2 }] });
+    expect(evaluations[0]).toMatchObject({
+      folder,
+      results: [{ dataset: "tiny", n: 2, estimators: { greedy: { scored: 2 } } }],
+    });
   });
 
   it("are waited for", async () => {

@@ -1,8 +1,8 @@
 import { describe, expectTypeOf, it } from "vitest";
 import { defineReward, openPolicy, train } from "../../src/index.js";
 import type {
+  DatasetResult,
   EvaluateContext,
-  EvaluationSummary,
   ModelDescription,
   Policy,
   Prompt,
@@ -29,7 +29,7 @@ describe("TrainerEvent", () => {
       expectTypeOf(event.timings).toEqualTypeOf<StepTimings>();
     }
     if (event.type === "run-start") expectTypeOf(event.model).toEqualTypeOf<ModelDescription>();
-    if (event.type === "eval-end") expectTypeOf(event.results).toEqualTypeOf<readonly EvaluationSummary[]>();
+    if (event.type === "eval-end") expectTypeOf(event.results).toEqualTypeOf<readonly DatasetResult[]>();
     if (event.type === "run-end") expectTypeOf(event.reason).toEqualTypeOf<"finished" | "stopped">();
     // @ts-expect-error not every event has metrics
     void event.metrics;

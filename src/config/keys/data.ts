@@ -11,6 +11,8 @@ const paths = z.union([z.string().min(1), z.array(z.string().min(1))]).transform
   (value): string[] => (typeof value === "string" ? value.split(":") : value),
 );
 
+const estimator = z.enum(["sampled", "greedy", "expected"]);
+
 /** Names of the built-in question templates. */
 const TEMPLATES: readonly string[] = ["scoring", "scoring_non_thinking"];
 
@@ -82,11 +84,25 @@ export const dataKeys = {
     .describe(
       "Optimizer steps between evaluations. null: before the first and after the last step only. Needs held-out rows.",
     ),
-  eval_samples: z
+  eval_estimators: z
+    .union([estimator, z.array(estimator).min(1)])
+    .nullable()
+    .transform((value): ("sampled" | "greedy" | "expected")[] | null => (value === null ? null : [value].flat()))
+    .prefault(null)
+    .describe(
+      "How held-out pictures are scored, each reported by itself: sampled (mean of `eval_samples` answers), greedy, expected (mean of the model's distribution over 1.00 to 5.99). null: greedy, or sampled where `eval_samples` is more than 1.",
+    ),
+  eval_samples: z.int().min(1).default(1).describe("Answers per held-out picture of the estimator sampled."),
+  eval_expected_after: z
+    .enum(["thinking", "prefix"])
+    .nullable()
+    .default(null)
+    .describe(
+      "Where the estimator expected reads: behind the model's own greedy thinking, or behind a forced answer tag (prefix). null: thinking where the question asks for it.",
+    ),
+  eval_bootstrap: z
     .int()
     .min(1)
-    .default(1)
-    .describe(
-      "Answers per held-out picture. 1: greedy; more: sampled as in training, and their mean is the prediction.",
-    ),
+    .default(1000)
+    .describe("Resamples of the 95 % intervals of an evaluation; groups of rows are drawn as a whole."),
 };

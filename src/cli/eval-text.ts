@@ -1,0 +1,83 @@
+/**
+ * An evaluation as a table, in the manner of papers.
+ *
+ * @module
+ */
+import { byEstimator } from "../trainer/index.js";
+import type { EstimatorResult, Evaluation } from "../trainer/index.js";
+import { table } from "./table.js";
+
+const HEADER = [
+  "data set",
+  "estimator",
+  "n",
+  "scored",
+  "unparsable",
+  "out of range",
+  "SRCC",
+  "95 %",
+  "KRCC",
+  "PLCC",
+  "95 %",
+  "pairs",
+  "fidelity",
+  "by type",
+  "PLCC*",
+  "RMSE*",
+];
+
+/** Lines, without a trailing line break. */
+export function evaluationText(evaluation: Evaluation): string[] {
+  const { results, settings, model, failures } = evaluation;
+  const measured = results.flatMap((result) =>
+    byEstimator(result).map(([estimator, one]) => ({ dataset: result.dataset, estimator, one })),
+  );
+  const rows = measured.map(({ dataset, estimator, one }) => [dataset, estimator, ...cells(one)]);
+  const { estimators, samples, temperature, expectedAfter, maxCompletionLength, seed, questionTemplate } = settings;
+  const sampling = estimators.includes("sampled") ? [`${samples} samples at temperature ${temperature}`] : [];
+  const expected = estimators.includes("expected") ? [`expected after ${expectedAfter}`] : [];
+  const drawn = results.map(({ dataset, groups, resampled }) => `${dataset} ${groups} ${resampled}`).join(", ");
+  return [
+    ...table(HEADER, rows),
+    "",
+    "* fitted on test: after a 4-parameter logistic fitted on the very labels it is tested on; not comparable with raw numbers",
+    `95 %: bootstrap over ${drawn}; ${settings.bootstrap} resamples. pairs: share of pairs in the labels' order. by type: mean SRCC within types`,
+    `model ${model.name}${model.sha256 === null ? "" : ` (${model.sha256.slice(0, 12)})`}, question ${questionTemplate}, ${[...sampling, ...expected].map((part) => `${part}, `).join("")}${maxCompletionLength} tokens at most, seed ${seed}${settings.blank ? ", every picture replaced by grey" : ""}`,
+    ...measured.flatMap(({ dataset, estimator, one }) => reasonLines(`${dataset}, ${estimator}`, one)),
+    ...failures.map(({ code, message }) => `FAILED ${code}  ${message}`),
+  ];
+}
+
+function cells(one: EstimatorResult): string[] {
+  const { fidelity, fitted } = one;
+  return [
+    String(one.n),
+    String(one.scored),
+    String(one.unparsable) + (one.imputed > 0 ? ` (${one.imputed} worst)` : ""),
+    one.formatRate === null ? "-" : `${one.outOfRange}/${one.responses}`,
+    short(one.srcc),
+    range(one.srccInterval),
+    short(one.krcc),
+    short(one.plcc),
+    range(one.plccInterval),
+    short(one.pairwiseAccuracy),
+    fidelity === null ? "-" : `${short(fidelity.mean)} (${short(fidelity.constantAnswer)})`,
+    short(one.meanTypeSrcc),
+    short(fitted?.plcc ?? null),
+    short(fitted?.rmse ?? null),
+  ];
+}
+
+/** Reasons for what the headline lacks; what follows from it is not repeated. */
+function reasonLines(name: string, { reasons }: EstimatorResult): string[] {
+  const metric = ["srcc", "srccInterval", "fitted"].find((one) => reasons[one] !== undefined);
+  return metric === undefined ? [] : [`${name}: no ${metric}, because ${reasons[metric]!}`];
+}
+
+function short(value: number | null): string {
+  return value === null ? "-" : value.toFixed(3).replace(/^(-?)0\./, "$1.");
+}
+
+function range(interval: { readonly low: number; readonly high: number } | null): string {
+  return interval === null ? "-" : `${short(interval.low)} to ${short(interval.high)}`;
+}

@@ -1,0 +1,18 @@
+/**
+ * Evaluation: predictions, metrics, reports, comparisons.
+ *
+ * @module
+ */
+export { compareEvaluations, pairedDifference } from "./compare.js";
+export type { CompareOptions, EvaluationDifference, Predicted } from "./compare.js";
+export { canonicalJson } from "./canonical.js";
+export type { FileDigest, ModelDigest } from "./digests.js";
+export { evaluate } from "./evaluate.js";
+export type { Evaluation, EvaluationFailure, EvaluationReport } from "./evaluate.js";
+export { evaluateRows } from "./evaluate-rows.js";
+export type { EvaluateRowsOptions, RowsEvaluation } from "./evaluate-rows.js";
+export type { EvaluateOptions, EvaluationSettings } from "./options.js";
+export { plotSvg } from "./plot.js";
+export { reportOf, writeEvaluation } from "./report.js";
+export { byEstimator } from "./results.js";
+export type * from "./results.js";
