@@ -177,7 +177,15 @@ export function rowsOptions(options: EvaluateOptions, settings: EvaluationSettin
   const { estimators, samples, temperature, expectedAfter, seed, thinking, batch, bootstrap, onMissing } = settings;
   const { signal, onProgress } = options;
   return {
-    ...{ estimators, samples, temperature, expectedAfter, seed, thinking, batch, bootstrap, onMissing },
+    estimators,
+    samples,
+    temperature,
+    expectedAfter,
+    seed,
+    thinking,
+    batch,
+    bootstrap,
+    onMissing,
     ...(signal && { signal }),
     ...(onProgress && { onProgress }),
   };
