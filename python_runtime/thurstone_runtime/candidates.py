@@ -18,21 +18,29 @@ from transformers.cache_utils import DynamicCache
 from .batches import Group
 from .errors import EngineError
 from .families import LoadedModel
+from .images import Picture
 from .kv_cache import repeated_cache
 from .logprobs import LOGITS_BYTES
+from .vision import VisionTower
 
 
 @torch.no_grad()
 def candidate_logprobs(
-    loaded: LoadedModel, group: Group, images: Sequence[Tensor], candidate_C: Tensor, *, temperature: float
+    loaded: LoadedModel,
+    tower: VisionTower,
+    group: Group,
+    pictures: Sequence[Picture],
+    candidate_C: Tensor,
+    *,
+    temperature: float,
 ) -> Tensor:
     """log p(candidate) under softmax(logits / temperature) wherever a completion token is predicted [N, C], in float32
     or better.
 
-    `images`: uint8 [height, width, 3], one per picture of the prompt, at its final size. Raises `non_finite_logits`.
+    `pictures` are those of the prompt, encoded by `tower`. Raises `non_finite_logits`.
     """
     with loaded.autocast():
-        hidden_NH = _predicting_states(loaded, group, images)
+        hidden_NH = _predicting_states(loaded, tower, group, pictures)
         ids_C = candidate_C.to(loaded.device)
         chunk = max(1, LOGITS_BYTES // (4 * loaded.vocab_size))
         pieces = [_scores(loaded, hidden_MH, ids_C, temperature) for hidden_MH in hidden_NH.split(chunk)]
@@ -51,18 +59,18 @@ def _scores(loaded: LoadedModel, hidden_MH: Tensor, ids_C: Tensor, temperature: 
     return logits_MV[:, ids_C] - logits_MV.logsumexp(dim=-1, keepdim=True)
 
 
-def _predicting_states(loaded: LoadedModel, group: Group, images: Sequence[Tensor]) -> Tensor:
+def _predicting_states(loaded: LoadedModel, tower: VisionTower, group: Group, pictures: Sequence[Picture]) -> Tensor:
     """Hidden states [N, H], each that of the token in front of a completion token."""
-    patches = [loaded.family.patchify(image.to(loaded.device)) for image in images]
-    features = [feature for patch in patches for feature in loaded.family.encode_images(loaded.model, [patch])]
+    found = tower.encode(pictures)
+    encoded = [found[picture.key] for picture in pictures]
     prompt_1P = torch.from_numpy(group.prompt.copy()).long().unsqueeze(0)
-    position_31P, next_1 = loaded.family.positions(prompt_1P, [[patch.grid for patch in patches]])
+    position_31P, next_1 = loaded.family.positions(prompt_1P, [[picture.grid for picture in encoded]])
     cache = DynamicCache()
     hidden_1PH = loaded.family.forward_hidden(
         loaded.model,
         prompt_1P.to(loaded.device),
         position_31P.to(loaded.device),
-        image_features=features,
+        image_features=[picture.features for picture in encoded],
         past_key_values=cache,
     )
     lengths = [len(completion) for completion in group.completions]

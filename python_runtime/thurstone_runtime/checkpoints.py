@@ -96,6 +96,7 @@ def open_state(
             file.check_step(state["step"])
         _check_weights(folder / WEIGHTS, saved_weights.found, expected)
         _check_optimizer(folder / OPTIMIZER, moments.found, trained)
+        _check_frozen(folder / WEIGHTS, saved_weights, {name: weights[name] for name in weights.keys() - trainable})
         yield state, saved_weights, moments
 
 
@@ -222,6 +223,17 @@ def _check_weights(path: Path, found: Found, expected: Mapping[str, tuple[int, .
     _check_names(path, found, set(expected), set(expected))
     for name, shape in expected.items():
         _check_tensor(path, name, found[name], shape)
+
+
+def _check_frozen(path: Path, saved: Mapping[str, Tensor], frozen: Mapping[str, Tensor]) -> None:
+    """Kept features and the reference go by the frozen weights that were loaded."""
+    for name, weight in sorted(frozen.items()):
+        if not torch.equal(saved[name], weight.cpu()):
+            raise _invalid(
+                path,
+                f"{name} differs from the loaded model's, where it is frozen: load the model that the run began with, "
+                "or train these weights as well",
+            )
 
 
 def _check_optimizer(path: Path, found: Found, trained: Mapping[str, tuple[int, ...]]) -> None:

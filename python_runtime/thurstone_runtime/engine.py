@@ -21,14 +21,17 @@ from .description import describe_memory, describe_model, set_up_torch, versions
 from .errors import EngineError
 from .exports import export_model
 from .families import LoadedModel, load_model
-from .images import ImageRequest, ImageStore
+from .images import ImageRequest, ImageStore, Picture
+from .layers import enable_checkpointing
 from .logprob_store import LogprobStore
 from .optim import AdamWSettings
 from .reference import freeze
 from .sampling import SamplingOptions
+from .scorer import Scorer
 from .strategies import STRATEGIES
 from .tensors import tensors_to_texts, texts_to_tensors, to_torch
-from .trainer import Objective, Scorer, Trainer, enable_checkpointing
+from .trainer import Objective, Trainer
+from .vision import VisionTower
 
 Params = dict[str, Any]
 Tensors = dict[str, np.ndarray]
@@ -93,7 +96,7 @@ class _Session:
                 f"the call is meant for version {version} of the weights; these are version {self.version}.",
             )
 
-    def pictures(self, keys: list[list[str]]) -> list[list[torch.Tensor]]:
+    def pictures(self, keys: list[list[str]]) -> list[list[Picture]]:
         """Per prompt; all of them must be held, which is checked before any work."""
         held = iter(self.images.get([key for prompt in keys for key in prompt]))
         return [[next(held) for _ in prompt] for prompt in keys]
@@ -128,7 +131,9 @@ class Engine:
         loaded = load_model(settings["model"], **{name: settings[name] for name in names})
         images = ImageStore(settings["image_cache_bytes"])
         context.set_phase("preparing")
-        scorer = Scorer(loaded, freeze(loaded) if settings["reference"] else None, LogprobStore())
+        tower = VisionTower(loaded, settings["image_cache_bytes"] if settings["freeze_vision"] else None)
+        reference = freeze(loaded, tower) if settings["reference"] else None
+        scorer = Scorer(loaded, tower, reference, LogprobStore())
         trainer = _prepare_training(scorer, settings) if settings["train"] else None
         description = describe_model(loaded)
         self._session = _Session(loaded, images, scorer, trainer, settings, description)
@@ -197,6 +202,7 @@ class Engine:
         )
         result = generation.generate(
             session.loaded,
+            session.scorer.tower,
             [
                 generation.PromptInput(own.tolist(), int(key), images)
                 for own, key, images in zip(ids, keys, pictures, strict=True)
@@ -229,17 +235,21 @@ class Engine:
         context.set_phase("logprobs")
         score = session.scorer.policy if asked["of"] == "policy" else session.scorer.frozen
         kind = "old" if asked["of"] == "policy" else "ref"
-        found = {name: np.zeros(batch.token_count, np.float32) for name in ("logprobs", "entropy")}
-        for group, images in zip(batch.groups, pictures, strict=True):
+        context.check_cancelled()
+
+        def at_layer() -> None:
             context.check_cancelled()
-            scores = score(group, images, asked["temperature"], entropy=asked["entropy"])
-            found["logprobs"][group.tokens] = scores.logprobs.float().cpu()
-            if scores.entropy is not None:
-                found["entropy"][group.tokens] = scores.entropy.float().cpu()
-            if asked["store"]:
-                session.scorer.stored.put(kind, asked["batch_id"], asked["temperature"], group, scores.logprobs)
             context.tick()
-        return {}, found if asked["entropy"] else {"logprobs": found["logprobs"]}
+
+        with torch.no_grad():
+            scores = score(batch.groups, pictures, asked["temperature"], at_layer, entropy=asked["entropy"])
+        if asked["store"]:
+            for group in batch.groups:
+                session.scorer.stored.put(
+                    kind, asked["batch_id"], asked["temperature"], group, scores.logprobs[group.tokens]
+                )
+        answer = {"logprobs": scores.logprobs, **({} if scores.entropy is None else {"entropy": scores.entropy})}
+        return {}, {name: values.float().cpu().numpy() for name, values in answer.items()}
 
     @_reports_full_memory
     def candidates(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
@@ -254,11 +264,11 @@ class Engine:
         context.set_phase("candidates")
         ids = to_torch(candidates).long()
         found = np.zeros((batch.token_count, len(ids)), np.float32)
-        for group, images in zip(batch.groups, pictures, strict=True):
+        for group, own in zip(batch.groups, pictures, strict=True):
             context.check_cancelled()
             if group.tokens.stop > group.tokens.start:
                 found[group.tokens] = candidate_logprobs(
-                    session.loaded, group, images, ids, temperature=asked["temperature"]
+                    session.loaded, session.scorer.tower, group, own, ids, temperature=asked["temperature"]
                 )
             context.tick()
         return {}, {"logprobs": found}
@@ -378,7 +388,7 @@ def _prepare_training(scorer: Scorer, settings: dict[str, Any]) -> Trainer:
         enable_checkpointing(loaded.model)
     strategy = STRATEGIES[settings["strategy"]]()
     strategy.prepare(loaded.model, AdamWSettings(**settings["optimizer"]))
-    return Trainer(scorer, strategy, train_vision=not settings["freeze_vision"])
+    return Trainer(scorer, strategy)
 
 
 def _height_width(size: list[int]) -> tuple[int, int]:

@@ -21,15 +21,16 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache
 
 from .errors import EngineError
-from .families import ImagePatches, LoadedModel
+from .families import LoadedModel
+from .images import Picture
 from .kv_cache import repeated_cache, select_rows
 from .random_draws import row_seeds, token_uniforms
 from .sampling import SamplingOptions, sample_tokens
+from .vision import VisionTower
 
 STOP, LENGTH, ABORTED = 0, 1, 2
 """Why a row ended: an end token, `max_new_tokens`, or it was given up."""
 
-PATCHES_PER_PASS = 32_768
 TOKENS_PER_PREFILL = 16_384
 SHORTEST_IN_PREFILL = 0.8
 """Prompts are prefilled together when none is shorter than this share of the longest: padding is wasted work."""
@@ -51,12 +52,12 @@ class Context(Protocol):
 
 @dataclass(frozen=True)
 class PromptInput:
-    """One prompt: ids with expanded placeholders, its images in their order (uint8 [height, width, 3], final size; the
-    same tensor object in several prompts is encoded once), and the key of its draws (int64, two's complement)."""
+    """One prompt: ids with expanded placeholders, the key of its draws (int64, two's complement), and its pictures in
+    their order; one that stands in several prompts is encoded once."""
 
     ids: Sequence[int]
     key: int
-    images: Sequence[Tensor] = ()
+    pictures: Sequence[Picture] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,11 @@ class GenerationResult:
 
 @torch.no_grad()
 def generate(
-    loaded: LoadedModel, prompts: Sequence[PromptInput], options: GenerateOptions, context: Context
+    loaded: LoadedModel,
+    tower: VisionTower,
+    prompts: Sequence[PromptInput],
+    options: GenerateOptions,
+    context: Context,
 ) -> GenerationResult:
     """Samples `options.samples` completions of every prompt.
 
@@ -104,7 +109,7 @@ def generate(
     with loaded.autocast():
         started = _now(loaded)
         context.set_phase("prefill")
-        prefilled = _prefill(loaded, prompts, context)
+        prefilled = _prefill(loaded, tower, prompts, context)
         prefill_ended = _now(loaded)
         context.set_phase("decode")
         rows = _Rows(loaded, prompts, prefilled, options)
@@ -142,9 +147,16 @@ def _check_prompts(loaded: LoadedModel, prompts: Sequence[PromptInput], options:
             )
 
 
-def _prefill(loaded: LoadedModel, prompts: Sequence[PromptInput], context: Context) -> _Prefilled:
+def _prefill(loaded: LoadedModel, tower: VisionTower, prompts: Sequence[PromptInput], context: Context) -> _Prefilled:
     """Runs every prompt once. Padding is on the right: real tokens never see it, so no mask is needed."""
-    features, grids = _encode_images(loaded, prompts, context)
+
+    def between() -> None:
+        context.check_cancelled()
+        context.tick()
+
+    context.check_cancelled()
+    encoded = tower.encode((picture for prompt in prompts for picture in prompt.pictures), between)
+    pictures = [[encoded[picture.key] for picture in prompt.pictures] for prompt in prompts]
     caches: list[tuple[DynamicCache, list[int]]] = []
     logits_PV: list[Tensor | None] = [None] * len(prompts)
     next_position_P = torch.empty(len(prompts), dtype=torch.long, device=loaded.device)
@@ -156,13 +168,15 @@ def _prefill(loaded: LoadedModel, prompts: Sequence[PromptInput], context: Conte
         for row, number in enumerate(numbers):
             ids_BL[row, : lengths[row]] = torch.as_tensor(prompts[number].ids, dtype=torch.long)
             mask_BL[row, : lengths[row]] = 1
-        position_3BL, next_B = loaded.family.positions(ids_BL, [grids[number] for number in numbers], mask_BL)
+        own = [pictures[number] for number in numbers]
+        grids = [[picture.grid for picture in of_prompt] for of_prompt in own]
+        position_3BL, next_B = loaded.family.positions(ids_BL, grids, mask_BL)
         cache = DynamicCache()
         hidden_BLH = loaded.family.forward_hidden(
             loaded.model,
             ids_BL.to(loaded.device),
             position_3BL.to(loaded.device),
-            image_features=[feature for number in numbers for feature in features[number]],
+            image_features=[picture.features for of_prompt in own for picture in of_prompt],
             past_key_values=cache,
         )
         last_BH = hidden_BLH[torch.arange(len(numbers)), torch.tensor(lengths) - 1]
@@ -172,37 +186,6 @@ def _prefill(loaded: LoadedModel, prompts: Sequence[PromptInput], context: Conte
         caches.append((cache, numbers))
         context.tick()
     return _Prefilled(caches, torch.stack([logits for logits in logits_PV if logits is not None]), next_position_P)
-
-
-def _encode_images(
-    loaded: LoadedModel, prompts: Sequence[PromptInput], context: Context
-) -> tuple[list[list[Tensor]], list[list[tuple[int, int]]]]:
-    """Features and grids per prompt and image; a picture that stands in several prompts is encoded once."""
-    unique = {id(image): image for prompt in prompts for image in prompt.images}
-    patches = {name: loaded.family.patchify(image.to(loaded.device)) for name, image in unique.items()}
-    encoded: dict[int, Tensor] = {}
-    for names in _vision_batches(patches):
-        context.check_cancelled()
-        features = loaded.family.encode_images(loaded.model, [patches[name] for name in names])
-        encoded.update(zip(names, features, strict=True))
-        context.tick()
-    return (
-        [[encoded[id(image)] for image in prompt.images] for prompt in prompts],
-        [[patches[id(image)].grid for image in prompt.images] for prompt in prompts],
-    )
-
-
-def _vision_batches(patches: dict[int, ImagePatches]) -> list[list[int]]:
-    batches: list[list[int]] = []
-    room = 0
-    for name, image in patches.items():
-        count = image.values.shape[0]
-        if not batches or count > room:
-            batches.append([])
-            room = PATCHES_PER_PASS
-        batches[-1].append(name)
-        room -= count
-    return batches
 
 
 def _prefill_batches(lengths: Sequence[int]) -> list[list[int]]:

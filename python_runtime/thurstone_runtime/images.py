@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +31,14 @@ class ImageRequest:
     width: int
     target_height: int
     target_width: int
+
+
+class Picture(NamedTuple):
+    """A picture as the model sees it."""
+
+    key: str
+    pixels: Tensor
+    """uint8 [height, width, 3] at its final size, on the CPU."""
 
 
 @dataclass
@@ -87,9 +96,9 @@ class ImageStore:
         with self._lock:
             return [request.key for request in requests if request.key not in self._held]
 
-    def get(self, keys: Iterable[str]) -> list[Tensor]:
-        """uint8 [height, width, 3] on the CPU, one per key; a key asked for twice gives the same tensor twice.
-        Raises `missing_images`, naming the first few, when any is not held."""
+    def get(self, keys: Iterable[str]) -> list[Picture]:
+        """One per key; a key asked for twice gives the same tensor twice. Raises `missing_images` when any is not held,
+        naming the first few."""
         wanted = list(keys)
         with self._lock:
             absent = sorted({key for key in wanted if key not in self._held})
@@ -101,7 +110,7 @@ class ImageStore:
                 )
             for key in wanted:
                 self._held.move_to_end(key)
-            return [self._held[key].image for key in wanted]
+            return [Picture(key, self._held[key].image) for key in wanted]
 
     def describe(self) -> dict[str, int]:
         """`count`, `bytes` held and how many pictures are `pinned`."""

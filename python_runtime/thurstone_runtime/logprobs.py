@@ -1,12 +1,14 @@
-"""Log-probabilities of completion tokens, on padded rows: one row [prompt | completion] per completion of a group.
+"""Log-probabilities of completion tokens, on padded rows: one row [prompt | completion] per completion, of all groups.
 
-The vision tower runs once per group, its features serve every row, and gradients flow back through them once. The head
-is applied only where a completion token is predicted, so the [B, L, V] tensor never exists.
+The vision tower runs once per picture, its features serve every row, and gradients flow back through them once. The
+head is applied only where a completion token is predicted, so the [R, L, V] tensor never exists.
 
 Padding is on the right, behind everything that is read: with causal attention no token sees it, so no mask is needed.
+How many rows go together is the caller's decision (docs/protocol.md, `forwardBackward`); it changes nothing but the
+rounding.
 
-Suffixes: G rows of a group, P prompt tokens, L positions, N scored tokens of all rows, H hidden size, V vocabulary,
-3 axes of a position.
+Suffixes: P prompts, one per group; R rows of all groups; L positions; F fed completion tokens of all rows; I image
+tokens of all rows; N scored tokens of all rows; H hidden size; V vocabulary; 3 axes of a position.
 """
 
 from __future__ import annotations
@@ -14,19 +16,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from .batches import Group
-from .families import ImagePatches, LoadedModel
+from .families import LoadedModel
+from .images import Picture
+from .vision import EncodedPicture, VisionTower
 
 LOGITS_BYTES = 512 * 2**20
 """Float32 logits held at once. More tokens are worked off in chunks, whose logits the backward pass makes again."""
 
 
 class Scores(NamedTuple):
-    """Of the tokens of all completions of a group, one after the other; float32 [N]."""
+    """Of the tokens of all completions of all groups, one after the other; float32 [N]."""
 
     logprobs: Tensor
     """log p(token) under softmax(logits / temperature), over the whole vocabulary. Differentiable."""
@@ -36,45 +42,40 @@ class Scores(NamedTuple):
 
 def group_scores(
     loaded: LoadedModel,
-    group: Group,
-    images: Sequence[Tensor],
+    tower: VisionTower,
+    groups: Sequence[Group],
+    pictures: Sequence[Sequence[Picture]],
     *,
     temperature: float,
     entropy: bool = False,
-    train_vision: bool = False,
     logits_bytes: int = LOGITS_BYTES,
 ) -> Scores:
-    """Scores of one group's completions under `loaded.model`.
+    """Scores of the groups' completions under `loaded.model`, in one forward pass.
 
-    `images`: uint8 [height, width, 3], one per picture of the prompt, at its final size. `train_vision` False computes
-    the vision tower without gradient. Gradients are recorded where they are enabled outside. Enter `autocast` outside.
+    `pictures[group]` are those of its prompt, encoded by `tower`. Gradients are recorded where they are enabled
+    outside. Enter `autocast` outside.
 
-    Raises `image_token_mismatch` when the prompt's placeholders do not fit the pictures.
+    Raises `image_token_mismatch` when a prompt's placeholders do not fit its pictures.
     """
-    lengths = [len(completion) for completion in group.completions]
-    if not any(lengths):
+    scored = [number for number, group in enumerate(groups) if any(map(len, group.completions))]
+    if not scored:
         empty = torch.zeros(0, device=loaded.device)
         return Scores(empty, empty if entropy else None)
 
-    patches = [loaded.family.patchify(image.to(loaded.device)) for image in images]
-    ids_GL, position_3GL, image_mask_GL = _rows(loaded, group, patches)
-    with torch.set_grad_enabled(torch.is_grad_enabled() and train_vision):
-        features = loaded.family.encode_images(loaded.model, patches)
-    hidden_GLH = loaded.family.forward_hidden(
+    groups, pictures = [groups[number] for number in scored], [pictures[number] for number in scored]
+    encoded = tower.encode(picture for own in pictures for picture in own)
+    rows = _rows(loaded, groups, [[encoded[picture.key] for picture in own] for own in pictures])
+    hidden_RLH = loaded.family.forward_hidden(
         loaded.model,
-        ids_GL.to(loaded.device),
-        position_3GL.to(loaded.device),
-        image_features=features * len(lengths),
-        image_mask_BL=image_mask_GL.to(loaded.device),
+        rows.ids.to(loaded.device),
+        rows.position.to(loaded.device),
+        image_features=rows.image_features,
+        image_mask_BL=rows.image_mask.to(loaded.device),
     )
-    row_N = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-    column_N = torch.cat([torch.arange(length) for length in lengths]) + len(group.prompt) - 1
-    hidden_NH = hidden_GLH[row_N.to(loaded.device), column_N.to(loaded.device)]
-    target_N = torch.cat([torch.from_numpy(completion.copy()) for completion in group.completions]).long()
     return token_scores(
         loaded,
-        hidden_NH,
-        target_N.to(loaded.device),
+        hidden_RLH.flatten(0, 1)[rows.predicting.to(loaded.device)],
+        rows.target.to(loaded.device),
         temperature=temperature,
         entropy=entropy,
         logits_bytes=logits_bytes,
@@ -116,23 +117,76 @@ def _entropy(logits_NV: Tensor, normaliser_N: Tensor) -> Tensor:
     return normaliser_N - (probability_NV * logits_NV).sum(dim=-1)
 
 
-def _rows(loaded: LoadedModel, group: Group, patches: Sequence[ImagePatches]) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids [G, L], positions [3, G, L] and where image features go [G, L], on the CPU.
+class _Rows(NamedTuple):
+    """What is fed, on the CPU, but for the features."""
 
-    The last token of a completion predicts nothing that is scored, so it is not fed. A completion counts on in text
+    ids: Tensor
+    """int64 [R, L]"""
+    position: Tensor
+    """int64 [3, R, L]"""
+    image_mask: Tensor
+    """bool [R, L]: where image features go."""
+    image_features: list[Tensor]
+    """[I, H] in one piece; none without pictures."""
+    predicting: Tensor
+    """int64 [N]: index, into the flattened rows, of the token in front of each scored one."""
+    target: Tensor
+    """int64 [N]"""
+
+
+def _rows(loaded: LoadedModel, groups: Sequence[Group], encoded: Sequence[Sequence[EncodedPicture]]) -> _Rows:
+    """The last token of a completion predicts nothing that is scored, so it is not fed. A completion counts on in text
     positions, whatever its ids are.
     """
-    prompt_P = torch.from_numpy(group.prompt.copy()).long()
-    prompt_position_31P, next_1 = loaded.family.positions(prompt_P.unsqueeze(0), [[patch.grid for patch in patches]])
-    count, width = len(prompt_P), max(len(completion) for completion in group.completions) - 1
+    group_R = np.repeat(np.arange(len(groups)), [len(group.completions) for group in groups])
+    completions = [completion for group in groups for completion in group.completions]
+    scored_R = np.array([len(completion) for completion in completions])
+    fed_R = np.maximum(scored_R - 1, 0)
+    prompt_P = np.array([len(group.prompt) for group in groups])
+    width = int((prompt_P[group_R] + fed_R).max())
+    column_L = np.arange(width)
+    is_prompt_PL = column_L < prompt_P[:, None]
 
-    ids_GL = torch.full((len(group.completions), count + width), loaded.pad_token_id)
-    ids_GL[:, :count] = prompt_P
-    for row, completion in enumerate(group.completions):
-        fed = completion[:-1]
-        ids_GL[row, count : count + len(fed)] = torch.from_numpy(fed.copy())
-    following_3W = (next_1 + torch.arange(width)).expand(3, width)
-    position_3L = torch.cat([prompt_position_31P[:, 0], following_3W], dim=1)
-    image_mask_GL = torch.zeros_like(ids_GL, dtype=torch.bool)
-    image_mask_GL[:, :count] = prompt_P == loaded.family.image_token_id
-    return ids_GL, position_3L.unsqueeze(1).expand(-1, len(group.completions), -1), image_mask_GL
+    ids_PL = np.full((len(groups), width), loaded.pad_token_id, dtype=np.int64)
+    ids_PL[is_prompt_PL] = np.concatenate([group.prompt for group in groups])
+    position_3PL, next_P = loaded.family.positions(
+        torch.from_numpy(ids_PL),
+        [[picture.grid for picture in own] for own in encoded],
+        torch.from_numpy(is_prompt_PL.astype(np.int64)),
+    )
+    following_PL = next_P[:, None] + torch.from_numpy(column_L - prompt_P[:, None])
+    position_3PL = torch.where(torch.from_numpy(is_prompt_PL), position_3PL, following_PL)
+    is_image_PL = is_prompt_PL & (ids_PL == loaded.family.image_token_id)
+
+    ids_RL = ids_PL[group_R]
+    flat_F = _cells(prompt_P[group_R], fed_R, width)
+    ids_RL.reshape(-1)[flat_F] = np.concatenate([completion[:-1] for completion in completions])
+    rows = torch.from_numpy(group_R)
+    return _Rows(
+        ids=torch.from_numpy(ids_RL),
+        position=position_3PL[:, rows],
+        image_mask=torch.from_numpy(is_image_PL)[rows],
+        image_features=_features_of_rows(group_R, encoded),
+        predicting=torch.from_numpy(_cells(prompt_P[group_R] - 1, scored_R, width)),
+        target=torch.from_numpy(np.concatenate(completions).astype(np.int64)),
+    )
+
+
+def _cells(first_R: NDArray[np.int64], count_R: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Indices into the flattened rows of `count_R` cells side by side, from column `first_R` on."""
+    row = np.repeat(np.arange(len(count_R)), count_R)
+    within = np.arange(len(row)) - np.repeat(np.cumsum(count_R) - count_R, count_R)
+    return row * width + first_R[row] + within
+
+
+def _features_of_rows(group_R: NDArray[np.int64], encoded: Sequence[Sequence[EncodedPicture]]) -> list[Tensor]:
+    """Every row's features in the order of its placeholders; in one gather, which adds up their gradients at once."""
+    pieces = [picture.features for own in encoded for picture in own]
+    if not pieces:
+        return []
+    count_P = np.array([sum(len(picture.features) for picture in own) for own in encoded])
+    first_P = np.cumsum(count_P) - count_P
+    features = torch.cat(pieces)
+    # Each group's features lie side by side, as one row of cells.
+    index_I = _cells(first_P[group_R], count_P[group_R], 0)
+    return [features[torch.from_numpy(index_I).to(features.device)]]

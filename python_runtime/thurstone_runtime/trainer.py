@@ -6,24 +6,21 @@ are dropped, and weights and optimizer keep every bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
-from torch import Tensor, nn
-from transformers import PreTrainedModel
-from transformers.modeling_layers import GradientCheckpointingLayer
+from torch import Tensor
 
 from .batches import Group, GroupBatch
 from .errors import EngineError
-from .families import LoadedModel
-from .logprob_store import LogprobStore
-from .logprobs import Scores, group_scores
+from .images import Picture
+from .layers import checkpointed_layers
 from .losses import weighted_loss
 from .optim import StepResult
-from .reference import Reference
+from .scorer import Scorer
 from .strategies import Strategy
 
 SUMS = ("loss", "policy_loss", "kl", "weighted_kl", "entropy", "clipped_low", "clipped_high", "tokens", "sequences")
@@ -49,40 +46,12 @@ class Objective:
     batch_id: str
 
 
-class Scorer:
-    """Log-probabilities of groups under the policy or its reference, and the ones kept."""
-
-    def __init__(self, loaded: LoadedModel, reference: Reference | None, stored: LogprobStore) -> None:
-        self.loaded = loaded
-        self.reference = reference
-        self.stored = stored
-
-    @torch.no_grad()
-    def policy(self, group: Group, images: Sequence[Tensor], temperature: float, *, entropy: bool = False) -> Scores:
-        """Under the weights as they are now; no gradient."""
-        with self.loaded.autocast():
-            return _finite(group_scores(self.loaded, group, images, temperature=temperature, entropy=entropy))
-
-    @torch.no_grad()
-    def frozen(self, group: Group, images: Sequence[Tensor], temperature: float, *, entropy: bool = False) -> Scores:
-        """Under the weights as they were loaded. Raises `no_reference` when no copy was asked for."""
-        if self.reference is None:
-            raise EngineError(
-                "no_reference",
-                "reference log-probabilities are needed, but the model was loaded without a frozen copy; "
-                "load it with reference true, or set beta to 0.",
-            )
-        with self.reference.autocast():
-            return _finite(group_scores(self.reference.loaded, group, images, temperature=temperature, entropy=entropy))
-
-
 class Trainer:
     """Gradients, updates and the count of both."""
 
-    def __init__(self, scorer: Scorer, strategy: Strategy, *, train_vision: bool) -> None:
+    def __init__(self, scorer: Scorer, strategy: Strategy) -> None:
         self._scorer = scorer
         self._strategy = strategy
-        self._train_vision = train_vision
         self._parts = 0
         self.applied = 0
         """Number of the last step, and the version of the weights. A step that was skipped counts as well."""
@@ -97,26 +66,23 @@ class Trainer:
         step: int,
         part: int,
         batch: GroupBatch,
-        images: Sequence[Sequence[Tensor]],
+        pictures: Sequence[Sequence[Picture]],
         advantages: Tensor,
         weights: Tensor,
         objective: Objective,
         context: Context,
     ) -> tuple[dict[str, float], Tensor]:
-        """Adds the gradient of one part; `images[group]` are its pictures, `advantages` and `weights` float32 [tokens].
+        """Adds the gradient of one part, in one pass; `pictures[group]` are those of its prompt, `advantages` and
+        `weights` float32 [tokens].
 
         Returns the sums of `SUMS` and the log-probabilities [tokens]. When anything is raised, the gradients of the
         whole step are gone.
         """
         try:
             self._begin(step, part)
-            sums: dict[str, float] = dict.fromkeys(SUMS, 0.0)
-            logprobs = torch.zeros(batch.token_count)
-            for group, pictures in zip(batch.groups, images, strict=True):
-                context.check_cancelled()
-                own = (advantages[group.tokens], weights[group.tokens])
-                logprobs[group.tokens] = self._accumulate(group, pictures, *own, objective, sums, context)
-                context.tick()
+            context.check_cancelled()
+            sums, logprobs = self._accumulate(batch, pictures, advantages, weights, objective, context)
+            context.tick()
         except BaseException:
             self.discard()
             raise
@@ -167,106 +133,80 @@ class Trainer:
 
     def _accumulate(
         self,
-        group: Group,
-        images: Sequence[Tensor],
+        batch: GroupBatch,
+        pictures: Sequence[Sequence[Picture]],
         advantages_N: Tensor,
         weights_N: Tensor,
         objective: Objective,
-        sums: dict[str, float],
         context: Context,
-    ) -> Tensor:
-        device = self._scorer.loaded.device
-        context.set_phase("reference")
-        old_N, ref_N = self._old(group, objective), self._ref(group, images, objective)
-
-        context.set_phase("forward")
+    ) -> tuple[dict[str, float], Tensor]:
+        if not batch.token_count:
+            return dict.fromkeys(SUMS, 0.0), torch.zeros(0)
         loaded = self._scorer.loaded
-        with checkpointed_layers(loaded.model), loaded.autocast():
-            scores = _finite(
-                group_scores(
-                    loaded,
-                    group,
-                    images,
-                    temperature=objective.temperature,
-                    entropy=True,
-                    train_vision=self._train_vision,
-                )
+
+        def at_layer() -> None:
+            context.check_cancelled()
+            context.tick()
+
+        context.set_phase("reference")
+        old_N = self._old(batch.groups, objective)
+        ref_N = self._ref(batch.groups, pictures, objective, at_layer)
+        context.set_phase("forward")
+        with checkpointed_layers(loaded.model):
+            scores = self._scorer.policy(batch.groups, pictures, objective.temperature, at_layer, entropy=True)
+            new_N = scores.logprobs
+            loss, parts = weighted_loss(
+                objective.spec,
+                new_N,
+                None if old_N is None else old_N.to(new_N),
+                None if ref_N is None else ref_N.to(new_N),
+                advantages_N.to(new_N),
+                weights_N.to(new_N),
+                entropy=scores.entropy,
             )
-        if not len(scores.logprobs):
-            return torch.zeros(0)
-        new_N = scores.logprobs
-        loss, parts = weighted_loss(
-            objective.spec,
-            new_N,
-            None if old_N is None else old_N.to(new_N),
-            None if ref_N is None else ref_N.to(new_N),
-            advantages_N.to(new_N),
-            weights_N.to(new_N),
-            entropy=scores.entropy,
-        )
-        context.set_phase("backward")
-        self._strategy.backward(loss)
+            context.set_phase("backward")
+            self._strategy.backward(loss)
 
-        sums["loss"] += loss.item()
-        for name, value in parts.items():
-            sums[name] += value.item()
-        rows = weights_N.to(device).split([len(completion) for completion in group.completions])
-        sums["sequences"] += sum(bool((row != 0).any()) for row in rows)
-        return new_N.detach().float().cpu()
+        sums = {"loss": loss.item(), **{name: value.item() for name, value in parts.items()}}
+        rows = [len(completion) for group in batch.groups for completion in group.completions]
+        sums["sequences"] = sum(bool(row.any()) for row in np.split(weights_N.numpy() != 0, np.cumsum(rows)[:-1]))
+        return sums, new_N.detach().float().cpu()
 
-    def _old(self, group: Group, objective: Objective) -> Tensor | None:
+    def _old(self, groups: Sequence[Group], objective: Objective) -> Tensor | None:
         if not objective.stored_old:
             return None
-        old_N = self._scorer.stored.get("old", objective.batch_id, objective.temperature, group)
-        if old_N is None:
-            raise EngineError(
-                "old_logprobs_missing",
-                f'the loss takes its ratio against stored log-probabilities, but batch "{objective.batch_id}" has none '
-                f"for completions {group.indices[0]} to {group.indices[-1]}; call logprobs with store true before the "
-                "batch's first update.",
-            )
-        return old_N
+        found = []
+        for group in groups:
+            old_N = self._scorer.stored.get("old", objective.batch_id, objective.temperature, group)
+            if old_N is None:
+                raise EngineError(
+                    "old_logprobs_missing",
+                    "the loss takes its ratio against stored log-probabilities, but batch "
+                    f'"{objective.batch_id}" has none for completions {group.indices[0]} to {group.indices[-1]}; '
+                    "call logprobs with store true before the batch's first update.",
+                )
+            found.append(old_N)
+        return torch.cat(found)
 
-    def _ref(self, group: Group, images: Sequence[Tensor], objective: Objective) -> Tensor | None:
+    def _ref(
+        self,
+        groups: Sequence[Group],
+        pictures: Sequence[Sequence[Picture]],
+        objective: Objective,
+        at_layer: Callable[[], None],
+    ) -> Tensor | None:
         """Computed when first needed, and kept for the other updates of the batch."""
         if not objective.spec["beta"]:
             return None
-        stored, key = self._scorer.stored, (objective.batch_id, objective.temperature, group)
-        ref_N = stored.get("ref", *key)
-        if ref_N is None:
-            ref_N = self._scorer.frozen(group, images, objective.temperature).logprobs
-            stored.put("ref", *key, ref_N)
-        return ref_N
-
-
-def enable_checkpointing(model: PreTrainedModel) -> None:
-    """Layers keep only their inputs and compute the rest again in the backward pass, inside `checkpointed_layers`."""
-    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-
-
-@contextmanager
-def checkpointed_layers(model: nn.Module) -> Iterator[None]:
-    """transformers checkpoints a layer when it is in training mode. Only the layers themselves are put into it, so that
-    no dropout inside wakes up, and only here, because in that mode a layer refuses a cache when sampling."""
-    layers = [
-        module
-        for module in model.modules()
-        if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
-    ]
-    for layer in layers:
-        layer.training = True
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.training = False
-
-
-def _finite(scores: Scores) -> Scores:
-    if not torch.isfinite(scores.logprobs).all():
-        raise EngineError(
-            "non_finite_logits",
-            "the model's logits hold NaN or infinity; the weights have diverged or the compute type overflows. Resume "
-            "from an earlier checkpoint, lower the learning rate, or use float32.",
-        )
-    return scores
+        stored, key = self._scorer.stored, (objective.batch_id, objective.temperature)
+        found = [stored.get("ref", *key, group) for group in groups]
+        absent = [number for number, ref_N in enumerate(found) if ref_N is None]
+        if absent:
+            asked = [groups[number] for number in absent]
+            own = [pictures[number] for number in absent]
+            scores = self._scorer.frozen(asked, own, objective.temperature, at_layer)
+            lengths = [group.tokens.stop - group.tokens.start for group in asked]
+            for number, group, ref_N in zip(absent, asked, scores.logprobs.split(lengths), strict=True):
+                stored.put("ref", *key, group, ref_N)
+                found[number] = ref_N.cpu()
+        return torch.cat([ref_N for ref_N in found if ref_N is not None])

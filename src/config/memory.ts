@@ -48,7 +48,7 @@ const KEPT_PER_LAYER = 17;
  *
  *     weights      4 P                              cast weights  2 P in bfloat16, else 0
  *     gradients    4 T                              optimizer     8 T
- *     reference    b P if beta > 0, else 0
+ *     reference    b T if beta > 0, else 0 (what is not trained is shared)
  *     activations  17 b S H L, or b S H (L + 17) with gradient checkpointing
  *
  * Not counted: logits of the completions, the key-value cache of sampling, the vision tower's activations, the library
@@ -62,7 +62,7 @@ export function estimateMemory(facts: MemoryFacts): MemoryEstimate {
     castWeights: facts.dtype === "bfloat16" ? 2 * parameters : 0,
     gradients: 4 * trainable,
     optimizer: 8 * trainable,
-    reference: facts.reference ? bytes * parameters : 0,
+    reference: facts.reference ? bytes * trainable : 0,
   };
   const kept = (layers: number): number =>
     facts.gradientCheckpointing ? layers + KEPT_PER_LAYER : layers * KEPT_PER_LAYER;

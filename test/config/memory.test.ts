@@ -43,6 +43,10 @@ describe("estimateMemory", () => {
     });
   });
 
+  it("counts no copy of what is not trained", () => {
+    expect(estimateMemory({ ...facts, trainable: 400 }).reference).toBe(800);
+  });
+
   it("keeps one number per layer and token with gradient checkpointing", () => {
     const shape = { hiddenSize: 8, layers: 3 };
     expect(estimateMemory({ ...facts, gradientCheckpointing: true, shape }).activations).toBe(2 * 10 * 8 * (3 + 17));

@@ -8,6 +8,7 @@ import torch
 
 from thurstone_runtime.candidates import candidate_logprobs
 from thurstone_runtime.engine import Engine
+from thurstone_runtime.vision import VisionTower
 from training_task import Part, Worker, groups_of, make_part, pictures_of, plain_logprobs, refused
 
 KEYS = ["a", "", "bc"]
@@ -19,7 +20,9 @@ CANDIDATES = [0, 17, 399]
 def test_equal_to_the_models_own_forward(lively, keys, temperature):
     part = make_part(lively.family.image_token_id, keys=(keys,), samples=4)
     (group,) = groups_of(part)
-    found_NC = candidate_logprobs(lively, group, pictures_of(group), torch.tensor(CANDIDATES), temperature=temperature)
+    found_NC = candidate_logprobs(
+        lively, VisionTower(lively), group, pictures_of(group), torch.tensor(CANDIDATES), temperature=temperature
+    )
     expected = []
     for completion in part.completions[0]:
         for position in range(len(completion)):

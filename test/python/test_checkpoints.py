@@ -20,9 +20,8 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 from thurstone_runtime.checkpoints import allowed_path, save_state
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.families import load_model
-from thurstone_runtime.logprobs import group_scores
 from thurstone_runtime.make_checkpoint import make_checkpoint
-from training_task import Worker, groups_of, pictures_of, plain_logprobs, refused
+from training_task import Worker, groups_of, plain_logprobs, refused, scores_of
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 FILES = [OPTIMIZER, STATE, WEIGHTS]
@@ -273,10 +272,7 @@ def test_an_exported_folder_is_a_checkpoint_like_the_one_loaded(worker, tiny_che
     again = load_model(str(tmp_path / "model"), device="cpu", torch_dtype="float32")
     (group, *_) = groups_of(worker.part())
     with torch.no_grad():
-        pair = [
-            group_scores(one, group, pictures_of(group), temperature=1.0).logprobs
-            for one in (again, worker.engine._session.loaded)
-        ]
+        pair = [scores_of(one, group).logprobs for one in (again, worker.engine._session.loaded)]
     assert torch.equal(*pair)
 
 

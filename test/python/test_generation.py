@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from thurstone_runtime import generation
+from thurstone_runtime import generation, vision
 from thurstone_runtime.errors import CancelledError, EngineError
 from thurstone_runtime.families import load_model
-from thurstone_runtime.generation import LENGTH, STOP, GenerateOptions, GenerationResult, PromptInput, generate
+from thurstone_runtime.generation import LENGTH, STOP, GenerateOptions, GenerationResult, PromptInput
+from thurstone_runtime.images import Picture
 from thurstone_runtime.sampling import SamplingOptions, sampling_logprobs
+from thurstone_runtime.vision import VisionTower
 
 GREEDY = SamplingOptions(temperature=0)
 
@@ -26,15 +28,15 @@ def picture(height: int, width: int, seed: int) -> torch.Tensor:
 def prompt(key: int, *parts: int | torch.Tensor, loaded: Any) -> PromptInput:
     """Ids and pictures in their order; a picture becomes its placeholders between start and end."""
     ids: list[int] = []
-    images: list[torch.Tensor] = []
+    pictures: list[Picture] = []
     for part in parts:
         if isinstance(part, int):
             ids.append(part)
         else:
             height, width, _ = part.shape
             ids += [503, *[loaded.family.image_token_id] * (height * width // 784), 504]
-            images.append(part)
-    return PromptInput(ids, key, images)
+            pictures.append(Picture(str(id(part)), part))
+    return PromptInput(ids, key, pictures)
 
 
 def mixed_prompts(loaded: Any) -> list[PromptInput]:
@@ -48,6 +50,10 @@ def mixed_prompts(loaded: Any) -> list[PromptInput]:
     ]
 
 
+def generate(loaded: Any, prompts: list[PromptInput], options: GenerateOptions, context: Any) -> GenerationResult:
+    return generation.generate(loaded, VisionTower(loaded), prompts, options, context)
+
+
 def rows_of(result: GenerationResult) -> list[list[int]]:
     return [row.tolist() for row in np.split(result.tokens, np.cumsum(result.lengths)[:-1])]
 
@@ -56,8 +62,8 @@ def model_inputs(loaded: Any, one: PromptInput, completion: list[int] | None = N
     """What transformers wants for one row."""
     ids_BL = torch.tensor([[*one.ids, *(completion or [])]])
     inputs: dict[str, Any] = {"input_ids": ids_BL, "attention_mask": torch.ones_like(ids_BL)}
-    if one.images:
-        patches = [loaded.family.patchify(image) for image in one.images]
+    if one.pictures:
+        patches = [loaded.family.patchify(picture.pixels) for picture in one.pictures]
         inputs["pixel_values"] = torch.cat([each.values for each in patches])
         inputs["image_grid_thw"] = torch.tensor([[1, *each.grid] for each in patches])
         inputs["mm_token_type_ids"] = (ids_BL == loaded.family.image_token_id).int()
@@ -178,7 +184,7 @@ def test_a_sample_does_not_depend_on_the_batch(lively: Any, context: Any, monkey
     monkeypatch.setattr(generation, "FIRST_ROOM", 3)
     monkeypatch.setattr(generation, "FINISHED_SHARE", 1.0)
     monkeypatch.setattr(generation, "TOKENS_PER_PREFILL", 1)
-    monkeypatch.setattr(generation, "PATCHES_PER_PASS", 1)
+    monkeypatch.setattr(vision, "PATCHES_PER_PASS", 1)
     assert rows_of(generate(ending, prompts, options, context)) == rows
 
 

@@ -85,9 +85,10 @@ def test_asks_for_what_it_lacks_and_keeps_the_resized_picture() -> None:
     assert store.receive(wanted, {0: pixels()}) == ["b"]
     assert store.receive(wanted, {1: pixels(9)}) == []
     first, second, again = store.get(["a", "b", "a"])
-    assert tuple(first.shape) == (8, 8, 3)
-    assert second.unique().tolist() == [9]
-    assert again is first
+    assert [first.key, second.key, again.key] == ["a", "b", "a"]
+    assert tuple(first.pixels.shape) == (8, 8, 3)
+    assert second.pixels.unique().tolist() == [9]
+    assert again.pixels is first.pixels
     assert store.describe() == {"count": 2, "bytes": 192 + 48, "pinned": 0}
 
 
@@ -145,7 +146,7 @@ def test_reads_and_writes_from_two_threads_agree() -> None:
     def read_forever() -> None:
         try:
             while not stop.is_set():
-                assert store.get(["kept"])[0].unique().tolist() == [5]
+                assert store.get(["kept"])[0].pixels.unique().tolist() == [5]
         except BaseException as error:
             failures.append(error)
 

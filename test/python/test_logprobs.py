@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from thurstone_runtime.batches import Group
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.logprobs import group_scores
-from training_task import groups_of, make_part, pictures_of, plain_logprobs
+from thurstone_runtime.vision import VisionTower
+from training_task import groups_of, make_part, pictures_of, plain_logprobs, scores_of
 
 KEYS = ["a", "", "bc", "aa"]
 
@@ -29,7 +31,7 @@ def trainable(loaded: Any) -> Any:
 def test_equal_to_the_models_own_forward(lively, keys, temperature):
     part = make_part(lively.family.image_token_id, keys=(keys,), samples=4)
     (group,) = groups_of(part)
-    scores = group_scores(lively, group, pictures_of(group), temperature=temperature)
+    scores = scores_of(lively, group, temperature=temperature)
     expected = torch.cat(
         [
             plain_logprobs(lively.model, lively, keys, part.prompts[0], completion, temperature)
@@ -44,15 +46,9 @@ def test_equal_to_the_models_own_forward(lively, keys, temperature):
 def test_a_padded_group_equals_its_rows_alone(loaded, keys):
     part = make_part(loaded.family.image_token_id, keys=(keys,), samples=5)
     (group,) = groups_of(part)
-    together = group_scores(loaded, group, pictures_of(group), temperature=1.0, entropy=True)
+    together = scores_of(loaded, group, entropy=True)
     alone = [
-        group_scores(
-            loaded,
-            dataclasses.replace(group, completions=(completion,)),
-            pictures_of(group),
-            temperature=1.0,
-            entropy=True,
-        )
+        scores_of(loaded, dataclasses.replace(group, completions=(completion,)), entropy=True)
         for completion in group.completions
     ]
     assert together.logprobs.dtype == torch.float32
@@ -60,12 +56,43 @@ def test_a_padded_group_equals_its_rows_alone(loaded, keys):
     assert torch.allclose(together.entropy, torch.cat([row.entropy for row in alone]), rtol=0, atol=1e-5)
 
 
+def random_groups(image_token: int, seed: int) -> list[Group]:
+    """Groups of one and more completions, from one token on, with several pictures, the same ones or none."""
+    random = np.random.default_rng(seed)
+    keys = ["".join(random.choice(list("abc"), random.integers(0, 3))) for _ in range(random.integers(1, 7))]
+    part = make_part(image_token, keys=tuple(keys), seed=seed)
+    part.completions = [
+        [random.integers(10, 400, random.integers(1, 13)).tolist() for _ in range(random.integers(1, 6))] for _ in keys
+    ]
+    part.prompts = [prompt + random.integers(10, 400, random.integers(0, 20)).tolist() for prompt in part.prompts]
+    return groups_of(part)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("kept_bytes", [None, 2**20])
+def test_groups_together_equal_each_group_alone(loaded, seed, kept_bytes):
+    groups = random_groups(loaded.family.image_token_id, seed)
+    factors = torch.randn(groups[-1].tokens.stop, generator=torch.Generator().manual_seed(seed))
+    together, separate = trainable(loaded), trainable(loaded)
+    scores = scores_of(together, *groups, tower=VisionTower(together, kept_bytes), entropy=True)
+    (scores.logprobs * factors).sum().backward()
+    for group in groups:
+        alone = scores_of(separate, group, tower=VisionTower(separate, kept_bytes), entropy=True)
+        (alone.logprobs * factors[group.tokens]).sum().backward()
+        assert (scores.logprobs[group.tokens] - alone.logprobs).abs().max() <= 1e-6
+        assert (scores.entropy[group.tokens] - alone.entropy).abs().max() <= 2e-6
+    for (name, one), other in zip(together.model.named_parameters(), separate.model.parameters(), strict=True):
+        assert (one.grad is None) == (other.grad is None), name
+        if one.grad is not None:
+            assert (one.grad - other.grad).abs().max() <= 1e-5 * max(1.0, other.grad.abs().max()), name
+
+
 def test_positions_without_image_grids_would_be_caught(lively):
     part = make_part(lively.family.image_token_id, keys=("a",), samples=1)
     (group,) = groups_of(part)
-    right = group_scores(lively, group, pictures_of(group), temperature=1.0).logprobs
+    right = scores_of(lively, group).logprobs
     ids = torch.tensor([part.prompts[0] + part.completions[0][0]])
-    patch = lively.family.patchify(pictures_of(group)[0])
+    patch = lively.family.patchify(pictures_of(group)[0].pixels)
     logits = lively.model(  # no mm_token_type_ids: transformers falls back to plain 1-D positions
         input_ids=ids, pixel_values=patch.values, image_grid_thw=torch.tensor([[1, *patch.grid]])
     ).logits[0, len(part.prompts[0]) - 1 : -1]
@@ -78,10 +105,10 @@ def test_a_sampled_placeholder_is_text(lively):
     part = make_part(image, keys=("a",), samples=1)
     part.completions = [[[30, image, 31, image, image, 32]]]
     (group,) = groups_of(part)
-    scores = group_scores(lively, group, pictures_of(group), temperature=1.0)
+    scores = scores_of(lively, group)
 
     prompt, completion = part.prompts[0], part.completions[0][0]
-    patch = lively.family.patchify(pictures_of(group)[0])
+    patch = lively.family.patchify(pictures_of(group)[0].pixels)
     ids = torch.tensor([prompt])
     prefix = lively.model(
         input_ids=ids,
@@ -108,7 +135,7 @@ def test_gradients_of_a_group_are_those_of_its_rows_added(lively):
     factors = torch.randn(group.tokens.stop, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
     together = trainable(lively)
-    scores = group_scores(together, group, pictures_of(group), temperature=0.9, train_vision=True)
+    scores = scores_of(together, group, temperature=0.9)
     (scores.logprobs * factors).sum().backward()
 
     separate = trainable(lively)
@@ -128,7 +155,7 @@ def test_a_frozen_vision_tower_gets_no_gradient(lively):
     part = make_part(lively.family.image_token_id, keys=("a",))
     (group,) = groups_of(part)
     own = trainable(lively)
-    group_scores(own, group, pictures_of(group), temperature=1.0, train_vision=False).logprobs.sum().backward()
+    scores_of(own, group, tower=VisionTower(own, kept_bytes=0)).logprobs.sum().backward()
     assert all(parameter.grad is None for parameter in own.family.vision_parameters(own.model))
     assert own.model.model.language_model.layers[0].mlp.up_proj.weight.grad.abs().max() > 0
 
@@ -139,9 +166,7 @@ def test_chunks_of_the_head_change_nothing(lively, rows):
     (group,) = groups_of(part)
     whole, chunked = trainable(lively), trainable(lively)
     results = [
-        group_scores(
-            own, group, pictures_of(group), temperature=1.0, entropy=True, train_vision=True, logits_bytes=size
-        )
+        scores_of(own, group, entropy=True, logits_bytes=size)
         for own, size in ((whole, 2**30), (chunked, rows * 4 * lively.vocab_size))
     ]
     assert torch.allclose(results[0].logprobs, results[1].logprobs, rtol=0, atol=1e-12)
@@ -155,7 +180,7 @@ def test_chunks_of_the_head_change_nothing(lively, rows):
 def test_entropy_is_that_of_the_tempered_distribution(lively):
     part = make_part(lively.family.image_token_id, keys=("",), samples=1)
     (group,) = groups_of(part)
-    scores = group_scores(lively, group, [], temperature=2.0, entropy=True)
+    scores = scores_of(lively, group, temperature=2.0, entropy=True)
     ids = torch.tensor([part.prompts[0] + part.completions[0][0]])
     logits = lively.model(input_ids=ids).logits[0, len(part.prompts[0]) - 1 : -1] / 2.0
     expected = torch.distributions.Categorical(logits=logits).entropy()
@@ -168,15 +193,15 @@ def test_empty_completions_have_no_tokens_and_disturb_no_other(lively):
     (group,) = groups_of(part)
     nothing = np.zeros(0, np.int32)
     with_empty = dataclasses.replace(group, completions=(nothing, *group.completions, nothing))
-    expected = group_scores(lively, group, pictures_of(group), temperature=1.0).logprobs
-    found = group_scores(lively, with_empty, pictures_of(group), temperature=1.0).logprobs
+    expected = scores_of(lively, group).logprobs
+    found = scores_of(lively, with_empty).logprobs
     assert torch.allclose(found, expected, rtol=0, atol=1e-12)
     only_empty = dataclasses.replace(group, completions=(nothing,))
-    assert len(group_scores(lively, only_empty, pictures_of(group), temperature=1.0).logprobs) == 0
+    assert len(scores_of(lively, only_empty).logprobs) == 0
 
 
 def test_pictures_that_do_not_fit_the_placeholders_are_refused(lively):
     (group,) = groups_of(make_part(lively.family.image_token_id, keys=("a",)))
     with pytest.raises(EngineError) as caught:
-        group_scores(lively, group, [], temperature=1.0)
+        group_scores(lively, VisionTower(lively), [group], [[]], temperature=1.0)
     assert caught.value.code == "image_token_mismatch"

@@ -17,8 +17,10 @@ from thurstone_runtime.families import load_model
 from thurstone_runtime.logprob_store import LogprobStore
 from thurstone_runtime.optim import AdamWSettings
 from thurstone_runtime.reference import freeze
+from thurstone_runtime.scorer import Scorer
 from thurstone_runtime.strategies import SingleStrategy
-from thurstone_runtime.trainer import Objective, Scorer, Trainer
+from thurstone_runtime.trainer import Objective, Trainer
+from thurstone_runtime.vision import VisionTower
 from training_task import Part, Worker, groups_of, make_part, pictures_of, plain_logprobs
 
 EPSILON, EPSILON_HIGH, BETA, TEMPERATURE, LEARNING_RATE, MAX_NORM = 0.02, 0.028, 0.04, 0.9, 1e-3, 0.5
@@ -86,8 +88,9 @@ def test_two_updates_equal_plain_pytorch(tiny_checkpoint, dtype):
     loaded = dataclasses.replace(loaded, compute_dtype=dtype)
     plain, reference = copy.deepcopy(loaded.model), copy.deepcopy(loaded.model)
     optimizer = plain_optimizer(plain)
-    scorer = Scorer(loaded, freeze(loaded), LogprobStore())
-    trainer = Trainer(scorer, SingleStrategy(), train_vision=True)
+    tower = VisionTower(loaded)
+    scorer = Scorer(loaded, tower, freeze(loaded, tower), LogprobStore())
+    trainer = Trainer(scorer, SingleStrategy())
     trainer.strategy.prepare(loaded.model, SETTINGS)
 
     part = make_part(loaded.family.image_token_id)
@@ -95,8 +98,8 @@ def test_two_updates_equal_plain_pytorch(tiny_checkpoint, dtype):
     batch = GroupBatch(tuple(groups), groups[-1].tokens.stop)
     pictures = [pictures_of(group) for group in groups]
     spec = {"surrogate": "clip", "epsilon": EPSILON, "epsilon_high": EPSILON_HIGH, "beta": BETA, "kl": "k3"}
-    for group, images in zip(groups, pictures, strict=True):
-        scorer.stored.put("old", "batch", TEMPERATURE, group, scorer.policy(group, images, TEMPERATURE).logprobs)
+    for group, own in zip(groups, pictures, strict=True):
+        scorer.stored.put("old", "batch", TEMPERATURE, group, scorer.policy([group], [own], TEMPERATURE).logprobs)
     with torch.no_grad():
         old = [
             plain_logprobs(plain, loaded, keys, prompt, completion, TEMPERATURE)

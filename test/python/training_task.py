@@ -15,6 +15,9 @@ from thurstone_runtime.batches import Group
 from thurstone_runtime.engine import Engine
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.families import LoadedModel
+from thurstone_runtime.images import Picture
+from thurstone_runtime.logprobs import Scores, group_scores
+from thurstone_runtime.vision import VisionTower
 
 SIZES = {"a": (56, 84), "b": (28, 56), "c": (84, 28)}
 """Height and width of the pictures, by key: multiples of 28, so that nothing is resized."""
@@ -106,9 +109,15 @@ def groups_of(part: Part) -> list[Group]:
     return groups
 
 
-def pictures_of(group: Group) -> list[torch.Tensor]:
+def pictures_of(group: Group) -> list[Picture]:
     """The group's pictures as the store would hand them out."""
-    return [torch.from_numpy(picture(key)) for key in group.images]
+    return [Picture(key, torch.from_numpy(picture(key))) for key in group.images]
+
+
+def scores_of(loaded: LoadedModel, *groups: Group, tower: VisionTower | None = None, **options: Any) -> Scores:
+    """`group_scores` of these groups, under a tower in training unless another is given."""
+    pictures = [pictures_of(group) for group in groups]
+    return group_scores(loaded, tower or VisionTower(loaded), groups, pictures, **{"temperature": 1.0, **options})
 
 
 def plain_logprobs(

@@ -29,5 +29,8 @@ export const hardwareKeys = {
     .int()
     .min(0)
     .default(1_073_741_824)
-    .describe("Bytes of resized pictures the worker keeps at most (1 GiB)."),
+    .describe(
+      "Bytes of resized pictures the worker keeps at most (1 GiB); with `freeze_vision_modules` as many again of what " +
+        "its vision tower makes of them, so that no picture is encoded twice.",
+    ),
 };

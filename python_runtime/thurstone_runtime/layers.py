@@ -1,0 +1,54 @@
+"""What is done around the layers of a model while a part runs: checkpointing, and signs of life."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+
+def enable_checkpointing(model: PreTrainedModel) -> None:
+    """Layers keep only their inputs and compute the rest again in the backward pass, inside `checkpointed_layers`."""
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+
+
+@contextmanager
+def checkpointed_layers(model: nn.Module) -> Iterator[None]:
+    """transformers checkpoints a layer when it is in training mode. Only the layers themselves are put into it, so that
+    no dropout inside wakes up, and only here, because in that mode a layer refuses a cache when sampling."""
+    layers = [layer for layer in _layers(model) if layer.gradient_checkpointing]
+    for layer in layers:
+        layer.training = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False
+
+
+@contextmanager
+def watched_layers(model: nn.Module, at_layer: Callable[[], None]) -> Iterator[None]:
+    """Calls `at_layer` after every layer, on the way forward and back. A part of a large model takes minutes on a slow
+    device: this is where it shows that it lives, and where it can be cancelled (by raising)."""
+
+    def after_gradient(_gradient: Tensor) -> None:
+        at_layer()
+
+    def after_forward(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        at_layer()
+        hidden = output[0] if isinstance(output, tuple) else output
+        if hidden.requires_grad:
+            hidden.register_hook(after_gradient)
+
+    with ExitStack() as hooks:
+        for layer in _layers(model):
+            hooks.callback(layer.register_forward_hook(after_forward).remove)
+        yield
+
+
+def _layers(model: nn.Module) -> list[GradientCheckpointingLayer]:
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]

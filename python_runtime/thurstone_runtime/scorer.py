@@ -1,0 +1,83 @@
+"""Log-probabilities of groups under the policy or its reference, and the ones kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from .batches import Group
+from .errors import EngineError
+from .families import LoadedModel
+from .images import Picture
+from .layers import watched_layers
+from .logprob_store import LogprobStore
+from .logprobs import Scores, group_scores
+from .reference import Reference
+from .vision import VisionTower
+
+
+def _go_on() -> None:
+    """Nobody watches."""
+
+
+class Scorer:
+    """Both models with their vision towers. `at_layer` is `layers.watched_layers`'; `pictures[group]` are those of its
+    prompt."""
+
+    def __init__(
+        self, loaded: LoadedModel, tower: VisionTower, reference: Reference | None, stored: LogprobStore
+    ) -> None:
+        self.loaded = loaded
+        self.tower = tower
+        self.reference = reference
+        self.stored = stored
+
+    def policy(
+        self,
+        groups: Sequence[Group],
+        pictures: Sequence[Sequence[Picture]],
+        temperature: float,
+        at_layer: Callable[[], None] = _go_on,
+        *,
+        entropy: bool = False,
+    ) -> Scores:
+        """Under the weights as they are now; with gradient where one is recorded."""
+        with self.loaded.autocast(), watched_layers(self.loaded.model, at_layer):
+            return _finite(
+                group_scores(self.loaded, self.tower, groups, pictures, temperature=temperature, entropy=entropy)
+            )
+
+    @torch.no_grad()
+    def frozen(
+        self,
+        groups: Sequence[Group],
+        pictures: Sequence[Sequence[Picture]],
+        temperature: float,
+        at_layer: Callable[[], None] = _go_on,
+        *,
+        entropy: bool = False,
+    ) -> Scores:
+        """Under the weights as they were loaded. Raises `no_reference` when no copy was asked for."""
+        reference = self.reference
+        if reference is None:
+            raise EngineError(
+                "no_reference",
+                "reference log-probabilities are needed, but the model was loaded without a frozen copy; "
+                "load it with reference true, or set beta to 0.",
+            )
+        loaded = reference.loaded
+        with reference.autocast(), watched_layers(loaded.model, at_layer):
+            return _finite(
+                group_scores(loaded, reference.tower, groups, pictures, temperature=temperature, entropy=entropy)
+            )
+
+
+def _finite(scores: Scores) -> Scores:
+    if not torch.isfinite(scores.logprobs).all():
+        raise EngineError(
+            "non_finite_logits",
+            "the model's logits hold NaN or infinity; the weights have diverged or the compute type overflows. Resume "
+            "from an earlier checkpoint, lower the learning rate, or use float32.",
+        )
+    return scores
