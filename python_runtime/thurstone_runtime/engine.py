@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +19,7 @@ from .description import describe_memory, describe_model, set_up_torch, versions
 from .errors import EngineError
 from .exports import export_model
 from .families import LoadedModel, load_model
+from .full_memory import reports_full_memory
 from .images import ImageRequest, ImageStore, Picture
 from .layers import enable_checkpointing
 from .logprob_store import LogprobStore
@@ -36,36 +35,6 @@ from .vision import VisionTower
 Params = dict[str, Any]
 Tensors = dict[str, np.ndarray]
 Answer = tuple[dict[str, Any], dict[str, Any]]
-Method = TypeVar("Method", bound=Callable[..., Answer])
-
-_CPU_MEMORY_MESSAGES = ("not enough memory", "can't allocate memory")
-"""What torch says in a plain RuntimeError when the CPU's memory is full."""
-
-
-def _reports_full_memory(method: Method) -> Method:
-    """Turns every way in which memory runs out into `out_of_memory`."""
-
-    @functools.wraps(method)
-    def guarded(*arguments: Any) -> Answer:
-        try:
-            return method(*arguments)
-        except (MemoryError, RuntimeError) as error:
-            full = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
-                message in str(error) for message in _CPU_MEMORY_MESSAGES
-            )
-            if not full:
-                raise
-            reason = str(error)
-        # Outside the handler, where the traceback no longer holds the tensors of the failed work.
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        raise EngineError(
-            "out_of_memory",
-            f"{method.__name__} ran out of memory: {reason.splitlines()[0] if reason else 'no more to allocate'} "
-            "Use smaller groups or micro-batches, shorter completions, smaller pictures or gradient checkpointing.",
-        )
-
-    return guarded  # pyright: ignore[reportReturnType]
 
 
 @dataclass(frozen=True)
@@ -117,7 +86,7 @@ class Engine:
     def __init__(self) -> None:
         self._session: _Session | None = None
 
-    @_reports_full_memory
+    @reports_full_memory
     def load(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
         """Opens the checkpoint and everything that is needed to work with it."""
         if self._session is not None:
@@ -187,7 +156,7 @@ class Engine:
         end = session.loaded.end_of_turn_id if append_eos else None
         return {}, _ragged(chat.tokenize(session.loaded.tokenizer, tensors_to_texts(tensors), end))
 
-    @_reports_full_memory
+    @reports_full_memory
     def generate(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
         """Samples completions."""
         session = self._ready()
@@ -224,7 +193,7 @@ class Engine:
             **texts_to_tensors(_texts(session.loaded, rows)),
         }
 
-    @_reports_full_memory
+    @reports_full_memory
     def logprobs(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
         """Log-probabilities of given completions, kept on the worker when asked to."""
         session = self._ready()
@@ -236,13 +205,8 @@ class Engine:
         score = session.scorer.policy if asked["of"] == "policy" else session.scorer.frozen
         kind = "old" if asked["of"] == "policy" else "ref"
         context.check_cancelled()
-
-        def at_layer() -> None:
-            context.check_cancelled()
-            context.tick()
-
         with torch.no_grad():
-            scores = score(batch.groups, pictures, asked["temperature"], at_layer, entropy=asked["entropy"])
+            scores = score(batch.groups, pictures, asked["temperature"], context, entropy=asked["entropy"])
         if asked["store"]:
             for group in batch.groups:
                 session.scorer.stored.put(
@@ -251,7 +215,7 @@ class Engine:
         answer = {"logprobs": scores.logprobs, **({} if scores.entropy is None else {"entropy": scores.entropy})}
         return {}, {name: values.float().cpu().numpy() for name, values in answer.items()}
 
-    @_reports_full_memory
+    @reports_full_memory
     def candidates(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
         """Log-probabilities of a few given tokens at every position of given completions."""
         session = self._ready()
@@ -273,7 +237,7 @@ class Engine:
             context.tick()
         return {}, {"logprobs": found}
 
-    @_reports_full_memory
+    @reports_full_memory
     def forward_backward(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
         """Adds the gradient of one part of a step; whatever fails, the step's gradients are dropped."""
         session = self._ready()
@@ -304,7 +268,7 @@ class Engine:
             trainer.discard()
         return {}, {}
 
-    @_reports_full_memory
+    @reports_full_memory
     def optim_step(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
         """Applies the accumulated gradients."""
         session = self._ready()
@@ -332,7 +296,7 @@ class Engine:
         files = save_state(folder, strategy.weights(), strategy.optimizer_state(), state, context.tick)
         return {"files": files, "step": trainer.applied}, {}
 
-    @_reports_full_memory
+    @reports_full_memory
     def restore(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
         """Reads the training state back; what does not fit is refused before anything changes."""
         session = self._ready()
@@ -346,7 +310,7 @@ class Engine:
         session.scorer.stored.clear()
         return {"step": state["step"], "policy_version": session.version}, {}
 
-    @_reports_full_memory
+    @reports_full_memory
     def export(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
         """Writes a Hugging Face checkpoint folder."""
         session = self._ready()

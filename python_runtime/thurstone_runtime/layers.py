@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
+
+
+class Watcher(Protocol):
+    """The part of `context.CallContext` that is used here."""
+
+    def check_cancelled(self) -> None: ...
+    def tick(self) -> None: ...
 
 
 def enable_checkpointing(model: PreTrainedModel) -> None:
@@ -31,9 +38,13 @@ def checkpointed_layers(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def watched_layers(model: nn.Module, at_layer: Callable[[], None]) -> Iterator[None]:
-    """Calls `at_layer` after every layer, on the way forward and back. A part of a large model takes minutes on a slow
-    device: this is where it shows that it lives, and where it can be cancelled (by raising)."""
+def watched_layers(model: nn.Module, watcher: Watcher) -> Iterator[None]:
+    """Speaks to the watcher after every layer, on the way forward and back. A part of a large model takes minutes on a
+    slow device: this is where it shows that it lives, and where it can be cancelled."""
+
+    def at_layer() -> None:
+        watcher.check_cancelled()
+        watcher.tick()
 
     def after_gradient(_gradient: Tensor) -> None:
         at_layer()

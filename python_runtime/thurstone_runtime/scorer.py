@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -10,20 +10,15 @@ from .batches import Group
 from .errors import EngineError
 from .families import LoadedModel
 from .images import Picture
-from .layers import watched_layers
+from .layers import Watcher, watched_layers
 from .logprob_store import LogprobStore
 from .logprobs import Scores, group_scores
 from .reference import Reference
 from .vision import VisionTower
 
 
-def _go_on() -> None:
-    """Nobody watches."""
-
-
 class Scorer:
-    """Both models with their vision towers. `at_layer` is `layers.watched_layers`'; `pictures[group]` are those of its
-    prompt."""
+    """Both models with their vision towers. `pictures[group]` are those of its prompt."""
 
     def __init__(
         self, loaded: LoadedModel, tower: VisionTower, reference: Reference | None, stored: LogprobStore
@@ -38,12 +33,12 @@ class Scorer:
         groups: Sequence[Group],
         pictures: Sequence[Sequence[Picture]],
         temperature: float,
-        at_layer: Callable[[], None] = _go_on,
+        watcher: Watcher,
         *,
         entropy: bool = False,
     ) -> Scores:
         """Under the weights as they are now; with gradient where one is recorded."""
-        with self.loaded.autocast(), watched_layers(self.loaded.model, at_layer):
+        with self.loaded.autocast(), watched_layers(self.loaded.model, watcher):
             return _finite(
                 group_scores(self.loaded, self.tower, groups, pictures, temperature=temperature, entropy=entropy)
             )
@@ -54,7 +49,7 @@ class Scorer:
         groups: Sequence[Group],
         pictures: Sequence[Sequence[Picture]],
         temperature: float,
-        at_layer: Callable[[], None] = _go_on,
+        watcher: Watcher,
         *,
         entropy: bool = False,
     ) -> Scores:
@@ -67,7 +62,7 @@ class Scorer:
                 "load it with reference true, or set beta to 0.",
             )
         loaded = reference.loaded
-        with reference.autocast(), watched_layers(loaded.model, at_layer):
+        with reference.autocast(), watched_layers(loaded.model, watcher):
             return _finite(
                 group_scores(loaded, reference.tower, groups, pictures, temperature=temperature, entropy=entropy)
             )

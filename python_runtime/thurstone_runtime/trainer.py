@@ -6,7 +6,7 @@ are dropped, and weights and optimizer keep every bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -143,17 +143,12 @@ class Trainer:
         if not batch.token_count:
             return dict.fromkeys(SUMS, 0.0), torch.zeros(0)
         loaded = self._scorer.loaded
-
-        def at_layer() -> None:
-            context.check_cancelled()
-            context.tick()
-
         context.set_phase("reference")
         old_N = self._old(batch.groups, objective)
-        ref_N = self._ref(batch.groups, pictures, objective, at_layer)
+        ref_N = self._ref(batch.groups, pictures, objective, context)
         context.set_phase("forward")
         with checkpointed_layers(loaded.model):
-            scores = self._scorer.policy(batch.groups, pictures, objective.temperature, at_layer, entropy=True)
+            scores = self._scorer.policy(batch.groups, pictures, objective.temperature, context, entropy=True)
             new_N = scores.logprobs
             loss, parts = weighted_loss(
                 objective.spec,
@@ -193,7 +188,7 @@ class Trainer:
         groups: Sequence[Group],
         pictures: Sequence[Sequence[Picture]],
         objective: Objective,
-        at_layer: Callable[[], None],
+        context: Context,
     ) -> Tensor | None:
         """Computed when first needed, and kept for the other updates of the batch."""
         if not objective.spec["beta"]:
@@ -204,7 +199,7 @@ class Trainer:
         if absent:
             asked = [groups[number] for number in absent]
             own = [pictures[number] for number in absent]
-            scores = self._scorer.frozen(asked, own, objective.temperature, at_layer)
+            scores = self._scorer.frozen(asked, own, objective.temperature, context)
             lengths = [group.tokens.stop - group.tokens.start for group in asked]
             for number, group, ref_N in zip(absent, asked, scores.logprobs.split(lengths), strict=True):
                 stored.put("ref", *key, group, ref_N)

@@ -99,7 +99,9 @@ def test_two_updates_equal_plain_pytorch(tiny_checkpoint, dtype):
     pictures = [pictures_of(group) for group in groups]
     spec = {"surrogate": "clip", "epsilon": EPSILON, "epsilon_high": EPSILON_HIGH, "beta": BETA, "kl": "k3"}
     for group, own in zip(groups, pictures, strict=True):
-        scorer.stored.put("old", "batch", TEMPERATURE, group, scorer.policy([group], [own], TEMPERATURE).logprobs)
+        scorer.stored.put(
+            "old", "batch", TEMPERATURE, group, scorer.policy([group], [own], TEMPERATURE, OpenContext()).logprobs
+        )
     with torch.no_grad():
         old = [
             plain_logprobs(plain, loaded, keys, prompt, completion, TEMPERATURE)
