@@ -1,0 +1,105 @@
+/**
+ * The results of `bench/ranking.ts`: one JSON line per finished run, only ever added to, so that an interrupted benchmark
+ * goes on where it was.
+ *
+ * @module
+ */
+import { appendFile, readFile } from "node:fs/promises";
+import { z } from "zod";
+
+const figure = z.number().nullable();
+const estimator = z.object({
+  srcc: figure,
+  /** 95 %, by photograph. */
+  low: figure,
+  high: figure,
+  /** Standard deviation of the scores over pictures. */
+  spread: figure,
+  formatRate: figure,
+  /** Pictures without a score. */
+  unscored: z.number().int(),
+  /** [pictures] */
+  scores: z.array(figure),
+});
+
+const record = z.object({
+  /** "start": a checkpoint as it is; else a condition's name. */
+  condition: z.string(),
+  /** Folder name of the checkpoint that the run began with. */
+  start: z.string(),
+  seed: z.number().int(),
+  /** Digest of everything that decides the result: settings, data, checkpoint. */
+  digest: z.string(),
+  /** Of the training, evaluation left out; null for a start. */
+  steps: z.number().int().nullable(),
+  seconds: figure,
+  /** Step at which `fidelity_warmup` ended; null where it did not, or is not on. */
+  warmupEnd: z.number().int().nullable(),
+  /** Steps at which the alarm for collapse began. */
+  collapses: z.array(z.number().int()),
+  /** Correlation within the rollout batch, means of ten steps each. */
+  curve: z.array(figure),
+  evaluation: z.object({ sampled: estimator, greedy: estimator, expected: estimator }),
+  /** [pictures] what the scores are compared with, and whose resampling the intervals draw. */
+  labels: z.array(z.number()),
+  groups: z.array(z.string()),
+});
+
+export const ESTIMATORS = ["sampled", "greedy", "expected"] as const;
+
+/** One finished run, or a start. */
+export type RankingResult = z.output<typeof record>;
+
+/** What has to be done. */
+export type RankingJob = Pick<RankingResult, "condition" | "start" | "seed" | "digest">;
+
+/** Names a run among those of a results file. */
+export function nameOf({ condition, start, seed }: Pick<RankingJob, "condition" | "start" | "seed">): string {
+  return condition === "start" ? `start ${start}` : `${condition} from ${start}, seed ${seed}`;
+}
+
+/**
+ * @returns the results so far; none where there is no file
+ * @throws Error naming the line that is no result
+ */
+export async function readResults(file: string): Promise<RankingResult[]> {
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw error;
+  });
+  const lines = text.split("\n").filter((line) => line !== "");
+  return lines.map((line, index) => {
+    try {
+      return record.parse(JSON.parse(line));
+    } catch (cause) {
+      throw new Error(`${file}:${index + 1} is no result of this benchmark; remove the line, or name another file.`, {
+        cause,
+      });
+    }
+  });
+}
+
+/** @param line as a run wrote it */
+export async function appendResult(file: string, line: string): Promise<RankingResult> {
+  const result = record.parse(JSON.parse(line));
+  await appendFile(file, `${JSON.stringify(result)}\n`);
+  return result;
+}
+
+/**
+ * The jobs that are not done.
+ *
+ * @throws Error when a result under a job's name was made with other settings, data or checkpoint
+ */
+export function openJobs(jobs: readonly RankingJob[], results: readonly RankingResult[]): RankingJob[] {
+  const done = new Map(results.map((result) => [nameOf(result), result]));
+  return jobs.filter((job) => {
+    const result = done.get(nameOf(job));
+    if (result !== undefined && result.digest !== job.digest) {
+      throw new Error(
+        `the results hold "${nameOf(job)}" made with other settings, data or checkpoint. Name another results file, or ask for what that one was made with.`,
+      );
+    }
+    return result === undefined;
+  });
+}
