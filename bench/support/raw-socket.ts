@@ -1,6 +1,9 @@
 /**
  * A unix socket without anything on top, to a Python process that takes bytes and gives bytes.
  *
+ * Both ends read into memory that they keep, which is the fastest a socket can be, or into new memory for every message,
+ * which is what handing a message over costs: whoever gets it may keep it.
+ *
  * @module
  */
 import { spawn } from "node:child_process";
@@ -21,10 +24,16 @@ export interface RawSocket extends AsyncDisposable {
   exchange(bytes: Uint8Array, wanted: number): Promise<void>;
 }
 
-export async function startRawSocket(options: { readonly python: string }): Promise<RawSocket> {
+export interface RawSocketOptions {
+  readonly python: string;
+  /** Where both ends put what they receive. */
+  readonly memory: "kept" | "new";
+}
+
+export async function startRawSocket({ python, memory }: RawSocketOptions): Promise<RawSocket> {
   const folder = await mkdtemp(join(tmpdir(), "thurstone-raw-socket-"));
   const path = join(folder, "raw");
-  const child = spawn(options.python, [HELPER, path], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(python, [HELPER, path, memory], { stdio: ["ignore", "pipe", "inherit"] });
   await once(child.stdout, "data");
 
   const awaited: { readonly wanted: number; readonly resolve: () => void }[] = [];
@@ -34,7 +43,8 @@ export async function startRawSocket(options: { readonly python: string }): Prom
   function take(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length;) {
       const { wanted, resolve } = awaited[0]!;
-      if (target.length < wanted) target = Buffer.alloc(wanted);
+      if (filled === 0 && memory === "new") target = Buffer.allocUnsafeSlow(wanted);
+      else if (target.length < wanted) target = Buffer.alloc(wanted);
       const count = Math.min(wanted - filled, chunk.length - at);
       target.set(chunk.subarray(at, at + count), filled);
       filled += count;

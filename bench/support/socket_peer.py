@@ -6,6 +6,8 @@ import socket
 import struct
 import sys
 
+import numpy as np
+
 REQUEST = struct.Struct("<QQ")
 
 
@@ -19,20 +21,21 @@ def receive_exactly(connection: socket.socket, target: memoryview) -> bool:
     return True
 
 
-def serve(connection: socket.socket) -> None:
-    """Until the other end closes. One buffer serves all requests, which is the fastest a socket can be."""
+def serve(connection: socket.socket, memory: str) -> None:
+    """Until the other end closes. Receives into memory that is `kept`, or `new` for every message."""
     head = memoryview(bytearray(REQUEST.size))
-    body = memoryview(b"")
+    kept = memoryview(b"")
     while receive_exactly(connection, head):
         sent, wanted = REQUEST.unpack(head)
-        if len(body) < max(sent, wanted):
-            body = memoryview(bytearray(max(sent, wanted)))
-        if not receive_exactly(connection, body[:sent]):
+        if len(kept) < max(sent, wanted):
+            kept = memoryview(bytearray(max(sent, wanted)))
+        body = np.empty(sent, np.uint8).data if memory == "new" else kept[:sent]
+        if not receive_exactly(connection, body):
             return
-        connection.sendall(body[:wanted])
+        connection.sendall(kept[:wanted])
 
 
-def main(path: str) -> None:
+def main(path: str, memory: str) -> None:
     """Listens at `path`, says so on stdout, and serves one connection."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -40,8 +43,8 @@ def main(path: str) -> None:
         print("listening", flush=True)
         connection, _ = listener.accept()
         with connection:
-            serve(connection)
+            serve(connection, memory)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
