@@ -3,12 +3,10 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
-import { readFile, readdir } from "node:fs/promises";
-import { join } from "node:path";
 import type { ConfigInput } from "../../src/config/index.js";
 import { loadRows } from "../../src/data/index.js";
 import { mean } from "../../src/stats/index.js";
+import { digestFile, digestModel, digestText } from "../../src/trainer/evaluation/digests.js";
 import { train } from "../../src/trainer/index.js";
 import type { TrainerEvent } from "../../src/trainer/index.js";
 import type { LabelledRow } from "./controls.js";
@@ -52,22 +50,18 @@ export async function digestOf(
 ): Promise<string> {
   const asked = { ...commonSettings, ...settings };
   const { question_template, max_completion_length, torch_dtype } = asked;
-  const files = (await readdir(model)).sort();
   const content = [
     condition,
     // Nothing else concerns an evaluation.
     { question_template, max_completion_length, torch_dtype },
     condition === "start"
       ? null
-      : { seed, ...asked, ...conditionOf(condition).overrides, data: await digestFile(trainFile) },
-    await digestFile(test),
-    await Promise.all(files.map((name) => digestFile(join(model, name)))),
+      : { seed, ...asked, ...conditionOf(condition).overrides, data: (await digestFile(trainFile)).sha256 },
+    (await digestFile(test)).sha256,
+    (await digestModel(model)).sha256,
   ];
-  return sha256(JSON.stringify(content)).slice(0, 16);
+  return digestText(JSON.stringify(content)).slice(0, 16);
 }
-
-const sha256 = (content: string | Buffer): string => createHash("sha256").update(content).digest("hex");
-const digestFile = async (path: string): Promise<string> => sha256(await readFile(path));
 
 /** Does the run, from the checkpoint to the figures. */
 export async function runJob(run: RankingRun): Promise<RankingResult> {

@@ -1,17 +1,13 @@
 /**
- * How well a checkpoint ranks labelled pictures, by each of the three ways to a score.
+ * How well a checkpoint ranks labelled pictures, by each of the three ways to a score, for a results file.
  *
  * @module
  */
+import { computeDtype, resolveConfig } from "../../src/config/index.js";
 import type { ConfigInput } from "../../src/config/index.js";
-import { loadRows } from "../../src/data/index.js";
-import type { Row } from "../../src/data/index.js";
-import type { Policy } from "../../src/policy/index.js";
-import { formatReward } from "../../src/rewards/index.js";
-import { bootstrapInterval, mean, srcc, standardDeviation } from "../../src/stats/index.js";
-import { askAnswers, askGreedy, greedyEstimate, parseAnswers, sampledEstimate } from "../../src/trainer/estimators.js";
-import { expectedEstimator, thoughtsOf } from "../../src/trainer/expected-estimator.js";
-import { openPolicy } from "../../src/trainer/index.js";
+import { evaluate } from "../../src/trainer/index.js";
+import type { Evaluation } from "../../src/trainer/index.js";
+import { ESTIMATORS } from "./ranking-results.js";
 import type { RankingResult } from "./ranking-results.js";
 
 export interface RateCheckpointOptions {
@@ -23,88 +19,56 @@ export interface RateCheckpointOptions {
   readonly settings: Partial<ConfigInput>;
 }
 
-type Figures = RankingResult["evaluation"]["sampled"];
+type Estimator = (typeof ESTIMATORS)[number];
 
 /** Answers per picture of the sampled estimator. */
 const SAMPLES = 6;
 /** Names the draws of answers and resamples: the same for all checkpoints. */
 const SEED = 42;
-const ROWS_PER_CALL = 64;
 
+/** @throws Error for rows of several data sets or without a label, and what `evaluate` throws */
 export async function rateCheckpoint(
   options: RateCheckpointOptions,
 ): Promise<Pick<RankingResult, "evaluation" | "labels" | "groups">> {
   const { model, data, settings } = options;
-  const config: ConfigInput = { ...settings, model_name_or_path: model, data_file_paths: data, seed: SEED, beta: 0 };
-  const rows = await loadRows(config);
-  const labels = rows.map(({ id, mos }) => {
-    if (mos === undefined) throw new Error(`${data}: row ${id} has no label.`);
-    return mos;
+  const config = resolveConfig({ ...settings, model_name_or_path: model });
+  const evaluation = await evaluate({
+    model,
+    data,
+    samples: SAMPLES,
+    seed: SEED,
+    // A collapsed model is a result, not a failure.
+    onMissing: "exclude",
+    questionTemplate: config.question_template,
+    maxCompletionLength: config.max_completion_length,
+    dtype: computeDtype(config),
+    device: config.device,
+    ...(config.worker_threads !== null && { threads: config.worker_threads }),
   });
-  if (new Set(rows.map(({ dataset }) => dataset)).size > 1) throw new Error(`${data} holds several data sets.`);
-  const groups = rows.map(({ group, id }) => group ?? id);
-  await using policy = await openPolicy(config);
-  const scores = await scoreRows(policy, rows);
-  const figures = (of: (number | null)[], formats: readonly number[] = []): Figures =>
-    figuresOf(of, labels, groups, mean(formats));
+  if (evaluation.results.length > 1) throw new Error(`${data} holds several data sets.`);
+  const rows = evaluation.predictions.filter(({ estimator }) => estimator === ESTIMATORS[0]);
+  const figures = ESTIMATORS.map((name) => [name, figuresOf(evaluation, name)] as const);
   return {
-    evaluation: {
-      sampled: figures(scores.sampled, scores.sampledFormats),
-      greedy: figures(scores.greedy, scores.greedyFormats),
-      expected: figures(scores.expected),
-    },
-    labels,
-    groups,
+    evaluation: Object.fromEntries(figures) as Record<Estimator, RankingResult["evaluation"][Estimator]>,
+    labels: rows.map(({ id, mos }) => {
+      if (mos === null) throw new Error(`${data}: row ${id} has no label.`);
+      return mos;
+    }),
+    groups: rows.map(({ id, group }) => group ?? id),
   };
 }
 
-async function scoreRows(policy: Policy<Row>, rows: readonly Row[]) {
-  const expectedOf = await expectedEstimator(policy);
-  const all = {
-    sampled: [] as (number | null)[],
-    greedy: [] as (number | null)[],
-    expected: [] as (number | null)[],
-    sampledFormats: [] as number[],
-    greedyFormats: [] as number[],
-  };
-  for (let first = 0; first < rows.length; first += ROWS_PER_CALL) {
-    const prompts = await policy.encode(rows.slice(first, first + ROWS_PER_CALL));
-    const answered = await askAnswers(policy, prompts, { samples: SAMPLES });
-    const greedy = await askGreedy(policy, prompts);
-    const thoughts = greedy.map(({ completions }) => thoughtsOf(completions[0]!.text));
-    const expected = await expectedOf(prompts, { thoughts });
-    all.sampled.push(
-      ...answered.map(({ completions }) => sampledEstimate(completions, parseAnswers(completions)).score),
-    );
-    all.greedy.push(
-      ...greedy.map(({ completions }) => greedyEstimate(completions[0]!, parseAnswers(completions)[0]!).score),
-    );
-    all.expected.push(...expected.map(({ score }) => score));
-    all.sampledFormats.push(
-      ...answered.flatMap(({ completions }) => completions.map(({ text }) => formatReward(text))),
-    );
-    all.greedyFormats.push(...greedy.map(({ completions }) => formatReward(completions[0]!.text)));
-  }
-  return all;
-}
-
-function figuresOf(
-  scores: readonly (number | null)[],
-  labels: readonly number[],
-  groups: readonly string[],
-  formatRate: number | null,
-): Figures {
-  const scored = scores.map((_, index) => index).filter((index) => scores[index] !== null);
-  const pick = <T>(values: readonly T[]): T[] => scored.map((index) => values[index]!);
-  const known = pick(scores) as number[];
-  const interval = bootstrapInterval(known, pick(labels), { groups: pick(groups), seed: SEED });
+function figuresOf({ results, predictions }: Evaluation, name: Estimator): RankingResult["evaluation"][Estimator] {
+  const { srcc, srccInterval, spread, formatRate, unparsable } = results[0]!.estimators[name]!;
   return {
-    srcc: srcc(known, pick(labels)),
-    low: interval?.low ?? null,
-    high: interval?.high ?? null,
-    spread: standardDeviation(known),
+    srcc,
+    low: srccInterval?.low ?? null,
+    high: srccInterval?.high ?? null,
+    spread,
     formatRate,
-    unscored: scores.length - known.length,
-    scores: scores.map((score) => (score === null ? null : Number(score.toFixed(4)))),
+    unscored: unparsable,
+    scores: predictions
+      .filter(({ estimator }) => estimator === name)
+      .map(({ score }) => (score === null ? null : Number(score.toFixed(4)))),
   };
 }
