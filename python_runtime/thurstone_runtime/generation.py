@@ -227,7 +227,7 @@ class _Rows:
         self._logits_RV = prefilled.logits.repeat_interleave(samples, dim=0)
         self._next_position_R = prefilled.next_position.repeat_interleave(samples)
         self._cache: Cache = repeated_cache(prefilled.caches, lengths, samples, min(FIRST_ROOM, options.max_new_tokens))
-        self._valid_RK = _valid_positions(lengths, samples, options.max_new_tokens, loaded.device)
+        self._mask_RK = _padding_mask(loaded, lengths, samples, options.max_new_tokens)
         self._seen_RV = _seen_tokens(loaded, prompts, options)
 
     def decode(self, context: Context) -> bool:
@@ -282,7 +282,7 @@ class _Rows:
         kept = torch.from_numpy(np.flatnonzero(self._running_R)).to(self._loaded.device)
         select_rows(self._cache, kept)
         self._next_position_R = self._next_position_R[kept]
-        self._valid_RK = None if self._valid_RK is None else self._valid_RK[kept]
+        self._mask_RK = None if self._mask_RK is None else self._mask_RK[kept]
         self._seen_RV = None if self._seen_RV is None else self._seen_RV[kept]
         self._origin_R = self._origin_R[self._running_R]
         self._running_R = np.ones(len(self._origin_R), dtype=bool)
@@ -302,20 +302,26 @@ class _Rows:
         self._next_position_R = self._next_position_R + 1
 
     def _attention_mask(self) -> Tensor | None:
-        if self._valid_RK is None:
+        if self._mask_RK is None:
             return None
-        valid_RK = self._valid_RK[:, : self._longest + self._steps + 1]
-        # Ready for sdpa as it is; the others get the 2-D form, from which transformers builds what they need.
-        return valid_RK[:, None, None, :] if self._loaded.attention == "sdpa" else valid_RK.long()
+        mask_RK = self._mask_RK[:, : self._longest + self._steps + 1]
+        return mask_RK[:, None, None, :] if self._loaded.attention == "sdpa" else mask_RK
 
 
-def _valid_positions(lengths: Sequence[int], samples: int, new: int, device: torch.device) -> Tensor | None:
-    """bool [N, longest + new], False at the padding in front of shorter prompts; None when there is no padding."""
+def _padding_mask(loaded: LoadedModel, lengths: Sequence[int], samples: int, new: int) -> Tensor | None:
+    """[N, longest + new], which hides the padding in front of shorter prompts; None when there is no padding.
+
+    For sdpa it is what every layer adds to its scores, ready made; the others get ones and zeros, from which
+    transformers builds what they need.
+    """
     longest = max(lengths)
     if min(lengths) == longest:
         return None
     start_N = torch.tensor([longest - length for length in lengths]).repeat_interleave(samples)
-    return (torch.arange(longest + new)[None, :] >= start_N[:, None]).to(device)
+    valid_NK = (torch.arange(longest + new)[None, :] >= start_N[:, None]).to(loaded.device)
+    if loaded.attention != "sdpa":
+        return valid_NK.long()
+    return torch.zeros_like(valid_NK, dtype=loaded.compute_dtype).masked_fill_(~valid_NK, -torch.inf)
 
 
 def _seen_tokens(loaded: LoadedModel, prompts: Sequence[PromptInput], options: GenerateOptions) -> Tensor | None:

@@ -86,10 +86,10 @@ class Family(Protocol):
     ) -> Tensor:
         """Last hidden state after the final norm [B, L, H].
 
-        `attention_mask`: None (plain causal), [B, K + L] with 0 at padding, or bool [B, 1, L, K + L] with True where a
-        key is seen. `image_features` in the order of the placeholders, row after row; `image_mask_BL` marks these, by
-        default every placeholder id: give it where rows hold sampled tokens, in which that id stands for no image. A
-        cache is extended in place.
+        `attention_mask`: None (plain causal), [B, K + L] with 0 at padding, or [B, 1, L, K + L]: bool with True where a
+        key is seen, or of the compute type, to be added to the scores. `image_features` in the order of the
+        placeholders, row after row; `image_mask_BL` marks these, by default every placeholder id: give it where rows
+        hold sampled tokens, in which that id stands for no image. A cache is extended in place.
         """
         ...
 
