@@ -127,10 +127,10 @@ async function makePhotos() {
 function makeKadidMeans(file) {
   const scores = new Map();
   for (const line of readFileSync(file, "utf8").split("\n")) {
-    const match = /I\d+_(\d\d)_(\d\d)\.png (\S+)/.exec(line);
+    const match = /I\d+_(\d\d)_(\d\d)\.png (\S+) (\S+)/.exec(line);
     if (match === null) continue;
     const key = `${match[1]} ${Number(match[2])}`;
-    scores.set(key, [...(scores.get(key) ?? []), Number(match[3])]);
+    scores.set(key, [...(scores.get(key) ?? []), { score: Number(match[3]), raters: Number(match[4]) }]);
   }
   const rounded = (value) => Number(value.toFixed(4));
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -139,10 +139,17 @@ function makeKadidMeans(file) {
   const levels = (type, what) => [1, 2, 3, 4, 5].map((level) => rounded(what(scores.get(`${type} ${level}`))));
   const types = KADID_TYPES.map((name, index) => {
     const type = String(index + 1).padStart(2, "0");
-    return { type, name, mean: levels(type, mean), std: levels(type, deviation) };
+    const score = (rows) => rows.map((row) => row.score);
+    return {
+      type,
+      name,
+      mean: levels(type, (rows) => mean(score(rows))),
+      std: levels(type, (rows) => deviation(score(rows))),
+      raterStd: levels(type, (rows) => Math.sqrt(mean(rows.map(({ raters }) => raters ** 2)))),
+    };
   });
   const content = {
-    note: "Mean opinion scores of KADID-10k by distortion type and level: mean and sample standard deviation over its 81 reference pictures. Scale 1 (bad) to 5 (excellent). The opinions are human, but they were given to KADID's pictures, not to the ones labelled with them here.",
+    note: "Mean opinion scores of KADID-10k by distortion type and level: mean and sample standard deviation (std) over its 81 reference pictures, and the standard deviation of single opinions of one picture (raterStd, root mean square over the pictures). Scale 1 (bad) to 5 (excellent). The opinions are human, but they were given to KADID's pictures, not to the ones labelled with them here.",
     source: "H. Lin, V. Hosu, D. Saupe, KADID-10k: A Large-scale Artificially Distorted IQA Database, QoMEX 2019.",
     types,
   };

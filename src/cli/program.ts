@@ -79,6 +79,7 @@ function buildProgram(io: CommandIo, outcome: { exitCode: number }): Program {
   addSetup(program, io, outcome);
   addDoctor(program, io, outcome);
   addRuns(program, io);
+  addDistort(program, io);
   return program;
 }
 
@@ -138,6 +139,55 @@ function addRuns(program: Program, io: CommandIo): void {
       const { showRollouts } = await import("./runs.js");
       await showRollouts({ folder, ...options }, io);
     });
+}
+
+interface DistortFlags {
+  readonly out?: string;
+  readonly contactSheet?: string;
+  readonly types?: string[];
+  readonly levels?: number[];
+  readonly seed: number;
+  readonly raters?: number;
+  readonly longestSide?: number;
+  readonly overwrite: boolean;
+  readonly json: boolean;
+}
+
+function addDistort(program: Program, io: CommandIo): void {
+  program
+    .command("distort")
+    .description("degrade photographs in KADID-10k's 25 ways at 5 levels, with its mean scores, in its layout")
+    .argument("<photos...>", "picture files, and folders of them")
+    .option("--out <folder>", "where images/, dmos.csv and README.md go")
+    .option("--contact-sheet <file>", "a PNG of the first photograph in all types and levels")
+    .option("--types <numbers>", "KADID's numbers, as 1,9,25; default: all", typeNumbers)
+    .option("--levels <numbers>", "as 1,3,5; default: all", integers)
+    .option("--seed <number>", "names the draws of noise, directions and opinions", integer, 42)
+    .option("--raters <count>", "simulate so many opinions per picture, at least 2", positiveInteger)
+    .option("--longest-side <pixels>", "reduce photographs first; default: as they are", positiveInteger)
+    .option("--overwrite", "replace a set in the folder", false)
+    .option("--json", "machine-readable output", false)
+    .action(async (photos: string[], flags: DistortFlags, command: Program) => {
+      if (flags.out === undefined && flags.contactSheet === undefined) {
+        command.error("error: give --out FOLDER, --contact-sheet FILE, or both");
+      }
+      const { distortPhotos } = await import("./distort.js");
+      await distortPhotos({ photos, ...flags }, io);
+    });
+}
+
+function typeNumbers(text: string): string[] {
+  return text.split(",").map((number) => number.trim().padStart(2, "0"));
+}
+
+function integers(text: string): number[] {
+  return text.split(",").map(integer);
+}
+
+function integer(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isSafeInteger(value)) throw new InvalidArgumentError("a whole number is expected.");
+  return value;
 }
 
 function positiveInteger(text: string): number {

@@ -3,7 +3,10 @@
  *
  * @module
  */
+export { writeContactSheet, type ContactSheetOptions } from "./contact-sheet.js";
+export { writeDegradedSet, type DegradedReference, type DegradedSet, type DegradedSetOptions } from "./degraded-set.js";
 export { distort, distortions, type Distortion, type DistortOptions, type RgbImage } from "./distortions/index.js";
+export { findPhotos } from "./find-photos.js";
 export { loadRows, type RowSource } from "./load-rows.js";
 export { dataError, type DataProblem } from "./problems.js";
 export {
@@ -15,4 +18,12 @@ export {
 } from "./quickstart-set.js";
 export type { ContentPart, Message, Row } from "./row.js";
 export { createSampler, type SampledBatch, type Sampler, type SamplerConfig } from "./sampler.js";
-export { splitRows, type Split, type SplitOptions } from "./split.js";
+export { ratingQuestion } from "./rating-question.js";
+export {
+  splitRows,
+  splitRowsInThree,
+  type Split,
+  type SplitOptions,
+  type ThreeWaySplit,
+  type ThreeWaySplitOptions,
+} from "./split.js";

@@ -7,17 +7,16 @@
  */
 import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { readKeys } from "../config/index.js";
 import type { ConfigInput, ConfigKey } from "../config/index.js";
 import { DataError } from "../errors.js";
-import { readRecords } from "./jsonl.js";
-import type { NumberedRecord } from "./jsonl.js";
+import { readDataFile } from "./data-file.js";
 import { parseKadidName } from "./kadid-name.js";
 import { dataError } from "./problems.js";
 import type { DataProblem } from "./problems.js";
 import { IMAGE_MARKER, RECORD_FIELDS } from "./record.js";
-import type { DataRecord } from "./record.js";
+import type { DataRecord, NumberedRecord } from "./record.js";
 import type { ContentPart, Row } from "./row.js";
 
 const KEYS = ["data_file_paths", "image_folders", "dataset_name"] as const satisfies readonly ConfigKey[];
@@ -25,8 +24,9 @@ const KEYS = ["data_file_paths", "image_folders", "dataset_name"] as const satis
 /**
  * The configuration's keys that say where rows come from; a whole configuration will do.
  *
- * `data_file_paths`: JSONL files, in order. `image_folders`: as many as files are one per file, otherwise every folder is
- * searched for every file, in order; none stands for each file's own folder. `dataset_name`: rows that carry a data set's
+ * `data_file_paths`: JSONL files or KADID-10k's `dmos.csv`, in order. `image_folders`: as many as files are one per file,
+ * otherwise every folder is searched for every file, in order; none stands for each file's own folder (and `images` in it for
+ * KADID's list). `dataset_name`: rows that carry a data set's
  * name must carry this one, rows without get it; null (the default) leaves it to the rows.
  */
 export type RowSource = Partial<Pick<ConfigInput, (typeof KEYS)[number]>>;
@@ -56,13 +56,15 @@ interface LoadedFile {
 }
 
 async function loadFile(file: string, index: number, source: Source): Promise<LoadedFile> {
-  const { records, problems } = await readRecords(file);
-  const folders = foldersOf(file, index, source);
+  const { records, problems, folders: own, dataset } = await readDataFile(file);
+  const folders = foldersOf(index, source) ?? own;
   const rows: Row[] = [];
   const found: DataProblem[] = [...problems];
   for (let first = 0; first < records.length; first += LOOKUPS) {
     const built = await Promise.all(
-      records.slice(first, first + LOOKUPS).map((record) => buildRow(record, { file, index, folders, source })),
+      records
+        .slice(first, first + LOOKUPS)
+        .map((record) => buildRow(record, { file, index, folders, dataset, source })),
     );
     for (const one of built) {
       if ("problems" in one) found.push(...one.problems);
@@ -81,12 +83,9 @@ async function missingFolders({ image_folders: folders }: Source): Promise<DataP
     .map((file) => ({ code: "DATA_FOLDER_MISSING", file, line: null, message }));
 }
 
-function foldersOf(
-  file: string,
-  index: number,
-  { image_folders: folders, data_file_paths }: Source,
-): readonly string[] {
-  if (folders.length === 0) return [dirname(file)];
+/** Null when the configuration names none. */
+function foldersOf(index: number, { image_folders: folders, data_file_paths }: Source): readonly string[] | null {
+  if (folders.length === 0) return null;
   return folders.length === data_file_paths.length ? [folders[index]!] : folders;
 }
 
@@ -94,12 +93,14 @@ interface RowContext {
   readonly file: string;
   readonly index: number;
   readonly folders: readonly string[];
+  /** The data set's name where neither row nor configuration gives one. */
+  readonly dataset: string | null;
   readonly source: Source;
 }
 
 async function buildRow(
   { line, record }: NumberedRecord,
-  { file, index, folders, source }: RowContext,
+  { file, index, folders, dataset: byDefault, source }: RowContext,
 ): Promise<Row | { readonly problems: readonly DataProblem[] }> {
   const problems: DataProblem[] = [];
   const report = (code: string, message: string): void => {
@@ -107,7 +108,7 @@ async function buildRow(
   };
 
   const wanted = source.dataset_name;
-  const dataset = record.dataset_name ?? wanted;
+  const dataset = record.dataset_name ?? wanted ?? byDefault;
   if (dataset === null) {
     report("DATA_FIELD", "dataset_name is missing; give it in the row, or for all rows in the configuration.");
   } else if (wanted !== null && dataset !== wanted) {

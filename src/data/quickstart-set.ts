@@ -13,9 +13,9 @@ import { z } from "zod";
 import { DataError } from "../errors.js";
 import { decodeImage } from "../images/index.js";
 import { foldKey } from "../stats/index.js";
+import { colourfulness } from "./colourfulness.js";
 import { distort } from "./distortions/index.js";
 import type { RgbImage } from "./distortions/index.js";
-import { hasColour } from "./has-colour.js";
 import { readJsonFile } from "./json-file.js";
 import { readScoreTable } from "./score-table.js";
 import type { ScoreTable } from "./score-table.js";
@@ -61,6 +61,8 @@ const WINDOWS = { train: 4, validation: 2, test: 3 } as const;
 const ROWS_PER_WINDOW = { train: 40, validation: 20, test: 11 } as const;
 const QUESTION = "Rate the quality of this image from 1 to 5.";
 const DATASET = "quickstart";
+/** Below it a window counts as grey or sepia. */
+const LEAST_COLOUR = 32;
 
 const photos = z.array(z.string()).min(1);
 const splitSchema = z.object({ train: photos, validation: photos, test: photos });
@@ -114,7 +116,7 @@ async function writePart(
     const group = parse(photo).name;
     const key = foldKey(options.seed, textKey(group));
     for (const window of await windowsOf(options, { part, photo, key })) {
-      const colourful = hasColour(window);
+      const colourful = colourfulness(window) >= LEAST_COLOUR;
       const suits = ({ distortion }: Version): boolean => colourful || distortion.needsColour !== true;
       const versions = rows === "all" ? allVersions.filter(suits) : deck.deal({ count: rows, suits });
       const name = `I${String(number).padStart(2, "0")}`;

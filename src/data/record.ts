@@ -8,6 +8,7 @@
  * @module
  */
 import { z } from "zod";
+import type { DataProblem } from "./problems.js";
 
 /** Where a question has a picture, if it says so; otherwise pictures come first. */
 export const IMAGE_MARKER = "<image>";
@@ -89,4 +90,17 @@ export function issueInWords(line: unknown, issue: z.core.$ZodIssue): string {
 function show(value: unknown): string {
   const text = typeof value === "number" ? String(value) : JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** A record and where it stands. */
+export interface NumberedRecord {
+  /** 1-based. */
+  readonly line: number;
+  readonly record: DataRecord;
+}
+
+/** What a file's lines hold, and what is wrong with the others. */
+export interface ReadRecords {
+  readonly records: readonly NumberedRecord[];
+  readonly problems: readonly DataProblem[];
 }

@@ -12,6 +12,8 @@ export interface LevelScore {
   readonly mean: number;
   /** Standard deviation of the scores over KADID's reference pictures. */
   readonly std: number;
+  /** Standard deviation of single opinions of one picture. */
+  readonly raterStd: number;
 }
 
 export interface ScoreTable {
@@ -24,7 +26,9 @@ export interface ScoreTable {
 
 const LEVELS = 5;
 const scores = z.array(z.number()).length(LEVELS);
-const schema = z.object({ types: z.array(z.object({ type: z.string(), mean: scores, std: scores })) });
+const schema = z.object({
+  types: z.array(z.object({ type: z.string(), mean: scores, std: scores, raterStd: scores })),
+});
 
 /**
  * @param file in the format of assets/kadid/means.json
@@ -35,14 +39,16 @@ export async function readScoreTable(file: string): Promise<ScoreTable> {
   const byType = new Map(types.map((entry) => [entry.type, entry]));
   return {
     scoreOf({ type, level }) {
-      const mean = byType.get(type)?.mean[level - 1];
-      const std = byType.get(type)?.std[level - 1];
-      if (mean === undefined || std === undefined) {
+      const scoresOfType = byType.get(type);
+      const [mean, std, raterStd] = [scoresOfType?.mean, scoresOfType?.std, scoresOfType?.raterStd].map(
+        (values) => values?.[level - 1],
+      );
+      if (mean === undefined || std === undefined || raterStd === undefined) {
         throw new DataError("DATA_NO_SCORE", `${file} has no scores for type "${type}" at level ${level}.`, {
           fields: { file, type, level },
         });
       }
-      return { mean, std };
+      return { mean, std, raterStd };
     },
   };
 }

@@ -38,6 +38,16 @@ export function cutWindows(image: RgbImage, { size, count, key }: WindowOptions)
   return chosen.map((place) => cut(image, place, size));
 }
 
+/** The most detailed place for a window. */
+export function detailedWindow(
+  image: RgbImage,
+  size: number,
+): { readonly top: number; readonly left: number; readonly size: number } {
+  const places = grid(image, size).map((place) => ({ ...place, detail: detailOf(image, place, size) }));
+  const { top, left } = places.reduce((best, place) => (place.detail > best.detail ? place : best));
+  return { top, left, size };
+}
+
 /** Places half a window apart. */
 function grid({ height, width }: RgbImage, size: number): { readonly top: number; readonly left: number }[] {
   const starts = (length: number): number[] => {

@@ -3,5 +3,6 @@
  *
  * @module
  */
+export { ratingQuestion } from "../data/index.js";
 export { buildMessages } from "./messages.js";
-export { asksForThinking, ratingQuestion, templateDigest, templateNames } from "./templates.js";
+export { asksForThinking, templateDigest, templateNames } from "./templates.js";

@@ -19,10 +19,6 @@ const BUILT_IN: Readonly<Record<string, string>> = {
     "{Question} Please only output the final answer with only one score in <answer> </answer> tags.",
 };
 
-/** What a picture is asked about where nobody asks anything else: the reference's question for every data set. */
-export const ratingQuestion =
-  "You are doing the image quality assessment task. Here is the question: What is your overall rating on the quality of this picture? The rating should be a float between 1 and 5, rounded to two decimal places, with 1 representing very poor quality and 5 representing excellent quality.";
-
 /** Names of the built-in templates. */
 export const templateNames: readonly string[] = Object.keys(BUILT_IN);
 

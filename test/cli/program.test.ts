@@ -17,7 +17,7 @@ describe("exit codes", () => {
   it("are 0 for help and version", async () => {
     const help = await thurstone("--help");
     expect(help.code).toBe(0);
-    for (const name of ["train", "quickstart", "schema", "setup", "doctor", "runs"])
+    for (const name of ["train", "quickstart", "schema", "setup", "doctor", "runs", "distort"])
       expect(help.out).toContain(`  ${name} `);
     const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
     expect(await thurstone("--version")).toEqual({ code: 0, out: `${version}\n`, err: "" });
@@ -28,6 +28,8 @@ describe("exit codes", () => {
     [["runs", "metrics"], /missing required argument 'run'/],
     [["runs", "list", "--jsn"], /unknown option '--jsn'.*Did you mean --json/s],
     [["runs", "metrics", "run", "--last", "0"], /a whole number of at least 1/],
+    [["distort", "photo.jpg"], /give --out FOLDER, --contact-sheet FILE, or both/],
+    [["distort", "photo.jpg", "--out", "x", "--levels", "1,two"], /a whole number is expected/],
   ])("are 2 for wrong usage: %j", async (args, message) => {
     const { code, err } = await thurstone(...args);
     expect(code).toBe(2);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { splitRows, type Row } from "../../src/data/index.js";
+import { splitRows, splitRowsInThree, type Row } from "../../src/data/index.js";
 import { makeRow, makeRows } from "./build.js";
 
 /** Rows of 40 groups with 1 to 9 rows each. */
@@ -75,5 +75,22 @@ describe("splitRows", () => {
     for (const ratio of [0, 1, -0.1, Number.NaN]) {
       expect(() => splitRows(grouped, { ratio })).toThrow("must lie between 0 and 1");
     }
+  });
+});
+
+describe("splitRowsInThree", () => {
+  it("gives KADID-10k's 81 references as 49, 16 and 16, none of them twice", () => {
+    const rows = Array.from({ length: 81 * 5 }, (_, number) => makeRow(number, { group: `I${number % 81}` }));
+    const { train, validation, test } = splitRowsInThree(rows);
+    const groups = [train, validation, test].map((part) => new Set(part.map(({ group }) => group)));
+    expect(groups.map(({ size }) => size)).toEqual([49, 16, 16]);
+    expect(new Set(groups.flatMap((part) => [...part])).size).toBe(81);
+    expect([train.length, validation.length, test.length]).toEqual([245, 80, 80]);
+  });
+
+  it("takes other shares, as long as something is left to train on", () => {
+    const { train, validation, test } = splitRowsInThree(grouped, { validation: 0.1, test: 0.4, seed: 3 });
+    expect([train, validation, test].map((part) => Math.round(part.length / 20))).toEqual([5, 1, 4]);
+    expect(() => splitRowsInThree(grouped, { validation: 0.5, test: 0.5 })).toThrow("leave nothing to train on");
   });
 });

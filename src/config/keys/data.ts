@@ -20,12 +20,12 @@ export const dataKeys = {
   data_file_paths: paths
     .prefault([])
     .describe(
-      "JSONL files to train on: a list, or one string with ':' between paths. Relative to the current directory.",
+      "JSONL files, or KADID-10k's dmos.csv, to train on: a list, or one string with ':' between paths. Relative to the current directory.",
     ),
   image_folders: paths
     .prefault([])
     .describe(
-      "Folders of the pictures: one per data file, or one for all; as `data_file_paths`. None: each data file's own folder.",
+      "Folders of the pictures: one per data file, or one for all; as `data_file_paths`. None: each data file's own folder (KADID-10k: images in it).",
     ),
   dataset_name: z
     .string()

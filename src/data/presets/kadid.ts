@@ -1,0 +1,121 @@
+/**
+ * KADID-10k's list of scores, `dmos.csv`, read and written as it is published.
+ *
+ * Columns: dist_img (I01_02_03.png: reference, type, level), ref_img (I01.png), dmos, var. The column is called dmos and
+ * holds mean opinions all the same: 1 is bad, 5 is excellent. The last column is the variance of the single opinions.
+ *
+ * Source: H. Lin, V. Hosu, D. Saupe, "KADID-10k: A Large-scale Artificially Distorted IQA Database", QoMEX 2019.
+ *
+ * @module
+ */
+import { parse } from "node:path";
+import { z } from "zod";
+import { parseKadidName } from "../kadid-name.js";
+import type { KadidName } from "../kadid-name.js";
+import type { DataProblem } from "../problems.js";
+import { ratingQuestion } from "../rating-question.js";
+import { issueInWords } from "../record.js";
+import type { DataRecord, NumberedRecord, ReadRecords } from "../record.js";
+import type { NumberedLine } from "../text-lines.js";
+
+const COLUMNS = ["dist_img", "ref_img", "dmos", "var"] as const;
+/** The data set's name where the configuration gives none: the list has no column for it. */
+export const KADID_DATASET = "KADID-10k";
+
+/** One line of the list. */
+export interface KadidScore {
+  /** File name of the picture. */
+  readonly picture: string;
+  /** File name of its reference. */
+  readonly reference: string;
+  /** 1 (bad) to 5 (excellent). */
+  readonly mean: number;
+  /** Of single opinions. */
+  readonly variance: number;
+}
+
+const NAME = { error: "a file name in KADID's manner, I01_02_03.png: reference, type 01 to 25, level 01 to 05" };
+const MEAN = { error: "a mean opinion from 1 to 5" };
+const VARIANCE = { error: "a variance, at least 0" };
+const cell = (message: { readonly error: string }, accepts: (value: number) => boolean): z.ZodType<number, string> =>
+  // An empty cell is no number, though JavaScript takes it for 0.
+  z
+    .string()
+    .refine((text) => text !== "" && accepts(Number(text)), message)
+    .transform(Number);
+const lineSchema = z.object({
+  dist_img: z
+    .string(NAME)
+    .transform((name) => ({ name, parts: parseKadidName(name) }))
+    .refine(({ parts }) => parts !== null && isVersion(parts), NAME),
+  ref_img: z.string(),
+  dmos: cell(MEAN, (value) => value >= 1 && value <= 5),
+  var: cell(VARIANCE, (value) => value >= 0 && Number.isFinite(value)),
+});
+
+/** Whether a file that begins with this line is KADID's list. */
+export function isKadidHeader(line: string): boolean {
+  return cellsOf(line).join() === COLUMNS.join();
+}
+
+/**
+ * Turns the list into records as of a JSONL file, with the standard question.
+ *
+ * @param file as problems name it
+ * @param lines the header first
+ */
+export function parseKadid(file: string, lines: readonly NumberedLine[]): ReadRecords {
+  const records: NumberedRecord[] = [];
+  const problems: DataProblem[] = [];
+  for (const { line, text } of lines.slice(1)) {
+    const read = parseLine(text);
+    if ("record" in read) records.push({ line, record: read.record });
+    else problems.push(...read.problems.map((message) => ({ code: "DATA_FIELD", file, line, message })));
+  }
+  return { records, problems };
+}
+
+/** The list as text, header included. */
+export function formatKadid(scores: readonly KadidScore[]): string {
+  const lines = scores.map(({ picture, reference, mean, variance }) => [picture, reference, mean, variance].join());
+  return [COLUMNS.join(), ...lines, ""].join("\n");
+}
+
+function parseLine(text: string): { readonly record: DataRecord } | { readonly problems: readonly string[] } {
+  const cells = cellsOf(text);
+  if (cells.length !== COLUMNS.length) {
+    const found = `the line has ${cells.length} columns`;
+    return { problems: [`${found}; it must have ${COLUMNS.length}: ${COLUMNS.join(", ")}.`] };
+  }
+  const line = Object.fromEntries(COLUMNS.map((column, index) => [column, cells[index]]));
+  const result = lineSchema.safeParse(line);
+  if (!result.success) return { problems: result.error.issues.map((issue) => issueInWords(line, issue)) };
+
+  const { dist_img: picture, ref_img: reference, dmos, var: variance } = result.data;
+  const { group, type, level } = picture.parts!;
+  if (parse(reference).name !== group) {
+    return { problems: [`ref_img is "${reference}"; it must be the picture that "${picture.name}" was made of.`] };
+  }
+  return {
+    record: {
+      id: parse(picture.name).name,
+      image: [picture.name],
+      conversations: [
+        { from: "human", value: ratingQuestion },
+        { from: "gpt", value: dmos },
+      ],
+      mos_std: Math.sqrt(variance),
+      group,
+      type,
+      level,
+    },
+  };
+}
+
+function isVersion({ type, level }: KadidName): boolean {
+  return Number(type) >= 1 && Number(type) <= 25 && level >= 1 && level <= 5;
+}
+
+function cellsOf(line: string): string[] {
+  return line.split(",").map((one) => one.trim());
+}
