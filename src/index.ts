@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { compareEvaluations, evaluate, train, writeEvaluation } from "./trainer/index.js";
+export { compareEvaluations, evaluate, ledger, train, writeEvaluation } from "./trainer/index.js";
 export type {
   Callbacks,
   CompareOptions,
@@ -17,6 +17,10 @@ export type {
   EvaluationFailure,
   EvaluationReport,
   EvaluationSettings,
+  Ledger,
+  LedgerOptions,
+  LedgerResult,
+  LedgerTerm,
   OpenPolicyOptions,
   Prediction,
   RunResult,

@@ -4,7 +4,7 @@
  * @module
  */
 import { byEstimator } from "../trainer/index.js";
-import type { EstimatorResult, Evaluation } from "../trainer/index.js";
+import type { EstimatorResult, Evaluation, Ledger, LedgerTerm } from "../trainer/index.js";
 import { table } from "./table.js";
 
 const HEADER = [
@@ -46,6 +46,34 @@ export function evaluationText(evaluation: Evaluation): string[] {
     ...measured.flatMap(({ dataset, estimator, one }) => reasonLines(`${dataset}, ${estimator}`, one)),
     ...failures.map(({ code, message }) => `FAILED ${code}  ${message}`),
   ];
+}
+
+/** The split of a gain, one line per data set. */
+export function ledgerText({ results, temperatures, chosen, settings, start, model, failures }: Ledger): string[] {
+  const header = ["data set", "n", "start", `start at ${chosen}`, "trained", "gain", "= sharpening", "+ reordering"];
+  const rows = results.map((one) => [
+    one.dataset,
+    `${one.scored}/${one.n}`,
+    short(one.start),
+    short(one.sharpened),
+    short(one.trained),
+    ...[one.gain, one.sharpening, one.reordering].map(termText),
+  ]);
+  const grid = temperatures.map(({ temperature, srcc }) => `${temperature}: ${short(srcc)}`).join("  ");
+  return [
+    ...table(header, rows),
+    "",
+    `SRCC of the mean of ${settings.samples} sampled answers; ${model.name} against ${start.name}, both sampled at temperature ${settings.temperature}`,
+    `start's mean SRCC on the validation data, by temperature: ${grid}`,
+    "in brackets: 95 % bootstrap interval of the difference, the same resamples on both sides",
+    ...failures.map(({ of, code, message }) => `FAILED ${code}  ${of}: ${message}`),
+  ];
+}
+
+function termText({ difference, interval }: LedgerTerm): string {
+  return interval === null
+    ? short(difference)
+    : `${short(difference)} [${short(interval.low)}, ${short(interval.high)}]`;
 }
 
 function cells(one: EstimatorResult): string[] {

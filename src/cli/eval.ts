@@ -3,38 +3,22 @@
  *
  * @module
  */
-import { Command as Program, InvalidArgumentError, Option } from "commander";
-import { resolve } from "node:path";
-import { evaluate, reportOf, writeEvaluation } from "../trainer/index.js";
-import type { EstimatorName, EvaluateOptions, OnMissing } from "../trainer/index.js";
-import { canonicalJson } from "../trainer/index.js";
-import { evaluationText } from "./eval-text.js";
+import { Command as Program, Option } from "commander";
+import { join, resolve } from "node:path";
+import { ConfigError } from "../errors.js";
+import { canonicalJson, evaluate, ledger, reportOf, writeEvaluation, writeText } from "../trainer/index.js";
+import type { EvaluateOptions, LedgerOptions } from "../trainer/index.js";
+import { evaluationText, ledgerText } from "./eval-text.js";
 import { EXIT } from "./io.js";
 import type { Command, CommandIo } from "./io.js";
+import { positiveInteger, positiveNumber, wholeNumber } from "./numbers.js";
 
-/** As commander reads them. */
-interface EvalFlags {
-  readonly model: string;
-  readonly data: string[];
-  readonly imageFolders?: string[];
-  readonly datasetName?: string;
-  readonly estimators?: EstimatorName[];
-  readonly samples?: number;
-  readonly temperature?: number;
-  readonly expectedAfter?: "thinking" | "prefix";
-  readonly seed?: number;
-  readonly batch?: number;
-  readonly bootstrap?: number;
-  readonly onMissing?: OnMissing;
-  readonly questionTemplate?: string;
-  readonly maxCompletionLength?: number;
-  readonly minPixels?: number;
-  readonly maxPixels?: number;
-  readonly device?: string;
-  readonly dtype?: "auto" | "float32" | "bfloat16";
-  readonly workerThreads?: number;
-  readonly revision?: string;
-  readonly blank?: true;
+/** As commander reads them: options of the functions, and what is done with their result. */
+interface EvalFlags
+  extends
+    Omit<EvaluateOptions, "onProgress" | "connect" | "onStderr" | "signal" | "python">,
+    Partial<Pick<LedgerOptions, "start" | "validation" | "temperatures">> {
+  readonly ledger?: true;
   readonly out?: string;
   readonly json?: true;
 }
@@ -97,9 +81,13 @@ function evalProgram(io: CommandIo, action: (flags: EvalFlags) => Promise<void>)
     .option("--max-pixels <pixels>", "a picture's area at most", positiveInteger)
     .option("--device <device>", "auto, cpu, cuda, cuda:<number> or mps [auto]")
     .addOption(new Option("--dtype <dtype>", "precision [auto]").choices(["auto", "float32", "bfloat16"]))
-    .option("--worker-threads <count>", "CPU threads of the worker", positiveInteger)
+    .option("--threads <count>", "CPU threads of the worker", positiveInteger)
     .option("--revision <revision>", "branch, tag or commit of a hub id")
     .option("--blank", "control: replace every picture by a grey one of the same size; SRCC must fall to about 0")
+    .option("--ledger", "split the sampled gain of --model over --start into sharpening and reordering")
+    .option("--start <checkpoint>", "--ledger: the checkpoint that training started from")
+    .option("--validation <files...>", "--ledger: JSONL files on which the start's best temperature is chosen")
+    .option("--temperatures <numbers...>", "--ledger: temperatures to choose from [0.1 0.2 ... 1]", collectNumbers)
     .option("--out <folder>", "write report.json, predictions.jsonl and plots/ into this folder")
     .option("--json", "print the report as one line of JSON")
     .addHelpText(
@@ -109,42 +97,48 @@ function evalProgram(io: CommandIo, action: (flags: EvalFlags) => Promise<void>)
     .action(action);
 }
 
-async function runEvaluation(flags: EvalFlags, io: CommandIo): Promise<number> {
-  const { out, json, workerThreads, ...rest } = flags;
+async function runEvaluation({ out, json, ...flags }: EvalFlags, io: CommandIo): Promise<number> {
   const say = (line: string): void => void io.stderr.write(`${line}\n`);
-  const options: EvaluateOptions = {
-    ...rest,
-    ...(workerThreads !== undefined && { threads: workerThreads }),
-    onStderr: (line) => say(`worker: ${line}`),
-    onProgress: ({ done, total }) => say(`${done} of ${total} pictures`),
+  const watched = {
+    onStderr: (line: string) => say(`worker: ${line}`),
+    onProgress: ({ done, total }: { readonly done: number; readonly total: number }) =>
+      say(`${done} of ${total} pictures`),
   };
-  const evaluation = await evaluate(options);
-  const lines = evaluationText(evaluation);
-  if (out !== undefined) {
-    const folder = resolve(io.cwd, out);
-    await writeEvaluation(folder, evaluation);
-    say(`written: ${folder}`);
+  const folder = out === undefined ? null : resolve(io.cwd, out);
+  const print = (report: unknown, lines: readonly string[]): void => {
+    if (folder !== null) say(`written: ${folder}`);
+    io.stdout.write(json === true ? `${canonicalJson(report)}\n` : `${lines.join("\n")}\n`);
+  };
+  if (flags.ledger === true) {
+    const split = await ledger({ ...ledgerOptions(flags), ...watched });
+    if (folder !== null) await writeText(join(folder, "ledger.json"), `${canonicalJson(split, 2)}\n`);
+    print(split, ledgerText(split));
+    return split.failures.length > 0 ? EXIT.failed : EXIT.done;
   }
-  io.stdout.write(json === true ? `${canonicalJson(reportOf(evaluation))}\n` : `${lines.join("\n")}\n`);
+  for (const name of ["start", "validation", "temperatures"] as const) {
+    if (flags[name] !== undefined) throw wrong(`--${name} belongs to --ledger, which is not given.`);
+  }
+  const evaluation = await evaluate({ ...flags, ...watched });
+  if (folder !== null) await writeEvaluation(folder, evaluation);
+  print(reportOf(evaluation), evaluationText(evaluation));
   return evaluation.failures.length > 0 ? EXIT.failed : EXIT.done;
 }
 
-function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1)
-    throw new InvalidArgumentError("a whole number of at least 1 is expected.");
-  return value;
+function ledgerOptions({ ledger: _ledger, estimators, expectedAfter, ...flags }: EvalFlags): LedgerOptions {
+  if (estimators !== undefined || expectedAfter !== undefined) {
+    throw wrong("--ledger is about the estimator sampled alone: leave --estimators and --expected-after out.");
+  }
+  const { start, validation } = flags;
+  if (start === undefined || validation === undefined) {
+    throw wrong("--ledger needs --start (the checkpoint that training started from) and --validation (files).");
+  }
+  return { ...flags, start, validation };
 }
 
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0)
-    throw new InvalidArgumentError("a whole number of at least 0 is expected.");
-  return value;
+function wrong(message: string): ConfigError {
+  return new ConfigError("EVAL_OPTION", message);
 }
 
-function positiveNumber(text: string): number {
-  const value = Number(text);
-  if (!(Number.isFinite(value) && value > 0)) throw new InvalidArgumentError("a number above 0 is expected.");
-  return value;
+function collectNumbers(text: string, before: readonly number[] = []): number[] {
+  return [...before, positiveNumber(text)];
 }

@@ -5,8 +5,9 @@
  */
 
 import { readFileSync } from "node:fs";
-import { Command as Program, CommanderError, InvalidArgumentError } from "commander";
+import { Command as Program, CommanderError } from "commander";
 import { EXIT, type Command, type CommandIo } from "./io.js";
+import { integer, positiveInteger } from "./numbers.js";
 import { printError } from "./print-error.js";
 
 /** Runs one command line (without `node` and the script) and returns the exit code. Prints every error, throws none. */
@@ -182,19 +183,6 @@ function typeNumbers(text: string): string[] {
 
 function integers(text: string): number[] {
   return text.split(",").map(integer);
-}
-
-function integer(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isSafeInteger(value)) throw new InvalidArgumentError("a whole number is expected.");
-  return value;
-}
-
-function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1)
-    throw new InvalidArgumentError("a whole number of at least 1 is expected.");
-  return value;
 }
 
 function version(): string {

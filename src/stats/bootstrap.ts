@@ -9,7 +9,7 @@
  */
 import { requireSameLength } from "./correlation.js";
 import { quantile } from "./moments.js";
-import { foldKey, uniform } from "./random.js";
+import { foldKey, mix64, uniform } from "./random.js";
 import { resampledPlcc, resampledSrcc } from "./resampled.js";
 import type { ResampledStatistic } from "./resampled.js";
 
@@ -126,9 +126,11 @@ function intervalOf(
   });
   if (numberOf.size < 2) return null;
 
+  // Mixed first: small seeds and small numbers would otherwise meet in the same keys.
+  const key = mix64(BigInt(seed));
   const values: number[] = [];
   for (let resample = 0; resample < resamples; resample++) {
-    const value = statistic(drawGroups(numbers, numberOf.size, foldKey(seed, resample)));
+    const value = statistic(drawGroups(numbers, numberOf.size, foldKey(key, resample)));
     if (value !== null) values.push(value);
   }
   if (values.length <= resamples / 2) return null;

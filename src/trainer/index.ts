@@ -10,10 +10,12 @@ export {
   compareEvaluations,
   evaluate,
   evaluateRows,
+  ledger,
   pairedDifference,
   plotSvg,
   reportOf,
   writeEvaluation,
+  writeText,
 } from "./evaluation/index.js";
 export type * from "./evaluation/index.js";
 export type { EstimatorName } from "./estimators.js";

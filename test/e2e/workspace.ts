@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { ConfigInput } from "../../src/config/index.js";
 import { findPython } from "../../src/python/index.js";
 import { createDataSet } from "../support/data-set.js";
-import type { DataSet } from "../support/data-set.js";
+import type { DataSet, DataSetOptions } from "../support/data-set.js";
 
 export interface Workspace extends DataSet {
   /** Folder of the checkpoint. */
@@ -16,8 +16,8 @@ export interface Workspace extends DataSet {
 }
 
 /** Makes the checkpoint with the project's own tool. */
-export async function createWorkspace(rows = 8): Promise<Workspace> {
-  const dataSet = await createDataSet({ rows });
+export async function createWorkspace(rows = 8, extra?: DataSetOptions["extra"]): Promise<Workspace> {
+  const dataSet = await createDataSet({ rows, ...(extra && { extra }) });
   const model = join(dataSet.folder, "model");
   const { python, pythonPath } = findPython();
   execFileSync(python, ["-m", "thurstone_runtime.make_checkpoint", model, "--preset", "micro"], {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { krcc, plcc, ranks, srcc } from "../../src/stats/index.js";
+import { krcc, pairwiseAccuracy, plcc, ranks, srcc } from "../../src/stats/index.js";
 import { readGolden } from "../golden/read.js";
 
 interface Golden {
@@ -123,5 +123,51 @@ describe("ranks", () => {
         expect(sum).toBe((values.length * (values.length + 1)) / 2);
       }),
     );
+  });
+});
+
+describe("pairwiseAccuracy", () => {
+  /** By its definition, over all pairs. */
+  function slow(predictions: readonly number[], labels: readonly number[]): number | null {
+    let [right, pairs] = [0, 0];
+    for (let i = 0; i < labels.length; i++) {
+      for (let j = 0; j < i; j++) {
+        if (labels[i] === labels[j]) continue;
+        const agreement = Math.sign(predictions[i]! - predictions[j]!) * Math.sign(labels[i]! - labels[j]!);
+        right += (1 + agreement) / 2;
+        pairs += 1;
+      }
+    }
+    return pairs === 0 ? null : right / pairs;
+  }
+
+  it("equals the definition over all pairs, ties included", () => {
+    fc.assert(
+      fc.property(tied, ([x, y]) => {
+        const expected = slow(x, y);
+        if (expected === null) expect(pairwiseAccuracy(x, y)).toBeNull();
+        else expect(pairwiseAccuracy(x, y)).toBeCloseTo(expected, 14);
+      }),
+    );
+  });
+
+  it("is 1 for the labels' order, 0 for the opposite one, and one half for a constant", () => {
+    const labels = [3, 1, 4, 1, 5];
+    expect(pairwiseAccuracy(labels, labels)).toBe(1);
+    expect(
+      pairwiseAccuracy(
+        labels.map((label) => -label),
+        labels,
+      ),
+    ).toBe(0);
+    expect(pairwiseAccuracy([2, 2, 2, 2, 2], labels)).toBe(0.5);
+    expect(pairwiseAccuracy([1, 2], [1, 2])).toBe(1);
+  });
+
+  it("is null without two different labels and for values that are not finite", () => {
+    expect(pairwiseAccuracy([], [])).toBeNull();
+    expect(pairwiseAccuracy([1, 2, 3], [1, 1, 1])).toBeNull();
+    expect(pairwiseAccuracy([1, 2, Number.NaN], [1, 2, 3])).toBeNull();
+    expect(() => pairwiseAccuracy([1], [1, 2])).toThrow(RangeError);
   });
 });

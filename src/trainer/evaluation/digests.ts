@@ -31,6 +31,7 @@ export interface ModelDigest {
 
 /** @param model folder or hub id */
 export async function digestModel(model: string, revision: string | null = null): Promise<ModelDigest> {
+  // What is not there is no folder, so it is a hub id; whether that exists shows when it is loaded.
   const folder = await stat(model).catch(() => null);
   if (folder?.isDirectory() !== true) return { name: model, revision, files: null, sha256: null };
   const entries = await readdir(model, { withFileTypes: true });

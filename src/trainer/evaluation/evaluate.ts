@@ -70,11 +70,10 @@ const UNPARSABLE_LIMIT = 0.01;
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const settings = evaluationSettings(options);
   const rows = await loadRows(rowSource(options.data, options));
-  const data = await Promise.all([options.data].flat().map(digestFile));
+  const data = await Promise.all([options.data].flat().map((path) => digestFile(path)));
   const model = await digestModel(options.model, options.revision);
   await using policy = await openEvaluated(options.model, options, settings);
   const { results, predictions } = await evaluateRows(policy, rows, rowsOptions(options, settings));
-  const { family, device, dtype, attention, image, versions, threads } = policy.description;
   return {
     schema: 1,
     model,
@@ -84,7 +83,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
       settings: digestText(canonicalJson(settings)),
       questionTemplate: templateDigest(settings.questionTemplate),
     },
-    machine: { family, device, dtype, attention, image, versions, threads },
+    machine: machineOf(policy),
     results,
     failures: settings.onMissing === "fail" ? results.flatMap(failuresOf) : [],
     predictions,
@@ -107,7 +106,14 @@ export function openEvaluated(
   });
 }
 
-function failuresOf(result: DatasetResult): EvaluationFailure[] {
+/** What a report says of the machine. */
+export function machineOf({ description }: Policy<Row>): EvaluationReport["machine"] {
+  const { family, device, dtype, attention, image, versions, threads } = description;
+  return { family, device, dtype, attention, image, versions, threads };
+}
+
+/** Limits that a data set's result crosses. */
+export function failuresOf(result: DatasetResult): EvaluationFailure[] {
   return byEstimator(result).flatMap(([estimator, { n, unparsable }]): EvaluationFailure[] => {
     const value = unparsable / n;
     if (value <= UNPARSABLE_LIMIT) return [];

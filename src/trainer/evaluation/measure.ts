@@ -14,6 +14,7 @@ import {
   foldKey,
   krcc,
   mean,
+  mix64,
   pairwiseAccuracy,
   plcc,
   quantile,
@@ -34,8 +35,9 @@ export interface MeasureOptions {
   readonly fidelity?: FidelityOptions;
 }
 
-/** More pictures than these are compared in sets of this many: all pairs of KADID-10k would be 51 million. */
-const COMPARISON_SET = 1024;
+/** More pictures than these are compared in sets: all pairs of KADID-10k would be 51 million. */
+const ALL_PAIRS = 1024;
+const COMPARISON_SET = 256;
 /** Names the draw of comparison sets, so that it is none of the resamples'. */
 const COMPARISON_DRAW = -1;
 
@@ -161,8 +163,8 @@ function typeResults(points: readonly Point[]): TypeResult[] {
 function meanFidelity(predictions: readonly Prediction[], options: MeasureOptions): FidelityResult | null {
   const several = predictions.some(({ answers }) => answers.length > 1);
   const labelled = predictions.filter(({ mos }) => mos !== null);
-  const dealt = labelled.length > COMPARISON_SET;
-  const order = dealt ? shuffle(labelled, foldKey(options.seed, COMPARISON_DRAW)) : labelled;
+  const dealt = labelled.length > ALL_PAIRS;
+  const order = dealt ? shuffle(labelled, foldKey(mix64(BigInt(options.seed)), COMPARISON_DRAW)) : labelled;
   const groups = order.map(({ dataset, mos, score, answers }): RatedGroup => ({
     dataset,
     mos: mos!,

@@ -80,7 +80,7 @@ function panel({ title, colour, measured, predictions, ticks }: PanelOptions): s
 
 function headline({ srcc, srccInterval, plcc, scored }: EstimatorResult): string {
   const range = srccInterval === null ? "" : ` [${short(srccInterval.low)}, ${short(srccInterval.high)}]`;
-  return `SRCC ${short(srcc)}${range}  PLCC ${short(plcc)}  n ${scored}`;
+  return `SRCC ${short(srcc)}${range}, PLCC ${short(plcc)}, n ${scored}`;
 }
 
 function fittedLine({ fitted }: EstimatorResult): string {
