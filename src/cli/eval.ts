@@ -23,13 +23,20 @@ interface EvalFlags
   readonly json?: true;
 }
 
-export const evalCommand: Command = async (args, io) => {
+export const evalCommand: Command = (args, io) => runEvalCommand(args, io, {});
+
+/** The command on a worker of the caller's; without one it starts its own. */
+export async function runEvalCommand(
+  args: readonly string[],
+  io: CommandIo,
+  worker: Pick<EvaluateOptions, "connect">,
+): Promise<number> {
   let exitCode: number = EXIT.done;
   await evalProgram(io, async (flags) => {
-    exitCode = await runEvaluation(flags, io);
+    exitCode = await runEvaluation(flags, io, worker);
   }).parseAsync(args.map(dashes), { from: "user" });
   return exitCode;
-};
+}
 
 /** Configuration keys are written with underscores elsewhere; both spellings are one option. */
 function dashes(argument: string): string {
@@ -97,9 +104,14 @@ function evalProgram(io: CommandIo, action: (flags: EvalFlags) => Promise<void>)
     .action(action);
 }
 
-async function runEvaluation({ out, json, ...flags }: EvalFlags, io: CommandIo): Promise<number> {
+async function runEvaluation(
+  { out, json, ...flags }: EvalFlags,
+  io: CommandIo,
+  worker: Pick<EvaluateOptions, "connect">,
+): Promise<number> {
   const say = (line: string): void => void io.stderr.write(`${line}\n`);
   const watched = {
+    ...worker,
     onStderr: (line: string) => say(`worker: ${line}`),
     onProgress: ({ done, total }: { readonly done: number; readonly total: number }) =>
       say(`${done} of ${total} pictures`),
