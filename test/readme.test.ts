@@ -43,7 +43,7 @@ it("names npm scripts and subpaths that the package has", () => {
 it("names commands that exist, and train's with flags and files that it takes", async () => {
   const lines = [...read("README.md").matchAll(/npx thurstone ([^`\n#]+)/g)].map(([, line]) => line!.trim());
   const names = [...new Set(lines.map((line) => line.split(" ")[0]!))];
-  expect(names).toEqual(expect.arrayContaining(["train", "setup", "doctor", "schema", "runs"]));
+  expect(names).toEqual(expect.arrayContaining(["train", "eval", "setup", "doctor", "schema", "runs"]));
   const io = commandIo(repository);
   await runCommandLine(["--help"], io);
   for (const name of names) expect(io.stdout.text()).toMatch(new RegExp(`^ {2}${name} `, "m"));

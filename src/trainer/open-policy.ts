@@ -109,7 +109,8 @@ function loadParameters(config: ResolvedConfig, inference: boolean): PlainMap {
     reference: !inference && config.beta > 0,
     attention: config.attn_implementation,
     gradient_checkpointing: config.gradient_checkpointing,
-    freeze_vision: config.freeze_vision_modules,
+    // Without training no weight changes, so that features are made once, whatever is asked about a picture.
+    freeze_vision: inference || config.freeze_vision_modules,
     optimizer: {
       beta1: config.adam_beta1,
       beta2: config.adam_beta2,

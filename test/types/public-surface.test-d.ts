@@ -2,11 +2,13 @@
 import { describe, expectTypeOf, it } from "vitest";
 import { z } from "zod";
 import {
+  compareEvaluations,
   createMetric,
   createSampler,
   createSchedule,
   defineConfig,
   defineReward,
+  evaluate,
   groupAdvantages,
   loadConfig,
   loadRows,
@@ -15,6 +17,8 @@ import {
   scoreRewards,
   toTrainBatch,
   train,
+  type Evaluation,
+  type EvaluationDifference,
   type Metric,
   type Policy,
   type Rating,
@@ -111,5 +115,24 @@ describe("level 3, scoring", () => {
   it("refuses a mode there is not", () => {
     // @ts-expect-error "fast" is no mode
     void createMetric({ model: "checkpoint", mode: "fast" });
+  });
+});
+
+describe("evaluation", () => {
+  it("is read by data set and estimator, and compared row by row", async () => {
+    const before = await evaluate({ model: "start", data: "test.jsonl" });
+    const after = await evaluate({
+      model: "trained",
+      data: ["test.jsonl"],
+      estimators: ["sampled", "expected"],
+      samples: 6,
+      onProgress: ({ done, total }) => console.log(done / total),
+      signal,
+    });
+    expectTypeOf(before).toEqualTypeOf<Evaluation>();
+    expectTypeOf(after.results[0]!.estimators.sampled?.srcc).toEqualTypeOf<number | null | undefined>();
+    expectTypeOf(compareEvaluations(before, after)).toEqualTypeOf<EvaluationDifference[]>();
+    // @ts-expect-error there is no such estimator
+    void evaluate({ model: "m", data: "d", estimators: ["best"] });
   });
 });
