@@ -4,7 +4,7 @@
  * @module
  */
 import { byEstimator } from "../trainer/index.js";
-import type { EstimatorResult, Evaluation, Ledger, LedgerTerm } from "../trainer/index.js";
+import type { DatasetResult, EstimatorResult, Evaluation, Ledger, LedgerTerm } from "../trainer/index.js";
 import { table } from "./table.js";
 
 const HEADER = [
@@ -26,6 +26,9 @@ const HEADER = [
   "RMSE*",
 ];
 
+/** An interval from fewer groups than this is too narrow more often than it says. */
+const FEW_GROUPS = 10;
+
 /** Lines, without a trailing line break. */
 export function evaluationText(evaluation: Evaluation): string[] {
   const { results, settings, model, failures } = evaluation;
@@ -42,6 +45,7 @@ export function evaluationText(evaluation: Evaluation): string[] {
     "",
     "* fitted on test: after a 4-parameter logistic fitted on the very labels it is tested on; not comparable with raw numbers",
     `95 %: bootstrap over ${drawn}; ${settings.bootstrap} resamples. pairs: share of pairs in the labels' order. by type: mean SRCC within types`,
+    ...results.filter(({ groups }) => groups < FEW_GROUPS).map(fewGroups),
     `model ${model.name}${model.sha256 === null ? "" : ` (${model.sha256.slice(0, 12)})`}, question ${questionTemplate}, ${[...sampling, ...expected].map((part) => `${part}, `).join("")}${maxCompletionLength} tokens at most, seed ${seed}${settings.blank ? ", every picture replaced by grey" : ""}`,
     ...measured.flatMap(({ dataset, estimator, one }) => reasonLines(`${dataset}, ${estimator}`, one)),
     ...failures.map(({ code, message }) => `FAILED ${code}  ${message}`),
@@ -68,6 +72,10 @@ export function ledgerText({ results, temperatures, chosen, settings, start, mod
     "in brackets: 95 % bootstrap interval of the difference, the same resamples on both sides",
     ...failures.map(({ of, code, message }) => `FAILED ${code}  ${of}: ${message}`),
   ];
+}
+
+function fewGroups({ dataset, groups, resampled }: DatasetResult): string {
+  return `note: ${dataset} has only ${groups} ${resampled} to draw from, so its intervals are rough and rather too narrow`;
 }
 
 function termText({ difference, interval }: LedgerTerm): string {

@@ -54,6 +54,7 @@ describe("thurstone eval", () => {
     expect(row).toMatch(/^tiny +greedy +12 +12 +0 +0\/12 +1\.000 +1\.000 to 1\.000 +1\.000 /);
     expect(out).toContain("* fitted on test:");
     expect(out).toContain("bootstrap over tiny 4 groups; 50 resamples");
+    expect(out).toContain("note: tiny has only 4 groups to draw from, so its intervals are rough");
     expect(out).toContain("question scoring, 256 tokens at most, seed 7");
     expect(err).toContain("12 of 12 pictures");
   });
