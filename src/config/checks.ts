@@ -96,10 +96,27 @@ const modelChecks: readonly Check[] = [
         : null,
   },
   {
+    keys: ["gradient_checkpointing_kwargs", "gradient_checkpointing"],
+    find: ({ gradient_checkpointing_kwargs: kwargs, gradient_checkpointing }) =>
+      kwargs !== null && !gradient_checkpointing
+        ? conflict("gradient_checkpointing_kwargs is set and gradient_checkpointing is false. Set it to true.")
+        : null,
+  },
+  {
     keys: ["max_pixels", "min_pixels"],
     find: ({ max_pixels, min_pixels }) =>
       max_pixels !== null && min_pixels !== null && max_pixels < min_pixels
         ? conflict(`max_pixels is ${max_pixels}, which is less than min_pixels, ${min_pixels}.`)
+        : null,
+  },
+];
+
+const supervisedChecks: readonly Check[] = [
+  {
+    keys: ["packing", "max_seq_length"],
+    find: ({ packing, max_seq_length }) =>
+      packing && max_seq_length === null
+        ? conflict("packing fills passes of max_seq_length tokens, and that is not set. Set both, or neither.")
         : null,
   },
 ];
@@ -267,7 +284,7 @@ const scheduleChecks: readonly Check[] = [
       gradient_accumulation_steps > 1 && per_device_train_batch_size === null
         ? conflict(
             `gradient_accumulation_steps is ${gradient_accumulation_steps}, which counts passes of ` +
-              "per_device_train_batch_size completions, and that is not set. Set both, or neither.",
+              "per_device_train_batch_size, and that is not set. Set both, or neither.",
           )
         : null,
   },
@@ -337,6 +354,7 @@ export const checks: readonly Check[] = [
   ...modelChecks,
   ...dataChecks,
   ...rewardChecks,
+  ...supervisedChecks,
   ...scheduleChecks,
   ...outputChecks,
 ];

@@ -36,13 +36,20 @@ function limits(json: Json): string {
 }
 
 function words(json: Json): string {
+  if (json.const !== undefined) return JSON.stringify(json.const);
   if (Array.isArray(json.enum)) return json.enum.map((value) => JSON.stringify(value)).join(" | ");
   if (json.type === "integer") return `a whole number${limits(json)}`;
   if (json.type === "number") return `a number${limits(json)}`;
   if (json.type === "boolean") return "true or false";
   if (json.type === "null") return "null";
+  if (json.type === "object") return fields(json);
   if (json.type === "array") return `a list of ${plural(json.items as Json)}`;
   return "a text";
+}
+
+function fields({ properties = {} }: Json): string {
+  const each = Object.entries(properties).map(([name, value]) => `${name}: ${words(value as Json)}`);
+  return `{${each.join(", ")}}`;
 }
 
 function plural(json: Json): string {

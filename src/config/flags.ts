@@ -40,7 +40,18 @@ function convert(text: string, { types }: FlagShape): unknown {
   if (types.has("null") && /^(null|none)$/i.test(text)) return null;
   if (types.has("boolean") && (YES.test(text) || NO.test(text))) return YES.test(text);
   if (numeric && NUMBER.test(text)) return Number(text);
+  if (types.has("object") && text.startsWith("{")) return readObject(text);
   return text;
+}
+
+/** As Hugging Face's flags take them. What is no JSON stays a text, which the schema then refuses. */
+function readObject(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return text;
+    throw error;
+  }
 }
 
 function valueOf(flag: string, shape: FlagShape, texts: readonly string[]): { value: unknown } | { wrong: string } {

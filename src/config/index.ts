@@ -9,17 +9,24 @@ export { readCheckpointSize } from "./checkpoint-size.js";
 export type { CheckpointSize } from "./checkpoint-size.js";
 export { parseFlags, readFlags } from "./flags.js";
 export type { ReadFlags } from "./flags.js";
-export { loadConfig, readConfigSources } from "./load.js";
+export { loadConfig, loadSftConfig, readConfigSources } from "./load.js";
 export type { ConfigSources, LoadOptions } from "./load.js";
 export { estimateMemory } from "./memory.js";
 export type { MemoryEstimate, MemoryFacts } from "./memory.js";
 export { nearestName } from "./nearest.js";
 export { planRun } from "./plan.js";
-export type { DatasetPlan, RunFacts, RunPlan } from "./plan.js";
+export type { DatasetPlan, PlanKeys, RunFacts, RunPlan } from "./plan.js";
 export type { ConfigProblem } from "./problems.js";
 export { flagHelp, jsonSchema } from "./reference.js";
-export { computeDtype, defineConfig, readKeys, resolveConfig } from "./resolve.js";
+export { computeDtype, defineConfig, readKeys, resolveConfig, resolveSftConfig } from "./resolve.js";
 export type { ResolveOptions } from "./resolve.js";
 export { createSchedule, schedules } from "./schedules.js";
 export type { Schedule, ScheduleOptions, ScheduleType } from "./schedules.js";
-export type { ConfigInput, ConfigKey, ResolvedConfig } from "./schema.js";
+export type {
+  ConfigInput,
+  ConfigKey,
+  ResolvedConfig,
+  ResolvedSftConfig,
+  SftConfigInput,
+  SharedConfig,
+} from "./schema.js";

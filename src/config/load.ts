@@ -10,7 +10,9 @@ import { configError, problemAt } from "./problems.js";
 import type { ConfigProblem, Place } from "./problems.js";
 import { checkConfig } from "./resolve.js";
 import type { ResolveOptions } from "./resolve.js";
-import type { ResolvedConfig } from "./schema.js";
+import type { ResolvedConfig, ResolvedSftConfig } from "./schema.js";
+import { SFT, TRAIN } from "./tasks.js";
+import type { Task } from "./tasks.js";
 
 /** Problems that hide values: something may have been set where they are. */
 const UNREAD_CODES: readonly string[] = ["CONFIG_FILE", "CONFIG_YAML", "CONFIG_FLAG"];
@@ -43,7 +45,7 @@ export interface LoadOptions extends ResolveOptions {
 }
 
 /**
- * Reads configuration files and flags and checks them together.
+ * Reads configuration files and flags of `train` and checks them together.
  *
  * @param files YAML files; relative to the current directory, as are the paths inside them
  * @param overrides values by key that win over the files, as `parseFlags` makes them
@@ -54,8 +56,26 @@ export async function loadConfig(
   overrides: Readonly<Record<string, unknown>> = {},
   options: LoadOptions = {},
 ): Promise<ResolvedConfig> {
+  return loadFor(TRAIN, files, overrides, options);
+}
+
+/** The same for `sft`: keys that only reinforcement learning reads are errors. */
+export async function loadSftConfig(
+  files: readonly string[],
+  overrides: Readonly<Record<string, unknown>> = {},
+  options: Omit<LoadOptions, "customRewards"> = {},
+): Promise<ResolvedSftConfig> {
+  return loadFor(SFT, files, overrides, options);
+}
+
+async function loadFor<Config>(
+  task: Task<Config>,
+  files: readonly string[],
+  overrides: Readonly<Record<string, unknown>>,
+  options: LoadOptions,
+): Promise<Config> {
   const sources = await readConfigSources(files, overrides);
-  const { problems, config } = checkConfig(sources.values, sources.places, options);
+  const { problems, config } = checkConfig(task, sources.values, sources.places, options);
   const unreadable = [...sources.problems, ...(options.problems ?? [])];
   if (config !== null && unreadable.length === 0) return config;
 

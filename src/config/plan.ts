@@ -7,8 +7,23 @@
  */
 import { ConfigError } from "../errors.js";
 import { batchSizes, countBatches, isDue } from "./batch-arithmetic.js";
+import type { BatchKeys } from "./batch-arithmetic.js";
 import { createSchedule } from "./schedules.js";
-import type { ResolvedConfig } from "./schema.js";
+import type { SharedConfig } from "./schema.js";
+
+/** The keys that decide on the plan. */
+export type PlanKeys = BatchKeys &
+  Pick<
+    SharedConfig,
+    | "max_steps"
+    | "num_train_epochs"
+    | "warmup_steps"
+    | "warmup_ratio"
+    | "lr_scheduler_type"
+    | "learning_rate"
+    | "save_steps"
+    | "eval_steps"
+  >;
 
 /** What is known about the data when the plan is made. */
 export interface RunFacts {
@@ -59,7 +74,7 @@ export interface RunPlan {
 /**
  * @throws ConfigError CONFIG_NO_STEPS when the data fill no batch
  */
-export function planRun(config: ResolvedConfig, facts: RunFacts): RunPlan {
+export function planRun(config: PlanKeys, facts: RunFacts): RunPlan {
   const { promptsPerStep, completionsPerBatch, completionsPerUpdate, updatesPerBatch } = batchSizes(config);
   const datasets = planDatasets(config, facts.rows, promptsPerStep);
   const rows = datasets.reduce((total, dataset) => total + dataset.rows, 0);
@@ -99,7 +114,7 @@ export function planRun(config: ResolvedConfig, facts: RunFacts): RunPlan {
 }
 
 function planDatasets(
-  config: ResolvedConfig,
+  config: PlanKeys,
   rowCounts: Readonly<Record<string, number>>,
   promptsPerStep: number,
 ): DatasetPlan[] {
@@ -110,7 +125,7 @@ function planDatasets(
   });
 }
 
-function tooFewRows(config: ResolvedConfig, datasets: readonly DatasetPlan[], promptsPerStep: number): ConfigError {
+function tooFewRows(config: PlanKeys, datasets: readonly DatasetPlan[], promptsPerStep: number): ConfigError {
   const counts = datasets.map(({ name, rows }) => `${name} has ${rows}`).join(", ");
   return new ConfigError(
     "CONFIG_NO_STEPS",

@@ -3,17 +3,24 @@
  *
  * @module
  */
-import path from "node:path";
 import type { z } from "zod";
-import { batchSizes } from "./batch-arithmetic.js";
-import { checks, defaultVarianceFloor } from "./checks.js";
+import { checks } from "./checks.js";
 import { expectation } from "./expectation.js";
 import { nearestName } from "./nearest.js";
 import { isNotBuiltKey, notBuilt, NOT_BUILT_KEYS } from "./not-built.js";
 import { configError, NOWHERE, problemAt } from "./problems.js";
 import type { ConfigProblem, Place } from "./problems.js";
 import { configSchema } from "./schema.js";
-import type { ConfigInput, ConfigKey, ParsedConfig, ResolvedConfig } from "./schema.js";
+import type {
+  ConfigInput,
+  ConfigKey,
+  ParsedConfig,
+  ResolvedConfig,
+  ResolvedSftConfig,
+  SftConfigInput,
+} from "./schema.js";
+import { SFT, TRAIN } from "./tasks.js";
+import type { Task } from "./tasks.js";
 
 /** Schema of each key. */
 const KEYS: Readonly<Record<string, z.ZodType>> = configSchema.shape;
@@ -49,8 +56,13 @@ function wrongValue(key: string, value: unknown, error: z.ZodError, place: Place
   return problemAt(place, "CONFIG_INVALID_VALUE", key, message);
 }
 
+function isForeign(task: Task<unknown>, key: string): boolean {
+  return (task.foreignKeys as readonly string[]).includes(key);
+}
+
 /** Parses key by key, so that one wrong value hides no other. */
 function parse(
+  task: Task<unknown>,
   input: Readonly<Record<string, unknown>>,
   placeOf: (key: string) => Place,
   options: ResolveOptions,
@@ -68,10 +80,14 @@ function parse(
     const missing = notBuilt(key, value);
     if (missing !== null) fail(key, problemAt(placeOf(key), "CONFIG_NOT_BUILT", key, missing));
     else if (!Object.hasOwn(KEYS, key) && !isNotBuiltKey(key)) fail(key, unknownKey(key, placeOf(key)));
+    else if (isForeign(task, key)) {
+      const message = `${key} cannot matter here: ${task.foreignReason}. Remove it`;
+      fail(key, problemAt(placeOf(key), "CONFIG_OTHER_TASK", key, message));
+    }
   }
 
   for (const [key, schema] of Object.entries(KEYS)) {
-    if (wrong.has(key)) continue;
+    if (wrong.has(key) || isForeign(task, key)) continue;
     const value = input[key];
     const result = schema.safeParse(value);
     if (result.success) values[key] = result.data;
@@ -105,48 +121,47 @@ function parse(
  *
  * @param places where values were written, for the messages
  */
-export function checkConfig(
+export function checkConfig<Config>(
+  task: Task<Config>,
   input: Readonly<Record<string, unknown>>,
   places: Places = new Map(),
   options: ResolveOptions = {},
-): { readonly problems: readonly ConfigProblem[]; readonly config: ResolvedConfig | null } {
+): { readonly problems: readonly ConfigProblem[]; readonly config: Config | null } {
   const placeOf = (key: string): Place => places.get(key) ?? NOWHERE;
-  const { values, wrong, problems } = parse(input, placeOf, options);
+  const { values, wrong, problems } = parse(task, input, placeOf, options);
   const parsed = values as ParsedConfig;
 
   for (const { keys, find } of checks) {
-    if (keys.some((key) => wrong.has(key))) continue;
+    if (keys.some((key) => wrong.has(key) || isForeign(task, key))) continue;
     const finding = find(parsed, { customRewards: options.customRewards ?? [] });
     if (finding === null) continue;
     const key = keys.find((one) => places.has(one)) ?? keys[0]!;
     problems.push(problemAt(placeOf(key), finding.code, key, finding.message));
   }
-  return { problems, config: problems.length === 0 ? derive(parsed) : null };
+  return { problems, config: problems.length === 0 ? task.derive(parsed) : null };
 }
 
-/** Fills in what follows from other keys. */
-function derive(parsed: ParsedConfig): ResolvedConfig {
-  return {
-    ...parsed,
-    prompts_per_step: batchSizes(parsed).promptsPerStep,
-    reward_weights: parsed.reward_weights ?? parsed.reward_funcs.map(() => 1),
-    fidelity_variance_floor: parsed.fidelity_variance_floor ?? defaultVarianceFloor(parsed.fidelity_variance),
-    epsilon_high: parsed.epsilon_high ?? parsed.epsilon,
-    eval_estimators: parsed.eval_estimators ?? [parsed.eval_samples > 1 ? "sampled" : "greedy"],
-    data_seed: parsed.data_seed ?? parsed.seed,
-    run_name: parsed.run_name ?? path.basename(path.resolve(parsed.output_dir)),
-  };
+function resolveFor<Config>(task: Task<Config>, input: object, options: ResolveOptions): Config {
+  const { problems, config } = checkConfig(task, { ...input }, new Map(), options);
+  if (config === null) throw configError(problems);
+  return config;
 }
 
 /**
- * A complete configuration from the keys a user set; resolving the result again changes nothing.
+ * A complete configuration of `train` from the keys a user set; resolving the result again changes nothing.
  *
  * @throws ConfigError that lists every problem in `fields.problems`
  */
 export function resolveConfig(input: ConfigInput | ResolvedConfig, options: ResolveOptions = {}): ResolvedConfig {
-  const { problems, config } = checkConfig({ ...input }, new Map(), options);
-  if (config === null) throw configError(problems);
-  return config;
+  return resolveFor(TRAIN, input, options);
+}
+
+/** The same for `sft`: keys that only reinforcement learning reads are errors. */
+export function resolveSftConfig(
+  input: SftConfigInput | ResolvedSftConfig,
+  options: Pick<ResolveOptions, "require"> = {},
+): ResolvedSftConfig {
+  return resolveFor(SFT, input, options);
 }
 
 /**

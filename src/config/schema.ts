@@ -16,6 +16,7 @@ import { outputKeys } from "./keys/output.js";
 import { rewardKeys } from "./keys/rewards.js";
 import { samplingKeys } from "./keys/sampling.js";
 import { scheduleKeys } from "./keys/schedule.js";
+import { supervisedKeys } from "./keys/supervised.js";
 import type { NotBuiltInput } from "./not-built.js";
 
 /** Sections in the order in which people read them. */
@@ -25,6 +26,7 @@ export const configSections = {
   Sampling: samplingKeys,
   Rewards: rewardKeys,
   Objective: objectiveKeys,
+  Supervised: supervisedKeys,
   Optimiser: optimiserKeys,
   Schedule: scheduleKeys,
   "Saving and logging": outputKeys,
@@ -38,6 +40,7 @@ export const configSchema = z.strictObject({
   ...samplingKeys,
   ...rewardKeys,
   ...objectiveKeys,
+  ...supervisedKeys,
   ...optimiserKeys,
   ...scheduleKeys,
   ...outputKeys,
@@ -53,8 +56,27 @@ export type ParsedConfig = z.output<typeof configSchema>;
 /** Name of a key. */
 export type ConfigKey = keyof ParsedConfig;
 
-/** Keys whose default follows from other keys, once resolved. */
-interface DerivedValues {
+/** Keys that only fine-tuning on given answers reads. */
+export type SupervisedKey = keyof typeof supervisedKeys;
+
+/** Keys that only reinforcement learning reads: how completions are drawn, paid for and used. */
+export type ReinforcementKey =
+  | Exclude<keyof typeof samplingKeys, "max_completion_length">
+  | keyof typeof rewardKeys
+  | keyof typeof objectiveKeys
+  | "prompts_per_step"
+  | "log_completions";
+
+/** Keys whose default follows from other keys, once resolved, for every task. */
+interface SharedDerivedValues {
+  readonly data_seed: number;
+  /** At least one. */
+  readonly eval_estimators: ("sampled" | "greedy" | "expected")[];
+  readonly run_name: string;
+}
+
+/** Keys whose default follows from other keys, once resolved for `train`. */
+interface DerivedValues extends SharedDerivedValues {
   /** Prompts of one rollout batch. */
   readonly prompts_per_step: number;
   /** One weight per entry of `reward_funcs`. */
@@ -63,11 +85,24 @@ interface DerivedValues {
   readonly fidelity_variance_floor: number;
   /** Clip range above 1. */
   readonly epsilon_high: number;
-  readonly data_seed: number;
-  /** At least one. */
-  readonly eval_estimators: ("sampled" | "greedy" | "expected")[];
-  readonly run_name: string;
 }
 
-/** A complete configuration without contradictions. Resolving it again changes nothing. */
-export type ResolvedConfig = Readonly<Omit<ParsedConfig, keyof DerivedValues>> & DerivedValues;
+/** Keys whose default follows from other keys, once resolved for `sft`. */
+interface SftDerivedValues extends SharedDerivedValues {
+  /** Rows of one pass without packing; times `gradient_accumulation_steps`, rows of an update. */
+  readonly per_device_train_batch_size: number;
+}
+
+/** A complete configuration of `train` without contradictions. Resolving it again changes nothing. */
+export type ResolvedConfig = Readonly<Omit<ParsedConfig, keyof DerivedValues | SupervisedKey>> & DerivedValues;
+
+/** What a user writes for `sft`. */
+export type SftConfigInput = Omit<ConfigInput, ReinforcementKey>;
+
+/** A complete configuration of `sft` without contradictions. Resolving it again changes nothing. */
+export type ResolvedSftConfig = Readonly<Omit<ParsedConfig, keyof SftDerivedValues | ReinforcementKey>> &
+  SftDerivedValues;
+
+/** The keys that both tasks have. */
+export type SharedConfig = Readonly<Omit<ParsedConfig, keyof SharedDerivedValues | ReinforcementKey | SupervisedKey>> &
+  SharedDerivedValues;

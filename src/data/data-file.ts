@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { parseJsonl } from "./jsonl.js";
 import { isKadidHeader, KADID_DATASET, parseKadid } from "./presets/kadid.js";
 import type { DataProblem } from "./problems.js";
-import type { NumberedRecord, ReadRecords } from "./record.js";
+import type { NumberedRecord, ReadRecords, RecordFormat } from "./record.js";
 import { readLines } from "./text-lines.js";
 
 export interface DataFile extends ReadRecords {
@@ -17,11 +17,15 @@ export interface DataFile extends ReadRecords {
   readonly dataset: string | null;
 }
 
-/** Reads what can be read and lists what cannot; never throws for the file's content. */
-export async function readDataFile(file: string): Promise<DataFile> {
+/**
+ * Reads what can be read and lists what cannot; never throws for the file's content.
+ *
+ * @param format of the lines of a JSONL file; a list of scores has its own
+ */
+export async function readDataFile(file: string, format: RecordFormat): Promise<DataFile> {
   const { lines, problems } = await readLines(file);
   const isKadid = lines[0] !== undefined && isKadidHeader(lines[0].text);
-  const parsed = isKadid ? parseKadid(file, lines) : parseJsonl(file, lines);
+  const parsed = isKadid ? parseKadid(file, lines) : parseJsonl(file, lines, format);
   const { records, duplicates } = withoutDuplicates(file, parsed.records);
   const found = [...problems, ...parsed.problems, ...duplicates].toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
   if (records.length === 0 && found.length === 0) {

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { issueInWords, recordSchema } from "./record.js";
-import type { ReadRecords, NumberedRecord } from "./record.js";
+import { issueInWords } from "./record.js";
+import type { NumberedRecord, ReadRecords, RecordFormat } from "./record.js";
 import type { DataProblem } from "./problems.js";
 import type { NumberedLine } from "./text-lines.js";
 
 /** @param file as problems name it */
-export function parseJsonl(file: string, lines: readonly NumberedLine[]): ReadRecords {
+export function parseJsonl(file: string, lines: readonly NumberedLine[], { schema }: RecordFormat): ReadRecords {
   const problems: DataProblem[] = [];
   const report = (code: string, line: number, message: string): void => {
     problems.push({ code, file, line, message });
@@ -21,7 +21,7 @@ export function parseJsonl(file: string, lines: readonly NumberedLine[]): ReadRe
       report("DATA_NOT_JSON", line, parsed.problem);
       continue;
     }
-    const result = recordSchema.safeParse(parsed.value);
+    const result = schema.safeParse(parsed.value);
     if (result.success) records.push({ line, record: result.data });
     else for (const issue of result.error.issues) report("DATA_FIELD", line, issueInWords(parsed.value, issue));
   }

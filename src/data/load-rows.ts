@@ -15,9 +15,9 @@ import { readDataFile } from "./data-file.js";
 import { parseKadidName } from "./kadid-name.js";
 import { dataError } from "./problems.js";
 import type { DataProblem } from "./problems.js";
-import { IMAGE_MARKER, RECORD_FIELDS } from "./record.js";
+import { IMAGE_MARKER, RECORD_FORMATS, scoreOf } from "./record.js";
 import type { DataRecord, NumberedRecord } from "./record.js";
-import type { ContentPart, Row } from "./row.js";
+import type { ContentPart, Message, Row } from "./row.js";
 
 const KEYS = ["data_file_paths", "image_folders", "dataset_name"] as const satisfies readonly ConfigKey[];
 
@@ -33,6 +33,16 @@ export type RowSource = Partial<Pick<ConfigInput, (typeof KEYS)[number]>>;
 
 type Source = ReturnType<typeof readKeys<(typeof KEYS)[number]>>;
 
+/** Options of `loadRows`. */
+export interface LoadRowsOptions {
+  /**
+   * What the values of "gpt" are. "score": labels of pictures to be rated; a row then has one question and its `mos`.
+   * "text": answers to be imitated, any number of turns; they become the row's assistant messages, and `mos` is the field
+   * `mos` or the last answer where that is a number. Default "score".
+   */
+  readonly answers?: keyof typeof RECORD_FORMATS;
+}
+
 /** Pictures looked up at the same time. */
 const LOOKUPS = 128;
 
@@ -40,11 +50,12 @@ const LOOKUPS = 128;
  * @returns rows of all files, in the order of files and lines
  * @throws DataError with every problem of every file in its message and in `fields.problems`
  */
-export async function loadRows(config: RowSource): Promise<Row[]> {
+export async function loadRows(config: RowSource, options: LoadRowsOptions = {}): Promise<Row[]> {
+  const { answers = "score" } = options;
   const source = readKeys(config, KEYS);
   const files = source.data_file_paths;
   if (files.length === 0) throw new DataError("DATA_NO_FILES", "data_file_paths is empty: there are no rows to load.");
-  const read = await Promise.all(files.map((file, index) => loadFile(file, index, source)));
+  const read = await Promise.all(files.map((file, index) => loadFile(file, { index, source, answers })));
   const problems = [...(await missingFolders(source)), ...read.flatMap((one) => one.problems)];
   if (problems.length > 0) throw dataError(problems);
   return read.flatMap((one) => one.rows);
@@ -55,16 +66,17 @@ interface LoadedFile {
   readonly problems: readonly DataProblem[];
 }
 
-async function loadFile(file: string, index: number, source: Source): Promise<LoadedFile> {
-  const { records, problems, folders: own, dataset } = await readDataFile(file);
+type FileContext = Pick<RowContext, "index" | "source" | "answers">;
+
+async function loadFile(file: string, context: FileContext): Promise<LoadedFile> {
+  const { index, source, answers } = context;
+  const { records, problems, folders: own, dataset } = await readDataFile(file, RECORD_FORMATS[answers]);
   const folders = foldersOf(index, source) ?? own;
   const rows: Row[] = [];
   const found: DataProblem[] = [...problems];
   for (let first = 0; first < records.length; first += LOOKUPS) {
     const built = await Promise.all(
-      records
-        .slice(first, first + LOOKUPS)
-        .map((record) => buildRow(record, { file, index, folders, dataset, source })),
+      records.slice(first, first + LOOKUPS).map((record) => buildRow(record, { ...context, file, folders, dataset })),
     );
     for (const one of built) {
       if ("problems" in one) found.push(...one.problems);
@@ -96,11 +108,12 @@ interface RowContext {
   /** The data set's name where neither row nor configuration gives one. */
   readonly dataset: string | null;
   readonly source: Source;
+  readonly answers: keyof typeof RECORD_FORMATS;
 }
 
 async function buildRow(
   { line, record }: NumberedRecord,
-  { file, index, folders, dataset: byDefault, source }: RowContext,
+  { file, index, folders, dataset: byDefault, source, answers }: RowContext,
 ): Promise<Row | { readonly problems: readonly DataProblem[] }> {
   const problems: DataProblem[] = [];
   const report = (code: string, message: string): void => {
@@ -115,13 +128,13 @@ async function buildRow(
     report("DATA_WRONG_DATASET", `dataset_name is "${dataset}"; the configuration asks for "${wanted}".`);
   }
 
-  const [question, answer] = record.conversations;
-  const content = contentOf(String(question!.value), record.image.length);
-  if (content === null) {
-    const markers = String(question!.value).split(IMAGE_MARKER).length - 1;
+  const questions = valuesOf(record, "human").map(String);
+  const contents = contentsOf(questions, record.image.length);
+  if (contents === null) {
+    const subject = questions.length === 1 ? "the question has" : "the questions have";
     report(
       "DATA_IMAGE_COUNT",
-      `the question has ${markers} ${IMAGE_MARKER} and the row has ${record.image.length} pictures. Give as many of both, or leave ${IMAGE_MARKER} out.`,
+      `${subject} ${countMarkers(questions)} ${IMAGE_MARKER} and the row has ${record.image.length} pictures. Give as many of both, or leave ${IMAGE_MARKER} out.`,
     );
   }
 
@@ -130,18 +143,25 @@ async function buildRow(
     if (images[position] !== null) continue;
     report("DATA_IMAGE_MISSING", `"${name}" is in none of the image folders (${folders.join(", ")}).`);
   }
-  if (problems.length > 0 || dataset === null || content === null) return { problems };
+  if (problems.length > 0 || dataset === null || contents === null) return { problems };
+
+  const replies = valuesOf(record, "gpt");
+  const imitated = answers === "text" ? replies : [];
+  const mos = mosOf(record, answers);
 
   return {
     id: record.id,
     dataset,
     images: images.filter((path) => path !== null),
-    messages: [{ role: "user", content }],
-    ...(answer !== undefined && { mos: Number(answer.value) }),
+    messages: contents.flatMap((content, turn): Message[] => [
+      { role: "user", content },
+      ...imitated.slice(turn, turn + 1).map((reply) => ({ role: "assistant" as const, content: String(reply) })),
+    ]),
+    ...(mos !== undefined && { mos }),
     ...(record.mos_std !== undefined && { mosStd: record.mos_std }),
     ...origin(record),
     source: { file: index, line },
-    extra: Object.fromEntries(Object.entries(record).filter(([key]) => !RECORD_FIELDS.has(key))),
+    extra: Object.fromEntries(Object.entries(record).filter(([key]) => !RECORD_FORMATS[answers].fields.has(key))),
   };
 }
 
@@ -158,16 +178,36 @@ function origin(record: DataRecord): Pick<Row, "group" | "type" | "level"> {
   };
 }
 
-/** Pictures where the text marks them, else all of them first; null when marks and pictures do not match. */
-function contentOf(text: string, images: number): ContentPart[] | null {
-  const texts = text.split(IMAGE_MARKER);
-  const markers = texts.length - 1;
+function valuesOf({ conversations }: DataRecord, side: "human" | "gpt"): (string | number)[] {
+  return conversations.filter(({ from }) => from === side).map(({ value }) => value);
+}
+
+/** The picture's score: a field of its own, or the last thing the model says, where that is a number. */
+function mosOf(record: DataRecord, answers: RowContext["answers"]): number | undefined {
+  if (answers === "text" && typeof record["mos"] === "number") return record["mos"];
+  const last = valuesOf(record, "gpt").at(-1);
+  return last === undefined ? undefined : scoreOf(last);
+}
+
+function countMarkers(texts: readonly string[]): number {
+  return texts.reduce((total, text) => total + text.split(IMAGE_MARKER).length - 1, 0);
+}
+
+/** Pictures where the texts mark them, else all of them first; null when marks and pictures do not match. */
+function contentsOf(texts: readonly string[], images: number): ContentPart[][] | null {
+  const markers = countMarkers(texts);
   if (markers !== 0 && markers !== images) return null;
   const picture: ContentPart = { type: "image" };
-  if (markers === 0) return [...Array.from({ length: images }, () => picture), { type: "text", text }];
-  return texts.flatMap((part, index): ContentPart[] => [
+  const first = markers === 0 ? Array.from({ length: images }, () => picture) : [];
+  return texts.map((text, turn) => [...(turn === 0 ? first : []), ...partsOf(text, picture)]);
+}
+
+function partsOf(text: string, picture: ContentPart): ContentPart[] {
+  const pieces = text.split(IMAGE_MARKER);
+  if (pieces.length === 1) return [{ type: "text", text }];
+  return pieces.flatMap((piece, index): ContentPart[] => [
     ...(index > 0 ? [picture] : []),
-    ...(part === "" ? [] : [{ type: "text" as const, text: part }]),
+    ...(piece === "" ? [] : [{ type: "text" as const, text: piece }]),
   ]);
 }
 

@@ -34,4 +34,9 @@ export const modelKeys = {
     .boolean()
     .default(false)
     .describe("Recompute activations in the backward pass: less memory, about a third more time."),
+  gradient_checkpointing_kwargs: z
+    .strictObject({ use_reentrant: z.literal(false) })
+    .nullable()
+    .default(null)
+    .describe("How activations are recomputed. Only {use_reentrant: false}, which is what the worker does anyway."),
 };

@@ -25,5 +25,5 @@ export const samplingKeys = {
     .int()
     .min(1)
     .default(256)
-    .describe("Tokens of a completion at most; longer ones are cut and counted."),
+    .describe("Tokens of a completion at most; longer ones are cut and counted. `sft`: of an answer in an evaluation."),
 };

@@ -37,13 +37,14 @@ export const scheduleKeys = {
     .default(null)
     .describe(
       "Completions (not prompts) of one forward and backward pass at most. Times `gradient_accumulation_steps` it is the " +
-        "size of an update. null: an update takes the whole rollout batch, and passes are bounded by `max_tokens_per_part`.",
+        "size of an update. null: an update takes the whole rollout batch, and passes are bounded by `max_tokens_per_part`. " +
+        "`sft` counts rows of the data file instead of completions, and takes 8 for null.",
     ),
   gradient_accumulation_steps: z
     .int()
     .min(1)
     .default(1)
-    .describe("Passes of `per_device_train_batch_size` completions per update."),
+    .describe("Times `per_device_train_batch_size`: completions of an update; rows of an update in `sft`."),
   max_tokens_per_part: z
     .int()
     .min(1)
