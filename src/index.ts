@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { compareEvaluations, evaluate, ledger, train, writeEvaluation } from "./trainer/index.js";
+export { compareEvaluations, evaluate, ledger, sft, train, writeEvaluation } from "./trainer/index.js";
 export type {
   Callbacks,
   CompareOptions,
@@ -17,6 +17,7 @@ export type {
   EvaluationFailure,
   EvaluationReport,
   EvaluationSettings,
+  HeldOutEvaluation,
   Ledger,
   LedgerOptions,
   LedgerResult,
@@ -25,15 +26,35 @@ export type {
   Prediction,
   RunResult,
   SaveContext,
+  SftMetrics,
+  SftOptions,
   StepContext,
   StepMetrics,
   StepTimings,
+  StepValues,
   TrainerEvent,
   TrainingRun,
   TrainOptions,
 } from "./trainer/index.js";
-export { createSchedule, defineConfig, loadConfig, planRun, resolveConfig, schedules } from "./config/index.js";
-export type { ConfigInput, ConfigProblem, ResolvedConfig, RunPlan } from "./config/index.js";
+export {
+  createSchedule,
+  defineConfig,
+  loadConfig,
+  loadSftConfig,
+  planRun,
+  resolveConfig,
+  resolveSftConfig,
+  schedules,
+} from "./config/index.js";
+export type {
+  ConfigInput,
+  ConfigProblem,
+  ResolvedConfig,
+  ResolvedSftConfig,
+  RunPlan,
+  SftConfigInput,
+  SharedConfig,
+} from "./config/index.js";
 export { createMetric, openPolicy, toTrainBatch } from "./trainer/index.js";
 export type {
   Metric,

@@ -59,5 +59,9 @@ it("names commands that exist, and train's with flags and files that it takes", 
 it("shows the row that data files are made of", async () => {
   const [, row] = /^```json\n(.*?)^```$/ms.exec(read("README.md"))!;
   const { RECORD_FORMATS } = await import("../src/data/record.js");
-  expect(RECORD_FORMATS.score.schema.parse(JSON.parse(row!))).toMatchObject({ id: "1", dataset_name: "mine", image: ["a.png"] });
+  expect(RECORD_FORMATS.score.schema.parse(JSON.parse(row!))).toMatchObject({
+    id: "1",
+    dataset_name: "mine",
+    image: ["a.png"],
+  });
 });

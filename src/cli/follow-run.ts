@@ -4,7 +4,7 @@
  * @module
  */
 import { RunError } from "../errors.js";
-import type { RunResult, TrainingRun, TrainOptions } from "../trainer/index.js";
+import type { Callbacks, RunResult, StepValues, TrainingRun } from "../trainer/index.js";
 import type { CommandIo } from "./io.js";
 import { openProgressView } from "./terminal.js";
 
@@ -12,10 +12,13 @@ import { openProgressView } from "./terminal.js";
  * @param start starts the run with the options it is given
  * @returns the run's result
  */
-export async function followRun(
-  start: (options: Pick<TrainOptions, "signal" | "callbacks">) => TrainingRun,
+export async function followRun<Metrics extends StepValues>(
+  start: (options: {
+    readonly signal: AbortSignal;
+    readonly callbacks: Pick<Callbacks<Metrics>, "onSave">;
+  }) => TrainingRun<Metrics>,
   io: CommandIo,
-): Promise<RunResult> {
+): Promise<RunResult<Metrics>> {
   const view = openProgressView(io);
   const abort = new AbortController();
   const run = start({

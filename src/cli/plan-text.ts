@@ -4,7 +4,7 @@
  * @module
  */
 import { computeDtype, estimateMemory, resolveConfig } from "../config/index.js";
-import type { CheckpointSize, ResolvedConfig, RunPlan } from "../config/index.js";
+import type { CheckpointSize, ResolvedConfig, RunPlan, SharedConfig } from "../config/index.js";
 import { formatNumber } from "./table.js";
 
 export interface PlanTextOptions {
@@ -18,26 +18,32 @@ export interface PlanTextOptions {
 export function planText(options: PlanTextOptions): string[] {
   const { config, plan } = options;
   return [
-    ...section("Settings that are not the defaults", settings(config)),
+    ...section("Settings that are not the defaults", changedSettings(config, resolveConfig)),
     ...section("Data", data(config, plan)),
     ...section("Batches", batches(config, plan)),
     ...section("Steps", steps(config, plan)),
-    ...section("Memory of the worker, estimated", memory(options)),
+    ...section("Memory of the worker, estimated", memoryLines(memoryOptions(options))),
   ].slice(0, -1);
 }
 
-function section(title: string, lines: readonly string[]): string[] {
+/** A title and its lines, indented, with an empty line behind them. */
+export function section(title: string, lines: readonly string[]): string[] {
   return [title, ...lines.map((line) => `  ${line}`), ""];
 }
 
-function count(value: number, noun: string, plural = `${noun}s`): string {
+/** "1 row", "8 rows". */
+export function count(value: number, noun: string, plural = `${noun}s`): string {
   return `${value} ${value === 1 ? noun : plural}`;
 }
 
-function settings(config: ResolvedConfig): string[] {
-  const defaults = resolveConfig({ model_name_or_path: "-" });
+/** Keys of a resolved configuration whose values differ from those of the least one. */
+export function changedSettings<Config extends object>(
+  config: Config,
+  resolve: (input: { model_name_or_path: string }) => Config,
+): string[] {
+  const defaults = resolve({ model_name_or_path: "-" });
   const changed = Object.entries(config).filter(
-    ([key, value]) => JSON.stringify(value) !== JSON.stringify(defaults[key as keyof ResolvedConfig]),
+    ([key, value]) => JSON.stringify(value) !== JSON.stringify(defaults[key as keyof Config]),
   );
   const width = Math.max(...changed.map(([key]) => key.length));
   return changed.map(([key, value]) => `${key.padEnd(width)}  ${JSON.stringify(value)}`);
@@ -69,11 +75,18 @@ function batches(config: ResolvedConfig, plan: RunPlan): string[] {
 }
 
 function steps(config: ResolvedConfig, plan: RunPlan): string[] {
+  return [
+    `${count(plan.steps, "step")} = ${count(plan.rollouts, "rollout batch", "rollout batches")} x ${plan.updatesPerRollout}`,
+    ...stepLines(config, plan),
+  ];
+}
+
+/** What happens over the steps of any run. */
+export function stepLines(config: SharedConfig, plan: RunPlan): string[] {
   const why = config.max_steps > 0 ? "max_steps" : "num_train_epochs";
   const warmup = plan.warmupSteps === 0 ? "no warm-up" : `warm-up over ${count(plan.warmupSteps, "step")}`;
   const rates = `${rateText(plan.firstLearningRate)} at step 1, ${rateText(plan.lastLearningRate)} at step ${plan.steps}`;
   return [
-    `${count(plan.steps, "step")} = ${count(plan.rollouts, "rollout batch", "rollout batches")} x ${plan.updatesPerRollout}`,
     `${formatNumber(plan.epochs)} passes over ${count(plan.rows, "row")} (${why})`,
     `learning rate: ${config.lr_scheduler_type}, ${warmup}, ${rates}`,
     `checkpoints after step ${list(plan.saveSteps)}`,
@@ -92,7 +105,22 @@ function list(numbers: readonly number[]): string {
   return `${numbers.slice(0, 2).join(", ")}, ... ${numbers.slice(-2).join(", ")} (${numbers.length} in all)`;
 }
 
-function memory({ config, checkpoint }: PlanTextOptions): string[] {
+function memoryOptions({ config, checkpoint }: PlanTextOptions): MemoryLinesOptions {
+  return { config, checkpoint, reference: config.beta > 0, tokensPerPart: config.max_tokens_per_part };
+}
+
+/** What the memory of a worker is estimated from. */
+export interface MemoryLinesOptions {
+  readonly config: SharedConfig;
+  readonly checkpoint: CheckpointSize | null;
+  /** Whether a frozen copy is kept. */
+  readonly reference: boolean;
+  /** Padded tokens of a pass at most. */
+  readonly tokensPerPart: number;
+}
+
+/** The estimate in lines. */
+export function memoryLines({ config, checkpoint, reference: kept, tokensPerPart }: MemoryLinesOptions): string[] {
   if (checkpoint === null) {
     return [`unknown: ${config.model_name_or_path} is no folder with safetensors files here`];
   }
@@ -101,10 +129,10 @@ function memory({ config, checkpoint }: PlanTextOptions): string[] {
   const estimate = estimateMemory({
     parameters,
     trainable: config.freeze_vision_modules ? parameters - visionParameters : parameters,
-    reference: config.beta > 0,
+    reference: kept,
     dtype,
     shape,
-    tokensPerPart: config.max_tokens_per_part,
+    tokensPerPart,
     gradientCheckpointing: config.gradient_checkpointing,
   });
   const { weights, castWeights, gradients, optimizer, reference, activations, total } = estimate;
@@ -114,7 +142,7 @@ function memory({ config, checkpoint }: PlanTextOptions): string[] {
     ["gradients", gradients],
     ["optimizer", optimizer],
     ["reference model", reference],
-    [`activations of a pass of ${config.max_tokens_per_part} tokens`, activations],
+    [`activations of a pass of ${tokensPerPart} tokens`, activations],
   ];
   return [
     `${count(parameters, "parameter")}, computed in ${dtype}`,

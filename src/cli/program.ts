@@ -38,6 +38,11 @@ const PASSED_THROUGH: readonly { name: string; summary: string; load: () => Prom
     load: async () => (await import("./eval.js")).evalCommand,
   },
   {
+    name: "sft",
+    summary: "fine-tune a model on given answers: YAML files and --flags; --dry-run, --resume",
+    load: async () => (await import("./sft.js")).sftCommand,
+  },
+  {
     name: "quickstart",
     summary: "train a small model on the bundled photographs, no download, no GPU",
     load: async () => (await import("./quickstart.js")).quickstartCommand,

@@ -5,7 +5,7 @@
  */
 
 import { byEstimator } from "../trainer/index.js";
-import type { DatasetResult, Sample, StepMetrics, TrainerEvent } from "../trainer/index.js";
+import type { DatasetResult, HeldOutEvaluation, Sample, StepValues, TrainerEvent } from "../trainer/index.js";
 import { formatDuration, formatNumber, printable } from "./table.js";
 
 /** The few metrics that tell how a run goes, by their names in `metrics.jsonl`, with the words shown. */
@@ -26,10 +26,10 @@ export interface ProgressState {
   readonly steps: number;
   /** Seconds of the latest steps, newest last. */
   readonly seconds: readonly number[];
-  readonly metrics: StepMetrics | null;
+  readonly metrics: StepValues | null;
   readonly sample: Sample | null;
   /** The latest evaluation. */
-  readonly evaluation: readonly DatasetResult[];
+  readonly evaluation: Omit<HeldOutEvaluation, "step">;
   /** What is going on right now, in words. */
   readonly activity: string;
   /** Latest alarms, by name. */
@@ -48,18 +48,18 @@ export const INITIAL_PROGRESS: ProgressState = {
   seconds: [],
   metrics: null,
   sample: null,
-  evaluation: [],
+  evaluation: { results: [] },
   activity: "loading the model",
   alarms: {},
 };
 
 /** The state after an event. */
-export function advance(state: ProgressState, event: TrainerEvent): ProgressState {
+export function advance(state: ProgressState, event: TrainerEvent<StepValues>): ProgressState {
   switch (event.type) {
     case "run-start":
       return { ...state, step: event.resumedFrom, steps: event.plan.steps };
     case "step-start":
-      return { ...state, activity: `step ${event.step}: sampling` };
+      return { ...state, activity: `step ${event.step}` };
     case "generate-progress":
       return { ...state, activity: `step ${event.step}: sampling, ${event.tokens} tokens, ${event.finished} finished` };
     case "rollout-end":
@@ -74,7 +74,7 @@ export function advance(state: ProgressState, event: TrainerEvent): ProgressStat
         seconds: [...state.seconds, event.timings.total].slice(-WINDOW),
       };
     case "eval-end":
-      return { ...state, evaluation: event.results };
+      return { ...state, evaluation: event };
     case "checkpoint-end":
       return { ...state, activity: `checkpoint of step ${event.step} saved` };
     case "fidelity-warmup-end":
@@ -91,7 +91,7 @@ export function render(state: ProgressState, width: number): string[] {
   const lines = [
     barLine(state, width),
     ...wrap(metricParts(state), width),
-    ...state.evaluation.map(evaluationText),
+    ...evaluationTexts(state.evaluation),
     ...Object.entries(state.alarms).map(([name, text]) => `! ${name}, ${text}`),
     ...sampleLines(state.sample, width),
     state.activity,
@@ -103,12 +103,14 @@ export function render(state: ProgressState, width: number): string[] {
  * One line for a log file or a pipe; undefined for events that would only be noise there. Saved checkpoints are told by
  * the command's own callback.
  */
-export function plainLine(state: ProgressState, event: TrainerEvent): string | undefined {
+export function plainLine(state: ProgressState, event: TrainerEvent<StepValues>): string | undefined {
   switch (event.type) {
     case "step-end":
       return [`step ${event.step}/${event.steps}`, ...metricParts(state), ...timeParts(state)].join("  ");
     case "eval-end":
-      return event.results.map((result) => `step ${event.step}  ${evaluationText(result)}`).join("\n");
+      return evaluationTexts(event)
+        .map((text) => `step ${event.step}  ${text}`)
+        .join("\n");
     case "fidelity-warmup-end":
       return `step ${event.step}  ${event.message}`;
     case "alarm":
@@ -141,6 +143,10 @@ function metricParts({ metrics }: ProgressState): string[] {
   if (metrics === null) return [];
   const known = WATCHED_METRICS.filter(({ name }) => (metrics[name] ?? null) !== null);
   return known.map(({ name, label }) => `${label} ${formatNumber(metrics[name])}`);
+}
+
+function evaluationTexts({ loss, results }: Omit<HeldOutEvaluation, "step">): string[] {
+  return [...(loss === undefined ? [] : [`held out: loss ${formatNumber(loss)}`]), ...results.map(evaluationText)];
 }
 
 function evaluationText(result: DatasetResult): string {

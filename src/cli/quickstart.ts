@@ -8,6 +8,7 @@ import { resolve } from "node:path";
 import { parseFlags } from "../config/index.js";
 import { openRun } from "../runs/index.js";
 import { train } from "../trainer/index.js";
+import type { StepMetrics } from "../trainer/index.js";
 import { followRun } from "./follow-run.js";
 import { EXIT } from "./io.js";
 import type { Command } from "./io.js";
@@ -35,7 +36,7 @@ export const quickstartCommand: Command = async (args, io) => {
   const config = await quickstartConfig(folder, flags);
   await makeData(folder, config.seed, say);
   const taught = await makeStart(folder, config, say);
-  const result = await followRun((options) => train(config, options), io);
+  const result = await followRun<StepMetrics>((options) => train(config, options), io);
   const seconds = (performance.now() - started) / 1000;
   const metrics = await (await openRun(result.folder)).metrics();
   const text = json

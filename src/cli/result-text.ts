@@ -4,18 +4,16 @@
  * @module
  */
 import { byEstimator } from "../trainer/index.js";
-import type { RunResult } from "../trainer/index.js";
+import type { RunResult, StepValues } from "../trainer/index.js";
 import { formatNumber, table } from "./table.js";
 
 /** Lines, without a trailing line break. */
-export function resultText(result: RunResult): string[] {
+export function resultText(result: RunResult<StepValues>): string[] {
   const { metrics, secondsPerStep, controlSecondsPerStep, peakMemory } = result;
   const share = secondsPerStep === 0 ? 0 : (100 * controlSecondsPerStep) / secondsPerStep;
   return [
     `${result.reason} after step ${result.step} of ${result.steps}`,
-    ...(metrics === null
-      ? []
-      : [`reward ${formatNumber(metrics.reward)}, spread within a group ${formatNumber(metrics.reward_std)}`]),
+    ...metricLines(metrics),
     ...evaluationLines(result),
     `${formatNumber(secondsPerStep)} s per step, of which TypeScript alone ${formatNumber(1000 * controlSecondsPerStep)} ms (${share.toFixed(1)} %)`,
     `peak memory: ${megabytes(peakMemory.node)} this process, ${megabytes(peakMemory.worker)} the worker`,
@@ -24,8 +22,17 @@ export function resultText(result: RunResult): string[] {
   ];
 }
 
-function evaluationLines({ evaluations }: RunResult): string[] {
-  if (evaluations.length === 0) return [];
+function metricLines(metrics: StepValues | null): string[] {
+  if (metrics === null) return [];
+  const { reward, reward_std: spread, loss } = metrics;
+  if (reward === undefined) return [`loss ${formatNumber(loss)}`];
+  return [`reward ${formatNumber(reward)}, spread within a group ${formatNumber(spread)}`];
+}
+
+function evaluationLines({ evaluations }: RunResult<StepValues>): string[] {
+  const losses = evaluations.flatMap(({ step, loss }) =>
+    loss === undefined ? [] : [[String(step), formatNumber(loss)]],
+  );
   const rows = evaluations.flatMap(({ step, results }) =>
     results.flatMap((result) =>
       byEstimator(result).map(([name, one]) => [
@@ -40,7 +47,12 @@ function evaluationLines({ evaluations }: RunResult): string[] {
       ]),
     ),
   );
-  return table(["step", "held out", "estimator", "scored", "srcc", "plcc", "format", "spread"], rows);
+  return [
+    ...(losses.length === 0 ? [] : table(["step", "held-out loss"], losses)),
+    ...(rows.length === 0
+      ? []
+      : table(["step", "held out", "estimator", "scored", "srcc", "plcc", "format", "spread"], rows)),
+  ];
 }
 
 function megabytes(bytes: number): string {

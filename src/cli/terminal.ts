@@ -4,14 +4,14 @@
  * @module
  */
 
-import type { TrainerEvent } from "../trainer/index.js";
+import type { StepValues, TrainerEvent } from "../trainer/index.js";
 import { isInteractive, type CommandIo } from "./io.js";
 import { advance, INITIAL_PROGRESS, plainLine, render } from "./progress.js";
 
 /** A place events are shown in. */
 export interface ProgressView {
   /** Shows what an event changed. */
-  show(event: TrainerEvent): void;
+  show(event: TrainerEvent<StepValues>): void;
   /** Prints a line that stays, above the view. */
   note(line: string): void;
   /** Leaves the last state on the screen and gives the terminal back. */

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { expectation, inputSchema } from "./expectation.js";
 import { NOT_BUILT_KEYS } from "./not-built.js";
 import { configSchema, configSections } from "./schema.js";
+import { TASKS } from "./tasks.js";
 
 /** One key in words. */
 export interface KeyDescription {
@@ -102,10 +103,12 @@ export function configurationMarkdown(): string {
   ].join("\n");
 }
 
-/** All keys as flags, for a command's help. */
-export function flagHelp(): string {
-  const keys = describeKeys();
+/** All keys that a task reads as flags, for its command's help. */
+export function flagHelp(task: "train" | "sft" = "train"): string {
+  const foreign: readonly string[] = TASKS[task].foreignKeys;
+  const keys = describeKeys().filter(({ key }) => !foreign.includes(key));
   return Object.keys(configSections)
+    .filter((section) => keys.some((one) => one.section === section))
     .map((section) => {
       const own = keys.filter((one) => one.section === section);
       const lines = own.map(({ key, defaultValue, description }) => {

@@ -72,6 +72,9 @@ export const SFT: Task<ResolvedSftConfig> = {
   }),
 };
 
+/** By name. */
+export const TASKS = { train: TRAIN, sft: SFT } as const;
+
 function sharedValues(parsed: ParsedConfig): Pick<ResolvedConfig, "data_seed" | "eval_estimators" | "run_name"> {
   return {
     eval_estimators: parsed.eval_estimators ?? [parsed.eval_samples > 1 ? "sampled" : "greedy"],

@@ -36,7 +36,7 @@ export function createMeter(now: () => number = () => performance.now()): Meter 
 }
 
 /** Verbs that never wait for the model and may run beside it (docs/protocol.md, section 2). */
-const BESIDE: readonly string[] = ["images", "encode", "decode", "describe"];
+const BESIDE: readonly string[] = ["images", "encode", "decode", "tokenize", "describe"];
 
 /** A caller with its accounts. */
 export interface MeteredCaller {

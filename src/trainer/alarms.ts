@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { AlarmName, StepMetrics } from "./events.js";
+import type { AlarmName, StepValues } from "./events.js";
 
 /** What is told. */
 export interface Alarm {
@@ -37,7 +37,7 @@ export function createAlarmState(): AlarmState {
 /** What a step shows of itself. */
 export interface AlarmInput {
   readonly step: number;
-  readonly metrics: StepMetrics;
+  readonly metrics: StepValues;
   /** What a constant answer would earn, by reward; null where a reward cannot say. Only rewards that are paid. */
   readonly constantAnswers: Readonly<Record<string, number | null>>;
   readonly updateSkipped: boolean;
@@ -109,7 +109,7 @@ function conditions(state: AlarmState, { metrics, constantAnswers, updateSkipped
 /** Rewards that pay the model no more than a constant answer while its scores have moved together. */
 function collapses(
   state: AlarmState,
-  metrics: StepMetrics,
+  metrics: StepValues,
   constantAnswers: AlarmInput["constantAnswers"],
 ): (Alarm & { readonly name: "collapse" })[] {
   const spread = metrics["prediction_spread"];

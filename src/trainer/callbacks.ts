@@ -4,11 +4,13 @@
  * @module
  */
 import { CallbackError } from "../errors.js";
-import type { DatasetResult } from "./evaluation/index.js";
-import type { TrainerEvent } from "./events.js";
+import type { HeldOutEvaluation, StepMetrics, StepValues, TrainerEvent } from "./events.js";
 
 /** What `onStep` receives, after every optimizer step: what the event says, and the run folder. */
-export interface StepContext extends Omit<Extract<TrainerEvent, { readonly type: "step-end" }>, "type"> {
+export interface StepContext<Metrics extends StepValues = StepMetrics> extends Omit<
+  Extract<TrainerEvent<Metrics>, { readonly type: "step-end" }>,
+  "type"
+> {
   /** The run folder. */
   readonly folder: string;
 }
@@ -22,24 +24,22 @@ export interface SaveContext {
 }
 
 /** What `onEvaluate` receives, after every evaluation. */
-export interface EvaluateContext {
-  readonly step: number;
-  readonly results: readonly DatasetResult[];
+export interface EvaluateContext extends HeldOutEvaluation {
   readonly folder: string;
 }
 
 /** Awaited in order; an error ends the run as CallbackError, after what was already done has been recorded. */
-export interface Callbacks {
-  readonly onStep?: (context: StepContext) => void | Promise<void>;
+export interface Callbacks<Metrics extends StepValues = StepMetrics> {
+  readonly onStep?: (context: StepContext<Metrics>) => void | Promise<void>;
   readonly onSave?: (context: SaveContext) => void | Promise<void>;
   readonly onEvaluate?: (context: EvaluateContext) => void | Promise<void>;
 }
 
 /** Calls one callback. @throws CallbackError CALLBACK_FAILED naming the callback and the step */
-export async function callBack<K extends keyof Callbacks>(
-  callbacks: Callbacks,
+export async function callBack<Metrics extends StepValues, K extends keyof Callbacks<Metrics>>(
+  callbacks: Callbacks<Metrics>,
   name: K,
-  context: Parameters<NonNullable<Callbacks[K]>>[0],
+  context: Parameters<NonNullable<Callbacks<Metrics>[K]>>[0],
 ): Promise<void> {
   const callback = callbacks[name] as ((context: unknown) => void | Promise<void>) | undefined;
   if (callback === undefined) return;

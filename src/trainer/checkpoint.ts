@@ -14,7 +14,7 @@ import type { Policy } from "../policy/index.js";
 import type { FidelityWarmup } from "../rewards/index.js";
 import { beginCheckpoint, writing } from "../runs/index.js";
 import type { AlarmState } from "./alarms.js";
-import type { DatasetResult } from "./evaluation/index.js";
+import type { HeldOutEvaluation } from "./events.js";
 
 const FILE = "trainer.json";
 
@@ -40,7 +40,7 @@ const schema = z.object({
     spreadCount: count,
     lastSeen: z.partialRecord(name, count),
   }),
-  evaluations: z.array(z.object({ step: count, results: z.array(evaluated) })),
+  evaluations: z.array(z.object({ step: count, results: z.array(evaluated), loss: z.number().optional() })),
   /** Null without `fidelity_warmup`. */
   fidelityWarmup: z
     .object({
@@ -58,7 +58,7 @@ export interface TrainerState {
   rollout: number;
   fingerprint: Readonly<Record<string, string>>;
   alarms: AlarmState;
-  evaluations: { readonly step: number; readonly results: readonly DatasetResult[] }[];
+  evaluations: HeldOutEvaluation[];
   fidelityWarmup: FidelityWarmup | null;
 }
 

@@ -6,12 +6,25 @@
 import type { ModelDescription } from "../policy/index.js";
 import type { DatasetResult } from "./evaluation/index.js";
 
-/** Values of one step under TRL's names; null where a value does not exist (no reference: no kl). */
+/** Values of one step by name; null where a value does not exist. */
+export type StepValues = Readonly<Record<string, number | null>>;
+
+/** Values of one step of `train` under TRL's names; null where a value does not exist (no reference: no kl). */
 export interface StepMetrics {
   /** Mean total reward over all completions of the rollout batch. */
   readonly reward: number | null;
   /** Mean over groups of the standard deviation within the group. */
   readonly reward_std: number | null;
+  readonly [name: string]: number | null;
+}
+
+/** Values of one step of `sft` under TRL's names. */
+export interface SftMetrics {
+  /** Mean negative log-likelihood per answer token of the update, in nats. */
+  readonly loss: number;
+  /** Answer tokens of the update. */
+  readonly num_tokens: number;
+  readonly learning_rate: number;
   readonly [name: string]: number | null;
 }
 
@@ -43,6 +56,15 @@ export interface Sample {
   readonly mos: number | null;
 }
 
+/** What was found on held-out rows after a step. */
+export interface HeldOutEvaluation {
+  readonly step: number;
+  /** One result per data set; none where no row has a MOS to compare with. */
+  readonly results: readonly DatasetResult[];
+  /** Mean negative log-likelihood per token of the held-out answers, in nats; only `sft` has answers to compare with. */
+  readonly loss?: number;
+}
+
 /** What an alarm is about. */
 export type AlarmName = "parse-failures" | "truncation" | "zero-variance" | "entropy" | "collapse" | "update-skipped";
 
@@ -57,7 +79,7 @@ export interface PlanSummary {
 }
 
 /** What a run tells, in the order in which it happens. */
-export type TrainerEvent =
+export type TrainerEvent<Metrics extends StepValues = StepMetrics> =
   | {
       readonly type: "run-start";
       readonly folder: string;
@@ -68,7 +90,7 @@ export type TrainerEvent =
       /** What differs from the machine of the checkpoint, in words; results may then differ in the last bits. */
       readonly mismatches: readonly string[];
     }
-  /** A rollout batch begins; `step` is its first update, and it may feed several. */
+  /** A rollout batch, or the rows of an update of `sft`, begins; `step` is its first update, and it may feed several. */
   | { readonly type: "step-start"; readonly step: number; readonly epoch: number }
   | { readonly type: "generate-progress"; readonly step: number; readonly tokens: number; readonly finished: number }
   | {
@@ -82,11 +104,11 @@ export type TrainerEvent =
       readonly step: number;
       readonly steps: number;
       readonly epoch: number;
-      readonly metrics: StepMetrics;
+      readonly metrics: Metrics;
       readonly timings: StepTimings;
       readonly sample: Sample | null;
     }
-  | { readonly type: "eval-end"; readonly step: number; readonly results: readonly DatasetResult[] }
+  | ({ readonly type: "eval-end" } & HeldOutEvaluation)
   | { readonly type: "checkpoint-end"; readonly step: number; readonly folder: string; readonly seconds: number }
   /** The warm-up of `fidelity_warmup` is over: fidelity pays from the next rollout batch on. */
   | {
@@ -106,7 +128,7 @@ export type TrainerEvent =
     };
 
 /** What `run.result` resolves to. */
-export interface RunResult {
+export interface RunResult<Metrics extends StepValues = StepMetrics> {
   readonly folder: string;
   /** Last optimizer step taken, and steps planned. */
   readonly step: number;
@@ -115,9 +137,9 @@ export interface RunResult {
   /** Folder of the exported Hugging Face checkpoint; null when the run was stopped before its first step. */
   readonly model: string | null;
   /** Metrics of the last step; null when none was taken. */
-  readonly metrics: StepMetrics | null;
+  readonly metrics: Metrics | null;
   /** Held-out results in the order they were made. */
-  readonly evaluations: readonly { readonly step: number; readonly results: readonly DatasetResult[] }[];
+  readonly evaluations: readonly HeldOutEvaluation[];
   /** Seconds per step: all, and TypeScript alone (mean over steps). */
   readonly secondsPerStep: number;
   readonly controlSecondsPerStep: number;

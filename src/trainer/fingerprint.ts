@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import type { ResolvedConfig } from "../config/index.js";
+import type { ResolvedConfig, SharedConfig } from "../config/index.js";
 import { RunError } from "../errors.js";
 import type { ModelDescription } from "../policy/index.js";
 
@@ -38,7 +38,7 @@ const digest = (data: string | Buffer): string => createHash("sha256").update(da
 export type Fingerprint = Readonly<Record<string, string>>;
 
 /** The part of a fingerprint that is known before a model is loaded: settings and data. They must not change. */
-export async function settingsFingerprint(config: ResolvedConfig, steps: number): Promise<Fingerprint> {
+export async function settingsFingerprint(config: SharedConfig, steps: number): Promise<Fingerprint> {
   const settings = Object.entries(config)
     .filter(([key]) => !FREE_KEYS.includes(key as keyof ResolvedConfig))
     .map(([key, value]) => [`config.${key}`, JSON.stringify(value)] as const);

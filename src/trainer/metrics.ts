@@ -9,6 +9,7 @@ import type { RolloutGroup } from "../policy/index.js";
 import { batchSrcc, parseScore, ratedGroupsOf } from "../rewards/index.js";
 import type { ScoredRewards } from "../rewards/index.js";
 import { mean, standardDeviation } from "../stats/index.js";
+import type { SftMetrics } from "./events.js";
 import type { UpdateRecord } from "./grpo.js";
 
 /** Values by name; null where a value does not exist. */
@@ -66,16 +67,32 @@ export function rewardMetrics(
 }
 
 /** Metrics of one update. */
-export function updateMetrics({ learningRate, losses, update }: UpdateRecord, withReference: boolean): MetricValues {
-  const perToken = (sum: number): number | null => (losses.tokens === 0 ? null : sum / losses.tokens);
+export function updateMetrics(record: UpdateRecord, withReference: boolean): MetricValues {
+  const { losses } = record;
   return {
     loss: losses.loss,
     policy_loss: losses.policyLoss,
-    kl: withReference ? perToken(losses.kl) : null,
-    entropy: perToken(losses.entropy),
-    "clip_ratio/low_mean": perToken(losses.clippedLow),
-    "clip_ratio/high_mean": perToken(losses.clippedHigh),
-    "clip_ratio/region_mean": perToken(losses.clippedLow + losses.clippedHigh),
+    kl: withReference ? perToken(record, losses.kl) : null,
+    entropy: perToken(record, losses.entropy),
+    "clip_ratio/low_mean": perToken(record, losses.clippedLow),
+    "clip_ratio/high_mean": perToken(record, losses.clippedHigh),
+    "clip_ratio/region_mean": perToken(record, losses.clippedLow + losses.clippedHigh),
+    ...optimiserMetrics(record),
+  };
+}
+
+/** Metrics of one update on given answers. */
+export function nllMetrics(record: UpdateRecord): SftMetrics {
+  const { losses } = record;
+  return { loss: losses.loss, entropy: perToken(record, losses.entropy), ...optimiserMetrics(record) };
+}
+
+function perToken({ losses }: UpdateRecord, sum: number): number | null {
+  return losses.tokens === 0 ? null : sum / losses.tokens;
+}
+
+function optimiserMetrics({ learningRate, losses, update }: UpdateRecord) {
+  return {
     grad_norm: Number.isFinite(update.gradNorm) ? update.gradNorm : null,
     learning_rate: learningRate,
     num_tokens: losses.tokens,

@@ -6,7 +6,6 @@
 import { join } from "node:path";
 import type { Row } from "../data/index.js";
 import type { Policy } from "../policy/index.js";
-import { asksForThinking } from "../prompts/index.js";
 import { pruneCheckpoints } from "../runs/index.js";
 import type { RunWriter } from "../runs/index.js";
 import { mean } from "../stats/index.js";
@@ -14,34 +13,45 @@ import { callBack } from "./callbacks.js";
 import type { Callbacks } from "./callbacks.js";
 import { saveCheckpoint } from "./checkpoint.js";
 import type { TrainerState } from "./checkpoint.js";
-import { evaluateRows } from "./evaluation/index.js";
-import type { PlanSummary, RunResult } from "./events.js";
-import { fidelityOptions } from "./prepare.js";
-import type { PreparedRun } from "./prepare.js";
-import type { Recorder } from "./recorder.js";
+import type { HeldOutEvaluation, PlanSummary, RunResult, StepValues } from "./events.js";
+import type { RunBasis } from "./prepare.js";
 import { exportModel } from "./run-folder.js";
+import type { StepRecorder } from "./step-recorder.js";
 import type { RunControl } from "./training-run.js";
 
 /** A run under way. */
-export interface Run {
-  readonly prepared: PreparedRun;
+export interface Run<Metrics extends StepValues> {
+  readonly prepared: RunBasis;
   readonly policy: Policy<Row>;
   readonly writer: RunWriter;
   readonly state: TrainerState;
-  readonly control: RunControl;
-  readonly recorder: Recorder;
-  readonly callbacks: Callbacks;
+  readonly control: RunControl<Metrics>;
+  readonly callbacks: Callbacks<Metrics>;
   readonly signal: AbortSignal | undefined;
 }
 
+/** What is trained, and how: the part in which runs differ. `Encoded` is what is made ready ahead of a step. */
+export interface Recipe<Metrics extends StepValues, Encoded> {
+  readonly recorder: StepRecorder<Metrics>;
+  /** @param rollout number of the rollout batch, 1-based */
+  encode(rollout: number): Promise<Encoded>;
+  /** All updates of a rollout batch. */
+  step(rollout: number, encoded: Encoded): Promise<void>;
+  /** Looks at the held-out rows, of which there is at least one. */
+  evaluate(): Promise<Omit<HeldOutEvaluation, "step">>;
+}
+
 /** Tells what is going to happen. */
-export function announce({ prepared, policy, writer, state, control }: Run, mismatches: readonly string[]): void {
-  const { config, plan: whole } = prepared;
+export function announce<Metrics extends StepValues>(
+  { prepared, policy, writer, state, control }: Run<Metrics>,
+  mismatches: readonly string[],
+): void {
+  const { plan: whole } = prepared;
   const plan: PlanSummary = {
     steps: whole.steps,
     rollouts: whole.rollouts,
-    promptsPerStep: config.prompts_per_step,
-    numGenerations: config.num_generations,
+    promptsPerStep: whole.promptsPerStep,
+    numGenerations: whole.completionsPerRollout / whole.promptsPerStep,
     updatesPerRollout: whole.updatesPerRollout,
     leftOver: whole.leftOver,
   };
@@ -51,35 +61,32 @@ export function announce({ prepared, policy, writer, state, control }: Run, mism
   writer.event({ type: "run-start", step: resumedFrom, plan, resumedFrom, mismatches });
 }
 
-/** Rates the held-out rows, where there are any. */
-export async function evaluate({ prepared, policy, writer, state, control, callbacks, signal }: Run): Promise<void> {
-  const { config, heldOut } = prepared;
-  if (heldOut.length === 0) return;
-  const { results } = await evaluateRows(policy, heldOut, {
-    estimators: config.eval_estimators,
-    samples: config.eval_samples,
-    expectedAfter: config.eval_expected_after ?? undefined,
-    bootstrap: config.eval_bootstrap,
-    seed: config.seed,
-    step: state.rollout + 1,
-    thinking: asksForThinking(config.question_template),
-    referenceParity: config.reference_parity,
-    fidelity: fidelityOptions(config),
-    signal,
-  });
-  const { step } = state;
-  state.evaluations.push({ step, results });
-  writer.evaluation(
-    step,
-    results.map((result) => ({ ...result })),
-  );
-  writer.event({ type: "eval-end", step, results });
-  control.emit({ type: "eval-end", step, results });
-  await callBack(callbacks, "onEvaluate", { step, results, folder: writer.folder });
+/** Looks at the held-out rows, where there are any. */
+export async function evaluate<Metrics extends StepValues>(
+  { prepared, writer, state, control, callbacks }: Run<Metrics>,
+  recipe: Pick<Recipe<Metrics, unknown>, "evaluate">,
+): Promise<void> {
+  if (prepared.heldOut.length === 0) return;
+  const found = await recipe.evaluate();
+  const evaluation: HeldOutEvaluation = { step: state.step, ...found };
+  const { step, results, loss } = evaluation;
+  state.evaluations.push(evaluation);
+  const records = results.map((result) => ({ ...result }));
+  writer.evaluation(step, loss === undefined ? records : [{ loss }, ...records]);
+  writer.event({ type: "eval-end", ...evaluation });
+  control.emit({ type: "eval-end", ...evaluation });
+  await callBack(callbacks, "onEvaluate", { ...evaluation, folder: writer.folder });
 }
 
 /** Takes a checkpoint, then deletes those that are too many. */
-export async function save({ prepared, policy, writer, state, control, callbacks }: Run): Promise<void> {
+export async function save<Metrics extends StepValues>({
+  prepared,
+  policy,
+  writer,
+  state,
+  control,
+  callbacks,
+}: Run<Metrics>): Promise<void> {
   const started = performance.now();
   const checkpoint = await saveCheckpoint(policy, writer.folder, state, prepared.config.save_only_model);
   if (prepared.config.save_total_limit !== null) {
@@ -93,11 +100,16 @@ export async function save({ prepared, policy, writer, state, control, callbacks
 }
 
 /** Evaluates a last time, saves unless this step was saved, exports the model, and sums up. */
-export async function finish(run: Run, savedAt: number | null): Promise<RunResult> {
-  const { prepared, policy, writer, state, control, recorder, signal } = run;
+export async function finish<Metrics extends StepValues>(
+  run: Run<Metrics>,
+  recipe: Pick<Recipe<Metrics, unknown>, "evaluate" | "recorder">,
+  savedAt: number | null,
+): Promise<RunResult<Metrics>> {
+  const { prepared, policy, writer, state, control, signal } = run;
+  const { recorder } = recipe;
   const { plan } = prepared;
   const reason = state.rollout >= plan.rollouts ? "finished" : "stopped";
-  if (reason === "finished" && state.evaluations.at(-1)?.step !== state.step) await evaluate(run);
+  if (reason === "finished" && state.evaluations.at(-1)?.step !== state.step) await evaluate(run, recipe);
   signal?.throwIfAborted();
   // A run that was stopped before its first step has nothing that the starting checkpoint does not have.
   const trained = state.step > 0;

@@ -7,10 +7,10 @@ import { resolve } from "node:path";
 import type { Caller, PlainMap } from "../bridge/index.js";
 import { startWorker } from "../bridge/index.js";
 import { computeDtype, resolveConfig } from "../config/index.js";
-import type { ConfigInput, ResolvedConfig } from "../config/index.js";
+import type { ConfigInput, ResolvedConfig, SharedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
 import { createWorkerPolicy } from "../policy/index.js";
-import type { Picture, Policy } from "../policy/index.js";
+import type { Picture, Policy, PolicySettings } from "../policy/index.js";
 import { findPython } from "../python/index.js";
 import { createPreparer } from "./row-preparer.js";
 
@@ -23,7 +23,7 @@ export interface Connection {
 /** Options of `openPolicy`. */
 export interface OpenPolicyOptions {
   /** Gives the worker. Default: starts a Python process. */
-  readonly connect?: (config: ResolvedConfig) => Promise<Connection>;
+  readonly connect?: (config: SharedConfig) => Promise<Connection>;
   /** Lines the worker writes to its stderr. Default: kept for error messages only. */
   readonly onStderr?: (line: string) => void;
   /** Names of rewards that are not built in; needed only so that the configuration may speak of them. */
@@ -51,28 +51,47 @@ export async function openPolicy(
   options: OpenPolicyOptions = {},
 ): Promise<Policy<Row>> {
   const config = resolveConfig(input, { customRewards: options.customRewards ?? [] });
-  const connection = await (options.connect ?? ((resolved) => connectPython(resolved, options.onStderr)))(config);
+  return openModel(config, {
+    ...options,
+    reference: config.beta > 0,
+    sampling: {
+      temperature: config.temperature,
+      topP: config.top_p,
+      topK: config.top_k,
+      minP: config.min_p,
+      repetitionPenalty: config.repetition_penalty,
+    },
+    planner: {
+      maxTokens: config.max_tokens_per_part,
+      ...(config.per_device_train_batch_size !== null && { maxSequences: config.per_device_train_batch_size }),
+    },
+  });
+}
+
+/** What a policy is opened with besides the keys that all tasks share. */
+export interface OpenModelOptions
+  extends OpenPolicyOptions, Pick<PolicySettings, "planner">, Pick<ModelUse, "reference"> {
+  readonly sampling: Pick<PolicySettings, "temperature" | "topP" | "topK" | "minP" | "repetitionPenalty">;
+}
+
+/** Starts a worker and loads the model, whatever it is used for. */
+export async function openModel(config: SharedConfig, options: OpenModelOptions): Promise<Policy<Row>> {
+  const { inference = false, reference } = options;
+  const connection = await (options.connect ?? ((shared) => connectPython(shared, options.onStderr)))(config);
   try {
     options.signal?.throwIfAborted();
     return await createWorkerPolicy<Row>({
       signal: options.signal,
       caller: connection.caller,
-      load: loadParameters(config, options.inference ?? false),
+      load: loadParameters(config, { inference, reference }),
       prepare: createPreparer(config, options.pictures ?? new Map(), options.replacePicture),
       settings: {
+        ...options.sampling,
+        planner: options.planner,
         seed: config.seed,
-        temperature: config.temperature,
-        topP: config.top_p,
-        topK: config.top_k,
-        minP: config.min_p,
-        repetitionPenalty: config.repetition_penalty,
         maxCompletionLength: config.max_completion_length,
         maxPromptLength: config.max_prompt_length ?? undefined,
         maxGradNorm: config.max_grad_norm,
-        planner: {
-          maxTokens: config.max_tokens_per_part,
-          ...(config.per_device_train_batch_size !== null && { maxSequences: config.per_device_train_batch_size }),
-        },
       },
       close: () => connection.close(),
     });
@@ -83,7 +102,7 @@ export async function openPolicy(
 }
 
 /** Starts the Python worker of a configuration. */
-export async function connectPython(config: ResolvedConfig, onStderr?: (line: string) => void): Promise<Connection> {
+export async function connectPython(config: SharedConfig, onStderr?: (line: string) => void): Promise<Connection> {
   const { python, pythonPath } = findPython({
     env: config.python_bin === null ? process.env : { ...process.env, PYTHON_BIN: config.python_bin },
     cwd: process.cwd(),
@@ -98,15 +117,22 @@ export async function connectPython(config: ResolvedConfig, onStderr?: (line: st
   return { caller: worker.caller, close: () => worker.stop() };
 }
 
+interface ModelUse {
+  /** For sampling and scoring only. */
+  readonly inference: boolean;
+  /** Keep a frozen copy for the KL term. */
+  readonly reference: boolean;
+}
+
 /** What the verb `load` is asked for. */
-function loadParameters(config: ResolvedConfig, inference: boolean): PlainMap {
+function loadParameters(config: SharedConfig, { inference, reference }: ModelUse): PlainMap {
   return {
     model: config.model_name_or_path,
     revision: config.model_revision,
     device: config.device,
     torch_dtype: computeDtype(config),
     train: !inference,
-    reference: !inference && config.beta > 0,
+    reference: !inference && reference,
     attention: config.attn_implementation,
     gradient_checkpointing: config.gradient_checkpointing,
     // Without training no weight changes, so that features are made once, whatever is asked about a picture.

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { planRun, resolveConfig } from "../config/index.js";
-import type { ConfigInput, ResolvedConfig, RunPlan } from "../config/index.js";
-import { createSampler, dataError, loadRows, splitRows } from "../data/index.js";
+import { createSchedule, planRun, resolveConfig } from "../config/index.js";
+import type { ConfigInput, ResolvedConfig, RunPlan, Schedule, SharedConfig } from "../config/index.js";
+import { createSampler, dataError, loadRows } from "../data/index.js";
 import type { Row, Sampler } from "../data/index.js";
 import type { LossSpec } from "../policy/index.js";
 import { asksForThinking } from "../prompts/index.js";
@@ -16,17 +16,31 @@ import {
   findRowProblems,
   withFidelityWarmup,
 } from "../rewards/index.js";
-import type { BuiltInRewardOptions, FidelityOptions, RewardRecord, RewardSet } from "../rewards/index.js";
+import type {
+  BuiltInRewardOptions,
+  FidelityOptions,
+  FidelityWarmup,
+  RewardRecord,
+  RewardSet,
+} from "../rewards/index.js";
+import { countByDataset, holdOut } from "./hold-out.js";
 import { loadRewardModules, namedRewards } from "./reward-modules.js";
 
-/** A run that could start. */
-export interface PreparedRun {
-  readonly config: ResolvedConfig;
-  readonly rewards: RewardSet;
+/** What every run has that could start, whatever it trains for. */
+export interface RunBasis {
+  readonly config: SharedConfig;
   readonly rows: readonly Row[];
   readonly heldOut: readonly Row[];
   readonly sampler: Sampler;
   readonly plan: RunPlan;
+  /** Where `fidelity_warmup` stands at the beginning; null where nothing is to be warmed up. */
+  readonly fidelityWarmup: FidelityWarmup | null;
+}
+
+/** A run of `train` that could start. */
+export interface PreparedRun extends RunBasis {
+  readonly config: ResolvedConfig;
+  readonly rewards: RewardSet;
 }
 
 /**
@@ -52,7 +66,8 @@ export async function prepareRun(input: ConfigInput | ResolvedConfig, given?: Re
   );
   const rewards = combineRewards(given ?? named, rewardOptions(config));
   // Refuses a fidelity of one's own before anything starts.
-  if (config.fidelity_warmup !== null) withFidelityWarmup(rewards, createFidelityWarmup());
+  const fidelityWarmup = config.fidelity_warmup === null ? null : createFidelityWarmup();
+  if (fidelityWarmup !== null) withFidelityWarmup(rewards, fidelityWarmup);
   checkRewards(rewards, { promptsPerStep: config.prompts_per_step, numGenerations: config.num_generations });
 
   const all = await loadRows(config);
@@ -60,7 +75,7 @@ export async function prepareRun(input: ConfigInput | ResolvedConfig, given?: Re
   const { train, heldOut } = await holdOut(config, all);
   const sampler = createSampler(train, config);
   const plan = planRun(config, { rows: countByDataset(train), heldOutRows: heldOut.length });
-  return { config, rewards, rows: train, heldOut, sampler, plan };
+  return { config, rewards, rows: train, heldOut, sampler, plan, fidelityWarmup };
 }
 
 /** Rows that a reward cannot use are named before anything starts, all at once, by file and line. */
@@ -95,6 +110,16 @@ export function lossOf({ epsilon, epsilon_high, beta }: ResolvedConfig): LossSpe
   return { surrogate: "clip", epsilon, epsilonHigh: epsilon_high, beta, kl: "k3" };
 }
 
+/** The learning rate of every step. */
+export function scheduleOf({ config, plan }: Pick<RunBasis, "config" | "plan">): Schedule {
+  return createSchedule({
+    type: config.lr_scheduler_type,
+    learningRate: config.learning_rate,
+    warmupSteps: plan.warmupSteps,
+    totalSteps: plan.steps,
+  });
+}
+
 /** The options of built-in rewards that the configuration asks for. */
 export function rewardOptions(config: ResolvedConfig): BuiltInRewardOptions {
   return {
@@ -114,23 +139,4 @@ export function fidelityOptions(config: ResolvedConfig): FidelityOptions {
     opponent: config.fidelity_opponent,
     tieBand: config.tie_band,
   };
-}
-
-async function holdOut(config: ResolvedConfig, all: readonly Row[]): Promise<{ train: Row[]; heldOut: Row[] }> {
-  if (config.eval_data_file_paths.length > 0) {
-    const heldOut = await loadRows({
-      data_file_paths: config.eval_data_file_paths,
-      image_folders: config.eval_image_folders,
-      dataset_name: config.dataset_name,
-    });
-    return { train: [...all], heldOut };
-  }
-  if (config.val_split_ratio === 0) return { train: [...all], heldOut: [] };
-  return splitRows(all, { ratio: config.val_split_ratio, seed: config.data_seed });
-}
-
-function countByDataset(rows: readonly Row[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const row of rows) counts[row.dataset] = (counts[row.dataset] ?? 0) + 1;
-  return counts;
 }

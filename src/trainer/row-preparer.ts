@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ResolvedConfig } from "../config/index.js";
+import type { SharedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
 import { DataError } from "../errors.js";
 import { createImageLoader } from "../images/index.js";
@@ -20,7 +20,7 @@ export type Preparer = (rows: readonly Row[], description: ModelDescription) => 
  * @throws DataError that names picture and row (when preparing)
  */
 export function createPreparer(
-  config: Pick<ResolvedConfig, "question_template">,
+  config: Pick<SharedConfig, "question_template">,
   given: ReadonlyMap<string, Uint8Array>,
   replacePicture: (picture: Picture) => Picture = (picture) => picture,
 ): Preparer {

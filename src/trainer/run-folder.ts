@@ -6,12 +6,11 @@
 import { existsSync } from "node:fs";
 import { rm, rename } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import type { ResolvedConfig } from "../config/index.js";
+import type { SharedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
 import { RunError } from "../errors.js";
 import type { Policy } from "../policy/index.js";
 import { templateDigest } from "../prompts/index.js";
-import { createFidelityWarmup } from "../rewards/index.js";
 import { checkRunFolder, createRun, latestCheckpoint, resumeRun, verifyCheckpoint, writing } from "../runs/index.js";
 import type { RunWriter } from "../runs/index.js";
 import { createAlarmState } from "./alarms.js";
@@ -19,7 +18,7 @@ import { asRunError, readTrainerState } from "./checkpoint.js";
 import type { TrainerState } from "./checkpoint.js";
 import { machineDifferences, machineFingerprint, requireSameSettings, settingsFingerprint } from "./fingerprint.js";
 import type { Fingerprint } from "./fingerprint.js";
-import type { PreparedRun } from "./prepare.js";
+import type { RunBasis } from "./prepare.js";
 
 /** What the run folder turned out to be, before a model is loaded. */
 export interface RunStart {
@@ -34,7 +33,7 @@ export interface RunStart {
  * @throws RunError RUN_EXISTS, RUN_IN_USE, RUN_WRITE_FAILED; when resuming, for a checkpoint that is missing or damaged, and
  *   RESUME_MISMATCH for one of another run
  */
-export async function inspectRunFolder({ config, plan }: PreparedRun): Promise<RunStart> {
+export async function inspectRunFolder({ config, plan }: RunBasis): Promise<RunStart> {
   const settings = await settingsFingerprint(config, plan.steps);
   const checkpoint = await checkpointOf(config);
   await checkRunFolder({
@@ -58,7 +57,7 @@ export interface BegunRun {
 }
 
 /** Creates the run folder, or brings policy, logs and state back to a checkpoint. */
-export async function beginRun(prepared: PreparedRun, start: RunStart, policy: Policy<Row>): Promise<BegunRun> {
+export async function beginRun(prepared: RunBasis, start: RunStart, policy: Policy<Row>): Promise<BegunRun> {
   const { config } = prepared;
   const machine = machineFingerprint(policy.description);
   const fingerprint = { ...start.settings, ...machine };
@@ -77,7 +76,7 @@ export async function beginRun(prepared: PreparedRun, start: RunStart, policy: P
       fingerprint,
       alarms: createAlarmState(),
       evaluations: [],
-      fidelityWarmup: config.fidelity_warmup === null ? null : createFidelityWarmup(),
+      fidelityWarmup: prepared.fidelityWarmup,
     };
     return { writer, state, mismatches: [] };
   }
@@ -90,7 +89,7 @@ export async function beginRun(prepared: PreparedRun, start: RunStart, policy: P
 }
 
 /** Folder of the checkpoint to go on from; null starts a new run. */
-async function checkpointOf(config: ResolvedConfig): Promise<string | null> {
+async function checkpointOf(config: SharedConfig): Promise<string | null> {
   const asked = config.resume_from_checkpoint;
   if (asked === null) return null;
   if (asked !== "latest") {
@@ -119,7 +118,7 @@ async function checkpointOf(config: ResolvedConfig): Promise<string | null> {
   return resolve(latest.folder);
 }
 
-function environmentOf(prepared: PreparedRun, policy: Policy<Row>, fingerprint: Fingerprint) {
+function environmentOf(prepared: RunBasis, policy: Policy<Row>, fingerprint: Fingerprint) {
   const { versions, threads, device, dtype, attention, cpuFeatures, parameters, family } = policy.description;
   return {
     node: process.version,

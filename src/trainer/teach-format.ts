@@ -6,9 +6,11 @@
  *
  * @module
  */
-import type { Policy, Prompt, TrainBatch } from "../policy/index.js";
+import type { Policy, Prompt } from "../policy/index.js";
 import { formatReward } from "../rewards/index.js";
 import { foldKey, mean, seedStreams, uniform } from "../stats/index.js";
+import { toNllBatch } from "./nll-batch.js";
+import type { AnsweredPrompt } from "./nll-batch.js";
 
 /** Options of `teachFormat`. */
 export interface TeachFormatOptions {
@@ -48,8 +50,8 @@ export async function teachFormat<R>(
   let rate = 0;
   for (let step = 1; step <= maxSteps; step += 1) {
     const chosen = pick(prompts, options.prompts ?? 8, foldKey(seed, seedStreams.warmup, step));
-    const batch = await madeUpAnswers(policy, chosen, { answers: options.answers ?? 6, seed, step });
-    const losses = await policy.forwardBackward(batch, { surrogate: "nll" });
+    const lesson = await madeUpAnswers(policy, chosen, { answers: options.answers ?? 6, seed, step });
+    const losses = await policy.forwardBackward(toNllBatch(lesson), { surrogate: "nll" });
     await policy.optimStep({ step: policy.version + 1, learningRate });
     if (step % checkEvery !== 0) continue;
 
@@ -73,25 +75,12 @@ async function madeUpAnswers<R>(
   policy: Policy<R>,
   prompts: readonly Prompt<R>[],
   { answers, seed, step }: { readonly answers: number; readonly seed: number; readonly step: number },
-): Promise<TrainBatch> {
+): Promise<AnsweredPrompt[]> {
   const texts = Array.from({ length: prompts.length * answers }, (_, index) => {
     const key = foldKey(seed, seedStreams.warmup, step, 2, index);
     const remark = REMARKS[Math.floor(uniform(key) * REMARKS.length)]!;
     return `<think>${remark}</think><answer>${(1 + 4 * uniform(foldKey(key, 1))).toFixed(2)}</answer>`;
   });
   const targets = await policy.tokenize(texts, { appendEos: true });
-  const tokens = targets.reduce((total, ids) => total + ids.length, 0);
-  return {
-    id: `teach-format-${step}`,
-    groups: prompts.map((prompt, index) => ({
-      promptIds: prompt.tokenIds,
-      images: prompt.images,
-      firstIndex: index * answers,
-      sequences: targets.slice(index * answers, (index + 1) * answers).map((tokenIds) => ({
-        tokenIds,
-        advantages: new Float32Array(tokenIds.length).fill(1),
-        weights: new Float32Array(tokenIds.length).fill(1 / tokens),
-      })),
-    })),
-  };
+  return prompts.map((prompt, index) => ({ prompt, answers: targets.slice(index * answers, (index + 1) * answers) }));
 }

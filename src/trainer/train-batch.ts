@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { tokenWeights } from "../losses/index.js";
 import type { Normaliser } from "../losses/index.js";
 import { cutIntoUpdates } from "../policy/index.js";
-import type { RolloutGroup, TrainBatch } from "../policy/index.js";
+import type { Completion, Prompt, TrainBatch } from "../policy/index.js";
 
 /** Options of `toTrainBatch`. */
 export interface TrainBatchOptions {
@@ -19,6 +19,12 @@ export interface TrainBatchOptions {
   readonly updates?: number;
 }
 
+/** What is needed of a prompt and its completions; a `RolloutGroup` is one. */
+export interface CompletedPrompt {
+  readonly prompt: Pick<Prompt, "tokenIds" | "images">;
+  readonly completions: readonly Pick<Completion, "tokenIds">[];
+}
+
 /**
  * @param groups [P] completions as sampled
  * @param advantages [P][G]
@@ -26,7 +32,7 @@ export interface TrainBatchOptions {
  * @throws RangeError when an advantage is missing or not a number, or there are more updates than prompts
  */
 export function toTrainBatch(
-  groups: readonly RolloutGroup[],
+  groups: readonly CompletedPrompt[],
   advantages: readonly (readonly number[])[],
   options: TrainBatchOptions = {},
 ): TrainBatch {
@@ -57,7 +63,7 @@ export function toTrainBatch(
   };
 }
 
-function checkShape(groups: readonly RolloutGroup[], advantages: readonly (readonly number[])[]): void {
+function checkShape(groups: readonly CompletedPrompt[], advantages: readonly (readonly number[])[]): void {
   const expected = groups.map((group) => group.completions.length).join(", ");
   const given = advantages.map((group) => group.length).join(", ");
   if (given !== expected) {

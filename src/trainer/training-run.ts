@@ -3,33 +3,37 @@
  *
  * @module
  */
-import type { RunResult, TrainerEvent } from "./events.js";
+import type { RunResult, StepMetrics, StepValues, TrainerEvent } from "./events.js";
 
 /**
  * A training that has been started. It goes on whether or not anybody looks: iterating only reads, leaving the
  * iteration stops nothing, and a slow reader never holds a step up. Every iteration sees all events from the start.
  */
-export interface TrainingRun extends AsyncIterable<TrainerEvent>, AsyncDisposable {
+export interface TrainingRun<Metrics extends StepValues = StepMetrics>
+  extends AsyncIterable<TrainerEvent<Metrics>>, AsyncDisposable {
   /** Resolves at the end or after a stop; rejects with the error that ended the run. */
-  readonly result: Promise<RunResult>;
+  readonly result: Promise<RunResult<Metrics>>;
   /** Finishes the step under way, saves, and ends the run. Resolves like `result`. */
-  stop(): Promise<RunResult>;
+  stop(): Promise<RunResult<Metrics>>;
 }
 
 /** What the training loop sees of its handle. */
-export interface RunControl {
-  emit(event: TrainerEvent): void;
+export interface RunControl<Metrics extends StepValues = StepMetrics> {
+  emit(event: TrainerEvent<Metrics>): void;
   readonly stopRequested: boolean;
 }
 
 /** Starts `body` at once and returns the handle on it. */
-export function startRun(body: (control: RunControl) => Promise<RunResult>): TrainingRun {
-  const history: TrainerEvent[] = [];
-  const readers = new Set<Reader>();
+export function startRun<Metrics extends StepValues = StepMetrics>(
+  body: (control: RunControl<Metrics>) => Promise<RunResult<Metrics>>,
+): TrainingRun<Metrics> {
+  type Event = TrainerEvent<Metrics>;
+  const history: Event[] = [];
+  const readers = new Set<Reader<Event>>();
   let stopRequested = false;
   let ended = false;
 
-  const control: RunControl = {
+  const control: RunControl<Metrics> = {
     emit(event) {
       if (event.type !== "generate-progress") history.push(event);
       for (const reader of readers) reader.push(event);
@@ -45,7 +49,7 @@ export function startRun(body: (control: RunControl) => Promise<RunResult>): Tra
   // The iteration also reports the failure; a caller who only iterates must not get an unhandled rejection on top.
   result.catch(() => undefined);
 
-  async function* iterate(): AsyncGenerator<TrainerEvent, void, undefined> {
+  async function* iterate(): AsyncGenerator<Event, void, undefined> {
     const reader = createReader(history);
     readers.add(reader);
     try {
@@ -61,7 +65,7 @@ export function startRun(body: (control: RunControl) => Promise<RunResult>): Tra
     }
   }
 
-  const stop = (): Promise<RunResult> => {
+  const stop = (): Promise<RunResult<Metrics>> => {
     stopRequested = true;
     return result;
   };
@@ -75,15 +79,15 @@ export function startRun(body: (control: RunControl) => Promise<RunResult>): Tra
   };
 }
 
-interface Reader {
-  push(event: TrainerEvent): void;
-  shift(): TrainerEvent | undefined;
+interface Reader<Event> {
+  push(event: Event): void;
+  shift(): Event | undefined;
   /** Resolves when something was pushed or the run ended. */
   changed(): Promise<void>;
   wake(): void;
 }
 
-function createReader(past: readonly TrainerEvent[]): Reader {
+function createReader<Event extends { readonly type: string }>(past: readonly Event[]): Reader<Event> {
   const unread = [...past];
   let wake = (): void => undefined;
   return {

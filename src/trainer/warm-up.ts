@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ResolvedConfig } from "../config/index.js";
 import {
   advanceFidelityWarmup,
   createFidelityWarmup,
@@ -11,7 +12,7 @@ import {
   type RewardSet,
   type WarmupBatch,
 } from "../rewards/index.js";
-import type { TrainerEvent } from "./events.js";
+import type { StepMetrics, TrainerEvent } from "./events.js";
 import type { MetricValues } from "./metrics.js";
 import type { Run } from "./milestones.js";
 import { rewardOptions } from "./prepare.js";
@@ -45,10 +46,12 @@ export function warmupMetrics(warmup: FidelityWarmup | null): MetricValues {
 }
 
 /** Takes a rollout batch into account once its updates are done, and tells when the warm-up is over. */
-export function advanceWarmup(run: Pick<Run, "prepared" | "state" | "writer" | "control">, batch: WarmupBatch): void {
-  const { state, writer, control } = run;
+export function advanceWarmup(
+  { state, writer, control }: Pick<Run<StepMetrics>, "state" | "writer" | "control">,
+  batch: WarmupBatch,
+  { fidelity_warmup_srcc: srcc }: Pick<ResolvedConfig, "fidelity_warmup_srcc">,
+): void {
   if (state.fidelityWarmup === null || !isWarmingUp(state.fidelityWarmup)) return;
-  const { fidelity_warmup_srcc: srcc } = run.prepared.config;
   state.fidelityWarmup = advanceFidelityWarmup(state.fidelityWarmup, batch, { srcc });
   if (isWarmingUp(state.fidelityWarmup)) return;
   const event = endOf(state.fidelityWarmup, state.step);

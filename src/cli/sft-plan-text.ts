@@ -1,0 +1,51 @@
+/**
+ * What `thurstone sft --dry-run` prints: settings that are not the defaults, batches, steps and memory in words.
+ *
+ * @module
+ */
+import { resolveSftConfig } from "../config/index.js";
+import type { CheckpointSize, ResolvedSftConfig, RunPlan } from "../config/index.js";
+import { changedSettings, count, memoryLines, section, stepLines } from "./plan-text.js";
+
+export interface SftPlanTextOptions {
+  readonly config: ResolvedSftConfig;
+  readonly plan: RunPlan;
+  /** Size of the checkpoint; null when it is not on this disk. */
+  readonly checkpoint: CheckpointSize | null;
+}
+
+/** Lines, without a trailing line break. */
+export function sftPlanText({ config, plan, checkpoint }: SftPlanTextOptions): string[] {
+  const tokensPerPart = passTokens(config);
+  return [
+    ...section("Settings that are not the defaults", changedSettings(config, resolveSftConfig)),
+    ...section("Data", data(config, plan)),
+    ...section("Batches", batches(config, plan, tokensPerPart)),
+    ...section("Steps", [`${count(plan.steps, "step")}, an update each`, ...stepLines(config, plan)]),
+    ...section("Memory of the worker, estimated", memoryLines({ config, checkpoint, reference: false, tokensPerPart })),
+  ].slice(0, -1);
+}
+
+function passTokens({ packing, max_seq_length: packed, max_tokens_per_part: limit }: ResolvedSftConfig): number {
+  return packing && packed !== null ? Math.min(packed, limit) : limit;
+}
+
+function data(config: ResolvedSftConfig, plan: RunPlan): string[] {
+  const { max_seq_length: longest } = config;
+  const held = plan.heldOutRows === 0 ? "no rows are held out" : `${count(plan.heldOutRows, "row")} held out`;
+  return [
+    ...plan.datasets.map(({ name, rows }) => `${name}: ${count(rows, "row")}`),
+    ...(plan.leftOver === 0 ? [] : [`${count(plan.leftOver, "row")} left over after the last full update`]),
+    held,
+    `an example: ${longest === null ? "as long as the model takes" : `at most ${longest} tokens`}`,
+  ];
+}
+
+function batches(config: ResolvedSftConfig, plan: RunPlan, tokensPerPart: number): string[] {
+  const { per_device_train_batch_size: rows, gradient_accumulation_steps: passes } = config;
+  const filled = config.packing ? "" : `${count(rows, "answer")} and `;
+  return [
+    `an update: ${rows} x ${passes} = ${count(plan.promptsPerStep, "row")}, every answer of theirs`,
+    `a forward and backward pass: at most ${filled}${count(tokensPerPart, "padded token")}`,
+  ];
+}

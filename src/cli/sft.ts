@@ -1,0 +1,58 @@
+/**
+ * `thurstone sft`: supervised fine-tuning from YAML files and flags; also its plan (--dry-run).
+ *
+ * @module
+ */
+import { flagHelp, loadSftConfig, readCheckpointSize } from "../config/index.js";
+import type { ResolvedSftConfig } from "../config/index.js";
+import { ConfigError } from "../errors.js";
+import { prepareSft, sft } from "../trainer/index.js";
+import { followRun } from "./follow-run.js";
+import { EXIT } from "./io.js";
+import type { Command, CommandIo } from "./io.js";
+import { resultText } from "./result-text.js";
+import { sftPlanText } from "./sft-plan-text.js";
+import { readTrainArguments } from "./train-arguments.js";
+import type { TrainArguments } from "./train-arguments.js";
+
+const USAGE = `Usage: thurstone sft [config.yaml ...] [--dry-run] [--resume] [--json] [--key value ...]
+
+Fine-tunes a model on the answers that the data give. YAML files are read from left to right, flags win over files.
+
+  --config FILE   a YAML file; the same as giving it without --config
+  --dry-run       print the resolved settings, the batches, the steps and the memory, and stop
+  --resume        go on from the newest checkpoint of output_dir
+  --json          end with one line of JSON
+
+Ctrl-C once finishes the step, saves and ends; twice ends at once.
+
+`;
+
+export const sftCommand: Command = async (args, io) => {
+  if (args.includes("--help") || args.includes("-h")) {
+    io.stdout.write(`${USAGE}${flagHelp("sft")}\n`);
+    return EXIT.done;
+  }
+  const given = readTrainArguments(args);
+  if (given.probe) {
+    throw new ConfigError(
+      "CONFIG_FLAG",
+      "--probe shows sampled completions and rewards, and sft has none: use --dry-run.",
+    );
+  }
+  const { files, flags } = given;
+  const config = await loadSftConfig(files, flags.values, { require: ["data_file_paths"], problems: flags.problems });
+  if (given.dryRun) return dryRun(config, given, io);
+
+  const result = await followRun((options) => sft(config, options), io);
+  io.stdout.write(given.json ? `${JSON.stringify(result)}\n` : `${resultText(result).join("\n")}\n`);
+  return EXIT.done;
+};
+
+async function dryRun(config: ResolvedSftConfig, { json }: TrainArguments, io: CommandIo): Promise<number> {
+  const { plan } = await prepareSft(config);
+  const checkpoint = await readCheckpointSize(config.model_name_or_path);
+  const options = { config, plan, checkpoint };
+  io.stdout.write(`${json ? JSON.stringify(options) : sftPlanText(options).join("\n")}\n`);
+  return EXIT.done;
+}

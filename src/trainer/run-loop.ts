@@ -1,0 +1,138 @@
+/**
+ * The course of every run, from what was prepared to the exported model: open, begin or resume, step by step, finish. What
+ * a step is made of comes with the recipe.
+ *
+ * @module
+ */
+import { isDue } from "../config/index.js";
+import type { Row } from "../data/index.js";
+import { RunError, ThurstoneError, WorkerError } from "../errors.js";
+import type { Policy } from "../policy/index.js";
+import { latestCheckpoint } from "../runs/index.js";
+import type { Callbacks } from "./callbacks.js";
+import type { RunResult, StepValues } from "./events.js";
+import { announce, evaluate, finish, save } from "./milestones.js";
+import type { Recipe, Run } from "./milestones.js";
+import type { OpenPolicyOptions } from "./open-policy.js";
+import type { RunBasis } from "./prepare.js";
+import { beginRun, inspectRunFolder } from "./run-folder.js";
+import { startRun } from "./training-run.js";
+import type { TrainingRun } from "./training-run.js";
+
+/** What the caller of a run may add to its configuration. */
+export interface RunOptions<Metrics extends StepValues> extends Pick<OpenPolicyOptions, "connect" | "onStderr"> {
+  readonly callbacks?: Callbacks<Metrics>;
+  /** Aborting it ends the run at the next boundary; `result` rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** The parts in which kinds of runs differ. */
+export interface RunKind<Metrics extends StepValues, Prepared extends RunBasis, Encoded> {
+  /** All that can be refused before a model is loaded. */
+  readonly prepare: () => Promise<Prepared>;
+  readonly open: (prepared: Prepared) => Promise<Policy<Row>>;
+  readonly recipe: (run: Run<Metrics>, prepared: Prepared) => Recipe<Metrics, Encoded>;
+}
+
+/** Starts a run at once; it goes on whether or not its events are read. */
+export function startTraining<Metrics extends StepValues, Prepared extends RunBasis, Encoded>(
+  kind: RunKind<Metrics, Prepared, Encoded>,
+  { callbacks = {}, signal }: RunOptions<Metrics>,
+): TrainingRun<Metrics> {
+  return startRun<Metrics>(async (control) => {
+    try {
+      signal?.throwIfAborted();
+      const prepared = await kind.prepare();
+      const start = await inspectRunFolder(prepared);
+      await using policy = await kind.open(prepared);
+      const { writer, state, mismatches } = await beginRun(prepared, start, policy);
+      await using _closing = writer;
+      const run: Run<Metrics> = { prepared, policy, writer, state, control, callbacks, signal };
+      const recipe = kind.recipe(run, prepared);
+      announce(run, mismatches);
+      return await recordingFailure(run, () => runLoop(run, recipe));
+    } catch (error) {
+      throw isCancellation(error, signal) ? signal?.reason : error;
+    }
+  });
+}
+
+async function runLoop<Metrics extends StepValues, Encoded>(
+  run: Run<Metrics>,
+  recipe: Recipe<Metrics, Encoded>,
+): Promise<RunResult<Metrics>> {
+  const { prepared, state, control, signal } = run;
+  const { config, plan } = prepared;
+  const { recorder } = recipe;
+  const encode = (rollout: number): Promise<Encoded> => {
+    const encoded = recipe.encode(rollout);
+    // Encoded ahead of its step: a failure belongs to that step, not to the moment it happens.
+    encoded.catch(() => undefined);
+    return encoded;
+  };
+
+  // Before the first step of this process, only a checkpoint can have brought the run further than step 0.
+  let savedAt = state.step > 0 ? state.step : null;
+  if (state.evaluations.length === 0) await recorder.outside(() => evaluate(run, recipe));
+  let pending = state.rollout < plan.rollouts ? encode(state.rollout + 1) : undefined;
+  while (pending !== undefined && !control.stopRequested) {
+    signal?.throwIfAborted();
+    const rollout = state.rollout + 1;
+    recorder.begin();
+    const current = await pending;
+    recorder.onPrompts();
+    pending = rollout < plan.rollouts ? encode(rollout + 1) : undefined;
+    await recipe.step(rollout, current);
+    state.rollout = rollout;
+
+    if (pending === undefined) break;
+    const due = { step: state.step, updatesPerBatch: plan.updatesPerRollout };
+    if (config.eval_steps !== null && isDue({ ...due, every: config.eval_steps })) {
+      await recorder.outside(() => evaluate(run, recipe));
+    }
+    if (isDue({ ...due, every: config.save_steps })) {
+      await recorder.outside(() => save(run));
+      savedAt = state.step;
+    }
+  }
+  return finish(run, recipe, savedAt);
+}
+
+/** The log of a run that failed says so in its last line; readers cannot see the error itself. */
+async function recordingFailure<T, Metrics extends StepValues>(run: Run<Metrics>, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { writer, state, signal } = run;
+    // What cannot write a checkpoint cannot write this line either.
+    if (!(error instanceof RunError)) {
+      const reason = isCancellation(error, signal) ? "aborted" : "failed";
+      const code = ThurstoneError.isInstance(error) ? error.code : null;
+      const message = error instanceof Error ? error.message : String(error);
+      writer.event({ type: "run-end", step: state.step, reason, code, message });
+    }
+    throw error instanceof WorkerError ? await withAdvice(error, run) : error;
+  }
+}
+
+/** The worker's error, and what is left of the run. */
+async function withAdvice<Metrics extends StepValues>(
+  error: WorkerError,
+  { prepared, writer }: Run<Metrics>,
+): Promise<WorkerError> {
+  const last = prepared.config.save_only_model ? undefined : await latestCheckpoint(writer.folder);
+  const advice =
+    last === undefined
+      ? "No checkpoint to go on from was taken."
+      : `The run can be resumed from step ${last.step} (resume_from_checkpoint).`;
+  return new WorkerError(error.code, `${error.message.trimEnd()}\n${advice}`, { cause: error, fields: error.fields });
+}
+
+/** Whether an error is only the way in which an aborted signal came back. */
+function isCancellation(error: unknown, signal: AbortSignal | undefined): boolean {
+  if (signal?.aborted !== true) return false;
+  return (
+    error === signal.reason ||
+    (ThurstoneError.isInstance(error) && ["BRIDGE_CANCELLED", "CANCELLED"].includes(error.code))
+  );
+}
