@@ -8,8 +8,13 @@ import { byEstimator } from "../trainer/index.js";
 import type { DatasetResult, HeldOutEvaluation, Sample, StepValues, TrainerEvent } from "../trainer/index.js";
 import { formatDuration, formatNumber, printable } from "./table.js";
 
-/** The few metrics that tell how a run goes, by their names in `metrics.jsonl`, with the words shown. */
-export const WATCHED_METRICS: readonly { readonly name: string; readonly label: string }[] = [
+/** A metric by its name in `metrics.jsonl`, and the word shown. */
+interface WatchedMetric {
+  readonly name: string;
+  readonly label: string;
+}
+
+const OF_REWARDS: readonly WatchedMetric[] = [
   { name: "reward", label: "reward" },
   { name: "reward_std", label: "reward_std" },
   { name: "rewards/format/mean", label: "format" },
@@ -18,6 +23,18 @@ export const WATCHED_METRICS: readonly { readonly name: string; readonly label: 
   { name: "grad_norm", label: "grad_norm" },
   { name: "completions/mean_length", label: "length" },
 ];
+const OF_ANSWERS: readonly WatchedMetric[] = [
+  { name: "loss", label: "loss" },
+  { name: "entropy", label: "entropy" },
+  { name: "grad_norm", label: "grad_norm" },
+  { name: "learning_rate", label: "lr" },
+  { name: "num_tokens", label: "tokens" },
+];
+
+/** The few metrics that tell how a run goes, of those it has; a run without rewards is one of `sft`. */
+export function watchedMetrics(values: StepValues): WatchedMetric[] {
+  return ("reward" in values ? OF_REWARDS : OF_ANSWERS).filter(({ name }) => name in values);
+}
 
 /** Everything the view shows. */
 export interface ProgressState {
@@ -141,7 +158,7 @@ function timeParts({ seconds, step, steps }: ProgressState): string[] {
 
 function metricParts({ metrics }: ProgressState): string[] {
   if (metrics === null) return [];
-  const known = WATCHED_METRICS.filter(({ name }) => (metrics[name] ?? null) !== null);
+  const known = watchedMetrics(metrics).filter(({ name }) => metrics[name] !== null);
   return known.map(({ name, label }) => `${label} ${formatNumber(metrics[name])}`);
 }
 

@@ -9,7 +9,7 @@ import { nearestName } from "../config/index.js";
 import { RunError } from "../errors.js";
 import { findRuns, openRun, type LogRecord, type MetricsRecord, type Run } from "../runs/index.js";
 import type { CommandIo } from "./io.js";
-import { WATCHED_METRICS } from "./progress.js";
+import { watchedMetrics } from "./progress.js";
 import { formatNumber, printable, table } from "./table.js";
 
 /** Lists the runs in a folder. */
@@ -80,9 +80,7 @@ export async function showMetrics(options: ShowMetricsOptions, io: CommandIo): P
     });
     return writeJson(io, records.map(pick));
   }
-  const present = WATCHED_METRICS.map(({ name }) => name).filter((name) =>
-    records.some(({ values }) => name in values),
-  );
+  const present = watchedMetrics(Object.assign({}, ...records.map(({ values }) => values))).map(({ name }) => name);
   const names = options.names.length === 0 ? present : options.names;
   const rows = records.map(({ step, values }) => [String(step), ...names.map((name) => formatNumber(values[name]))]);
   writeLines(io, table(["step", ...names], rows));

@@ -6,13 +6,15 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { loadConfig } from "../../src/config/index.js";
+import { parse } from "yaml";
+import { loadConfig, loadSftConfig } from "../../src/config/index.js";
 
 const folder = fileURLToPath(new URL("../../configs", import.meta.url));
 const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => /\.ya?ml$/.test(name));
 
 it.each(names)("%s loads, and starts with the header for editors", async (name) => {
-  const config = await loadConfig([`${folder}/${name}`], {}, { require: ["data_file_paths"] });
+  const load = name.includes("sft") ? loadSftConfig : loadConfig;
+  const config = await load([`${folder}/${name}`], {}, { require: ["data_file_paths"] });
   expect(config.output_dir).toMatch(/^output\//);
   const up = "../".repeat(name.split("/").length - 1);
   expect(readFileSync(`${folder}/${name}`, "utf8").split("\n")[0]).toBe(
@@ -39,4 +41,33 @@ it("qwen2.5vl_kadid.yaml is the recipe of the paper", async () => {
     reward_funcs: ["accuracy", "format"],
     reward_weights: [1, 1],
   });
+});
+
+it("qwen2vl_sft_config.yaml carries the reference's values, and every line of it counts", async () => {
+  const file = `${folder}/qwen2vl_sft_config.yaml`;
+  const config = await loadSftConfig([file]);
+  expect(config).toMatchObject({
+    model_revision: "main",
+    torch_dtype: "bfloat16",
+    bf16: true,
+    gradient_checkpointing: true,
+    gradient_checkpointing_kwargs: { use_reentrant: false },
+    packing: true,
+    max_seq_length: 4096,
+    learning_rate: 2e-5,
+    lr_scheduler_type: "cosine",
+    warmup_ratio: 0.1,
+    num_train_epochs: 3,
+    max_steps: -1,
+    per_device_train_batch_size: 4,
+    gradient_accumulation_steps: 2,
+    logging_steps: 5,
+    seed: 42,
+    data_seed: 42,
+  });
+  const written = parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+  for (const [key, value] of Object.entries(written)) {
+    const resolved = config[key as keyof typeof config];
+    expect([key, Array.isArray(resolved) ? resolved.join(":") : resolved]).toEqual([key, value]);
+  }
 });

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { format, resolveConfig as prettierOptions } from "prettier";
 import { describe, expect, it } from "vitest";
 import { schemaText } from "../../src/cli/schema.js";
+import { TASKS } from "../../src/config/tasks.js";
 import { configurationMarkdown, describeKeys, flagHelp, jsonSchema } from "../../src/config/reference.js";
 
 const repository = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
@@ -37,8 +38,13 @@ describe("every key", () => {
     ]);
   });
 
-  it("is in the help of the command line", () => {
-    for (const { key } of describeKeys()) expect(flagHelp()).toContain(`  --${key}`);
+  it("is in the help of the commands that read it", () => {
+    const help = { train: flagHelp("train"), sft: flagHelp("sft") };
+    for (const [task, text] of Object.entries(help)) {
+      const foreign: readonly string[] = TASKS[task as keyof typeof help].foreignKeys;
+      for (const { key } of describeKeys())
+        expect([key, new RegExp(`  --${key}[ \\n]`).test(text)]).toEqual([key, !foreign.includes(key)]);
+    }
   });
 });
 
