@@ -14,6 +14,7 @@ import type { Policy } from "../policy/index.js";
 import type { FidelityWarmup } from "../rewards/index.js";
 import { beginCheckpoint, writing } from "../runs/index.js";
 import type { AlarmState } from "./alarms.js";
+import type { DatasetResult } from "./evaluation/index.js";
 import type { HeldOutEvaluation } from "./events.js";
 
 const FILE = "trainer.json";
@@ -21,12 +22,14 @@ const FILE = "trainer.json";
 const count = z.number().int().nonnegative();
 const name = z.enum(["parse-failures", "truncation", "zero-variance", "entropy", "collapse", "update-skipped"]);
 
-/** Written for the run's result alone; only what is relied on is looked at, the rest is kept as it is. */
-const evaluated = z.looseObject({
+const reliedOn = z.looseObject({
   dataset: z.string(),
   n: count,
   estimators: z.record(z.string(), z.looseObject({ scored: count, srcc: z.number().nullable() })),
 });
+
+/** Written for the run's result alone; only what is relied on is looked at, and it is kept as it is, order of keys included. */
+const evaluated = z.custom<DatasetResult>((value) => reliedOn.safeParse(value).success);
 
 const schema = z.object({
   /** Last optimizer step applied. */
