@@ -1,47 +1,10 @@
-import { spawn } from "node:child_process";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { ConfigInput } from "../../src/config/index.js";
+import { recordOf, runChild } from "./run-child.js";
+import type { RunRecord } from "./run-child.js";
 import { createWorkspace } from "./workspace.js";
 import type { Workspace } from "./workspace.js";
-
-const CHILD = fileURLToPath(new URL("./train-child.ts", import.meta.url));
-
-/** Runs a training in its own process. @returns how it ended */
-function runChild(
-  config: ConfigInput,
-  point = "",
-): Promise<{ code: number | null; signal: string | null; stderr: string }> {
-  const child = spawn(process.execPath, ["--import", "tsx", CHILD, JSON.stringify(config), point]);
-  let stderr = "";
-  child.stderr.on("data", (chunk) => (stderr += String(chunk)));
-  return new Promise((resolve) => child.on("close", (code, signal) => resolve({ code, signal, stderr })));
-}
-
-interface Record4 {
-  readonly weights: string;
-  readonly optimizer: string;
-  readonly metrics: string;
-  readonly rollouts: string[];
-}
-
-/** Everything of a finished run that must not depend on interruptions, byte for byte. */
-function recordOf(folder: string): Record4 {
-  const manifest = JSON.parse(readFileSync(join(folder, "checkpoints/step_000004/manifest.json"), "utf8")) as {
-    files: { name: string; sha256: string }[];
-  };
-  const hash = (name: string): string => manifest.files.find((file) => file.name === name)!.sha256;
-  return {
-    weights: hash("weights.safetensors"),
-    optimizer: hash("optimizer.safetensors"),
-    metrics: readFileSync(join(folder, "metrics.jsonl"), "utf8"),
-    rollouts: readdirSync(join(folder, "rollouts"))
-      .sort()
-      .map((name) => readFileSync(join(folder, "rollouts", name), "utf8")),
-  };
-}
 
 let workspace: Workspace;
 beforeAll(async () => {
@@ -51,7 +14,7 @@ afterAll(() => workspace.remove());
 
 describe("a resumed run equals the uninterrupted one, bit for bit", () => {
   // 8 rows, 3 a batch: the third batch begins the second epoch, where the uninterrupted run's caches are warm.
-  let whole: Record4;
+  let whole: RunRecord;
   beforeAll(async () => {
     const config = workspace.config("whole");
     expect(await runChild(config)).toMatchObject({ code: 0 });

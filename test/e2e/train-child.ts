@@ -1,14 +1,14 @@
 /**
  * A training in a process of its own, which kills itself at a given point the way `kill -9` would.
  *
- * Arguments: the configuration as JSON, and the point: "" (none), "step-end:N", or "save:N" (when the worker has written
- * the files of the N-th checkpoint, and nothing has been renamed yet).
+ * Arguments: the configuration as JSON; the point: "" (none), "step-end:N", or "save:N" (when the worker has written the
+ * files of the N-th checkpoint, and nothing has been renamed yet); and the task, "train" or "sft".
  *
  * @module
  */
 import { connectPython } from "../../src/trainer/index.js";
-import { defineReward, train } from "../../src/index.js";
-import type { ConfigInput } from "../../src/index.js";
+import { defineReward, sft, train } from "../../src/index.js";
+import type { ConfigInput, OpenPolicyOptions } from "../../src/index.js";
 
 const config = JSON.parse(process.argv[2]!) as ConfigInput;
 const [point, count] = (process.argv[3] ?? "").split(":");
@@ -21,23 +21,24 @@ const firstToken = defineReward({
 });
 
 let saves = 0;
-const run = train(config, {
-  rewards: { "first-token": firstToken },
-  connect: async (resolved) => {
-    const { caller, close } = await connectPython(resolved);
-    return {
-      close,
-      caller: {
-        close: () => caller.close(),
-        async call(method, params, options) {
-          const reply = await caller.call(method, params, options);
-          if (method === "save" && point === "save" && ++saves === Number(count)) die();
-          return reply;
-        },
+const connect: OpenPolicyOptions["connect"] = async (resolved) => {
+  const { caller, close } = await connectPython(resolved);
+  return {
+    close,
+    caller: {
+      close: () => caller.close(),
+      async call(method, params, options) {
+        const reply = await caller.call(method, params, options);
+        if (method === "save" && point === "save" && ++saves === Number(count)) die();
+        return reply;
       },
-    };
-  },
-});
+    },
+  };
+};
+const run =
+  process.argv[4] === "sft"
+    ? sft(config, { connect })
+    : train(config, { rewards: { "first-token": firstToken }, connect });
 for await (const event of run) {
   if (event.type === "step-end" && point === "step-end" && event.step === Number(count)) die();
 }
