@@ -4,8 +4,8 @@ Nothing of thurstone's own is used. stdin is a JSON object:
     model           folder of the checkpoint
     conversations   list of {messages: chat messages with text and image parts, images: paths}
 stdout is one: {loss, tokens, grad_norm}. The loss is the model's own cross entropy with labels on what the assistant
-says (each answer and its end-of-turn token) and -100 elsewhere, as a mean over all such tokens of all conversations; the
-norm is that of its gradient over all parameters.
+says (each answer and its end-of-turn token) and -100 elsewhere, as a mean over all such tokens of all conversations;
+the norm is that of its gradient over all parameters.
 """
 
 from __future__ import annotations
