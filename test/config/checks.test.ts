@@ -113,7 +113,7 @@ it.each<[string, object, string]>([
   [
     "passes of nothing",
     { gradient_accumulation_steps: 4 },
-    "CONFIG_CONFLICT: gradient_accumulation_steps is 4, which counts passes of per_device_train_batch_size completions, and that is not set. Set both, or neither.",
+    "CONFIG_CONFLICT: gradient_accumulation_steps is 4, which counts passes of per_device_train_batch_size, and that is not set. Set both, or neither.",
   ],
   [
     "completions that are no multiple of the group",

@@ -169,6 +169,71 @@ describe("loadRows", () => {
   });
 });
 
+describe("loadRows of answers to be imitated", () => {
+  const dialogue = (values: readonly unknown[], more = {}) =>
+    makeRecord({
+      conversations: values.map((value, turn) => ({ from: turn % 2 === 0 ? "human" : "gpt", value })),
+      image: [],
+      ...more,
+    });
+  const loadTexts = async (...records: object[]) =>
+    loadRows({ data_file_paths: [await writeData(makeJsonl(records))], image_folders: [images] }, { answers: "text" });
+
+  it("keeps all turns as messages, numbers as their text", async () => {
+    const [row] = await loadTexts(dialogue(["Why?", "So.", "How much?", 2.5]));
+    expect(row!.messages).toEqual([
+      { role: "user", content: [{ type: "text", text: "Why?" }] },
+      { role: "assistant", content: "So." },
+      { role: "user", content: [{ type: "text", text: "How much?" }] },
+      { role: "assistant", content: "2.5" },
+    ]);
+    expect(row!.mos).toBe(2.5);
+  });
+
+  it("takes the score from its own field, or from a last answer that is nothing but a number", async () => {
+    const rows = await loadTexts(
+      dialogue(["Q", "4.20"]),
+      dialogue(["Q", "4.20"], { id: 2, mos: 3 }),
+      dialogue(["Q", "about 4"], { id: 3 }),
+      dialogue(["Q", "4", "Why?", "Because."], { id: 4 }),
+    );
+    expect(rows.map(({ mos }) => mos)).toEqual([4.2, 3, undefined, undefined]);
+    expect(rows.map(({ extra }) => extra)).toEqual([{}, {}, {}, {}]);
+  });
+
+  it("puts pictures where any question marks them, otherwise all of them before the first", async () => {
+    const marked = dialogue(["A", "a", "B <image> and <image>", "b"], { image: ["a.png", "a.png"] });
+    const plain = dialogue(["A", "a", "B", "b"], { image: ["a.png", "a.png"], id: 2 });
+    const rows = await loadTexts(marked, plain);
+    const kinds = rows.map(({ messages }) =>
+      messages.map(({ content }) => (typeof content === "string" ? content : content.map(({ type }) => type))),
+    );
+    expect(kinds).toEqual([
+      [["text"], "a", ["text", "image", "text", "image"], "b"],
+      [["image", "image", "text"], "a", ["text"], "b"],
+    ]);
+  });
+
+  it.each([
+    ["no answer", ["Q"], "conversations is", "with an answer at the end"],
+    ["a question at the end", ["Q", "A", "Q"], "conversations is", "with an answer at the end"],
+    [
+      "an empty answer",
+      ["Q", ""],
+      "conversations[1].value is",
+      "the answer, a text that is not empty, or a finite number",
+    ],
+    ["a score that is no number", ["Q", null], "conversations[1].value is null", "the answer, a text"],
+    ["a mos that is a text", ["Q", "A"], "mos is", "a finite number"],
+  ])("names the line of %s", async (name, values, subject, wanted) => {
+    const record = dialogue(values, name.startsWith("a mos") ? { mos: "3" } : {});
+    await expect(loadTexts(dialogue(["Q", "A"], { id: "fine" }), record)).rejects.toMatchObject({
+      code: "DATA_FIELD",
+      message: expect.stringMatching(new RegExp(`:2 {2}${subject.replaceAll(/[[\].]/g, "\\$&")}.*${wanted}`)) as string,
+    });
+  });
+});
+
 const turns = (answer: unknown) => [
   { from: "human", value: "Q" },
   { from: "gpt", value: answer },

@@ -1,13 +1,13 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { sft } from "../../src/index.js";
+import { openRun, schedules, sft } from "../../src/index.js";
 import type { SftConfigInput, SftMetrics, SftOptions, TrainerEvent } from "../../src/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
 import type { FakeWorker, FakeWorkerOptions } from "../../src/testing/index.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
-import { methodsOf } from "../support/fake-run.js";
+import { meddle, methodsOf } from "../support/fake-run.js";
 
 let set: DataSet;
 beforeAll(async () => {
@@ -165,5 +165,280 @@ describe("a supervised run", () => {
     });
     const images = callsOf(worker, "forwardBackward").flatMap(({ params }) => params["images"] as string[][]);
     expect(new Set(images.map((keys) => keys.length))).toEqual(new Set([0, 1, 3]));
+  });
+
+  it("fills passes by tokens when it packs, by rows when it does not, and the weights are the same", async () => {
+    const data = letters();
+    const plain = await run(config("by-rows", data));
+    const packed = await run(config("by-tokens", data, { packing: true, max_seq_length: 60 }));
+    const passes = (worker: FakeWorker): number[][] =>
+      callsOf(worker, "forwardBackward").map(({ tensors }) => {
+        const longest = (name: string): number => Math.max(...Array.from(tensors[name]!.data as Int32Array));
+        const rows = tensors["completion_lengths"]!.data.length;
+        return [rows, rows * (longest("prompt_lengths") + longest("completion_lengths"))];
+      });
+    // A prompt is 11 letters and a picture of 4 or 6 tokens, so 60 tokens hold three or two rows of them.
+    expect(passes(plain.worker).map(([rows]) => rows)).toEqual([2, 2, 2, 2]);
+    for (const [rows, tokens] of passes(packed.worker)) {
+      expect(tokens).toBeLessThanOrEqual(60);
+      expect(rows).toBeLessThanOrEqual(3);
+    }
+    const byAnswer = (worker: FakeWorker) =>
+      lessonsOf(worker)
+        .map(({ answer, weights }) => ({ answer, weights }))
+        .toSorted((a, b) => a.answer.length - b.answer.length);
+    expect(byAnswer(packed.worker)).toEqual(byAnswer(plain.worker));
+    const update = lessonsOf(packed.worker).slice(0, 4);
+    const lengths = update.map(({ prompt }) => prompt.length);
+    expect(lengths).toEqual(lengths.toSorted((a, b) => a - b));
+  });
+
+  it("lets answers to one and the same prompt share it", async () => {
+    const same: { turns: Turn[] }[] = ["a", "bb", "ccc", "dddd"].map((answer) => ({
+      turns: [
+        ["human", "The same."],
+        ["gpt", answer],
+      ],
+    }));
+    const { worker } = await run(
+      config("shared", writeRows("shared", same), { per_device_train_batch_size: 4, gradient_accumulation_steps: 1 }),
+    );
+    const [pass] = callsOf(worker, "forwardBackward");
+    expect(Array.from(pass!.tensors["group_sizes"]!.data as Int32Array)).toEqual([4]);
+    expect(Array.from(pass!.tensors["completion_index"]!.data as Int32Array)).toEqual([0, 1, 2, 3]);
+    expect(
+      lessonsOf(worker)
+        .map(({ answer }) => answer.length)
+        .toSorted((a, b) => a - b),
+    ).toEqual([2, 3, 4, 5]);
+  });
+
+  it("shuffles data sets into one another, with the seed alone", async () => {
+    const order = async (name: string, seed: number): Promise<string[]> =>
+      lessonsOf((await run(config(name, letters(), { seed, num_train_epochs: 2 }))).worker).map(({ answer }) => answer);
+    const first = await order("seed-1", 1);
+    expect(await order("seed-1-again", 1)).toEqual(first);
+    expect(await order("seed-2", 2)).not.toEqual(first);
+    expect(new Set(first.slice(0, 8)).size).toBe(8);
+  });
+
+  it("follows the schedule, and logs every so many steps", async () => {
+    const more = { lr_scheduler_type: "cosine", learning_rate: 1, warmup_ratio: 0.25, num_train_epochs: 4 } as const;
+    const input = config("schedule", letters(), { ...more, logging_steps: 3 });
+    const { worker, result } = await run(input);
+    const schedule = schedules.cosine({ learningRate: 1, warmupSteps: 2, totalSteps: 8 });
+    expect(callsOf(worker, "optimStep").map(({ params }) => params["learning_rate"])).toEqual(
+      [1, 2, 3, 4, 5, 6, 7, 8].map(schedule),
+    );
+    const logged = await (await openRun(result.folder)).metrics();
+    expect(logged.map(({ step }) => step)).toEqual([3, 6, 8]);
+    expect(Object.keys(logged[0]!.values)).toEqual([
+      "epoch",
+      "loss",
+      "entropy",
+      "grad_norm",
+      "learning_rate",
+      "num_tokens",
+    ]);
+  });
+
+  it("evaluates the loss of held-out answers, and the model's ratings where a row has a score", async () => {
+    const answer = (score: string): Turn[] => [
+      ["human", "Rate it."],
+      ["gpt", `<think>a</think><answer>${score}</answer>`],
+    ];
+    const heldOut = writeRows("held-out", [
+      { turns: answer("1.00"), images: ["picture_0.png"] },
+      { turns: answer("5.00"), images: ["picture_1.png"], mos: 2 },
+      {
+        turns: [
+          ["human", "Rate it."],
+          ["gpt", 3],
+        ],
+        images: ["picture_2.png"],
+      },
+      {
+        turns: [
+          ["human", "Say something."],
+          ["gpt", "something"],
+        ],
+      },
+      { turns: answer("4.00"), images: ["picture_3.png"] },
+      { turns: answer("2.50"), images: ["picture_4.png"] },
+    ]);
+    const asked: string[] = [];
+    const { events, result } = await run(
+      config("evaluated", letters(), {
+        eval_data_file_paths: [heldOut],
+        eval_image_folders: [set.images],
+        eval_steps: 1,
+      }),
+      {},
+      {
+        complete: ({ text, version }) => {
+          asked.push(text);
+          return `<think>a</think><answer>${version + 1}</answer>`;
+        },
+      },
+    );
+    expect(new Set(asked)).toEqual(new Set(["Rate it."]));
+    // The fake worker's log-probabilities are all -1.
+    expect(result.evaluations.map(({ step, loss }) => [step, loss])).toEqual([
+      [0, 1],
+      [1, 1],
+      [2, 1],
+    ]);
+    expect(result.evaluations[0]!.results.map(({ dataset, n }) => [dataset, n])).toEqual([
+      ["even", 3],
+      ["odd", 2],
+    ]);
+    const ends = events.filter((event) => event.type === "eval-end");
+    expect(ends.map(({ step, loss }) => [step, loss])).toEqual([
+      [0, 1],
+      [1, 1],
+      [2, 1],
+    ]);
+    const records = await (await openRun(result.folder)).evaluation(1);
+    expect(records.map((record) => record["loss"] ?? record["dataset"])).toEqual([1, "even", "odd"]);
+  });
+
+  it("asks no answers of rows that have no score", async () => {
+    const data = letters();
+    const { worker, result } = await run(config("unrated", data, { val_split_ratio: 0.4, max_steps: 1 }));
+    expect(callsOf(worker, "generate")).toEqual([]);
+    expect(result.evaluations.map(({ results, loss }) => [results, loss])).toEqual([
+      [[], 1],
+      [[], 1],
+    ]);
+  });
+
+  it("calls back, and stops after the step under way", async () => {
+    const called: string[] = [];
+    const worker = createFakeWorker();
+    const training = sft(config("stopped", letters(), { num_train_epochs: 3 }), {
+      connect: worker.connect,
+      callbacks: {
+        onStep: ({ step, metrics }) => {
+          called.push(`step ${step}, ${metrics.num_tokens > 0}`);
+          if (step === 2) void training.stop();
+        },
+        onSave: ({ step }) => void called.push(`save ${step}`),
+      },
+    });
+    expect(await training.result).toMatchObject({ step: 2, steps: 6, reason: "stopped" });
+    expect(called).toEqual(["step 1, true", "step 2, true", "save 2"]);
+    expect(worker.open).toBe(0);
+  });
+
+  it("ends at once with the signal's reason", async () => {
+    const abort = new AbortController();
+    const reason = new Error("enough");
+    const training = sft(config("aborted", letters()), { connect: createFakeWorker().connect, signal: abort.signal });
+    for await (const event of training) {
+      if (event.type !== "step-end") continue;
+      abort.abort(reason);
+      break;
+    }
+    await expect(training.result).rejects.toBe(reason);
+  });
+
+  it("goes on from a checkpoint as if nothing had happened", async () => {
+    const base = { val_split_ratio: 0.25, eval_steps: 1, save_steps: 1, max_steps: 4, gradient_accumulation_steps: 1 };
+    const data = letters();
+    const record = ({ output_dir: folder }: SftConfigInput): unknown =>
+      ["metrics.jsonl", "checkpoints/step_000004/trainer.json", "checkpoints/step_000004/state.json"].map((name) =>
+        readFileSync(join(folder!, name), "utf8"),
+      );
+    const whole = config("whole", data, base);
+    await run(whole);
+    const pulled = config("pulled", data, base);
+    let updates = 0;
+    const connect = meddle(createFakeWorker(), {
+      before(method) {
+        if (method === "optimStep" && ++updates === 3) throw new Error("pulled");
+      },
+    });
+    await expect(sft(pulled, { connect }).result).rejects.toThrow("pulled");
+    await run({ ...pulled, resume_from_checkpoint: true });
+    expect(record(pulled)).toEqual(record(whole));
+  });
+});
+
+describe("what cannot be learnt from is refused", () => {
+  const refused = async (input: SftConfigInput): Promise<{ code: string; message: string; started: boolean }> => {
+    const worker = createFakeWorker();
+    const error: unknown = await sft(input, { connect: worker.connect }).result.catch((caught: unknown) => caught);
+    const { code, message } = error as { code: string; message: string };
+    return { code, message, started: worker.calls.some(({ method }) => method === "load") };
+  };
+
+  it("rows without an answer, by line, before anything starts", async () => {
+    const data = writeRows("unanswered", [
+      { turns: [["human", "Why?"]] },
+      {
+        turns: [
+          ["human", "Why?"],
+          ["gpt", "So."],
+        ],
+      },
+      {
+        turns: [
+          ["human", "Why?"],
+          ["gpt", "So."],
+          ["human", "But why?"],
+        ],
+      },
+      {
+        turns: [
+          ["human", "Why?"],
+          ["gpt", " "],
+        ],
+      },
+    ]);
+    const { code, message, started } = await refused(config("unanswered", data));
+    expect([code, started]).toEqual(["DATA_FIELD", false]);
+    expect(message).toMatch(/unanswered\.jsonl:1 .*with an answer at the end/);
+    expect(message).toMatch(/unanswered\.jsonl:3 .*with an answer at the end/);
+    expect(message).toMatch(/unanswered\.jsonl:4 .*the answer, a text that is not empty/);
+    expect(message).not.toContain("unanswered.jsonl:2");
+  });
+
+  it("pictures that the questions do not mark, over all turns", async () => {
+    const data = writeRows("marks", [
+      {
+        turns: [
+          ["human", "One <image>."],
+          ["gpt", "a"],
+          ["human", "No more."],
+          ["gpt", "b"],
+        ],
+        images: ["picture_0.png", "picture_1.png"],
+      },
+    ]);
+    const { code, message, started } = await refused(config("marks", data));
+    expect([code, started]).toEqual(["DATA_IMAGE_COUNT", false]);
+    expect(message).toContain("the questions have 1 <image> and the row has 2 pictures");
+  });
+
+  it("an example that is too long, by its row", async () => {
+    const { code, message } = await refused(config("long", letters(), { max_seq_length: 25 }));
+    expect(code).toBe("DATA_EXAMPLE_TOO_LONG");
+    expect(message).toMatch(
+      /row 7, line 8 of data file 1, has an example of 17 prompt tokens and 9 answer tokens, 26 in all/,
+    );
+  });
+
+  it("fewer rows than an update takes", async () => {
+    const { code, message, started } = await refused(config("few", letters(), { gradient_accumulation_steps: 5 }));
+    expect([code, started]).toEqual(["DATA_TOO_FEW_ROWS", false]);
+    expect(message).toContain("2 x 5 = 10 rows");
+  });
+
+  it("settings that only reinforcement learning reads, all at once", async () => {
+    const input = { ...config("foreign", letters()), beta: 0.04, num_generations: 6, reward_funcs: "format" };
+    const { code, message, started } = await refused(input as SftConfigInput);
+    expect([code, started]).toEqual(["CONFIG_OTHER_TASK", false]);
+    for (const key of ["beta", "num_generations", "reward_funcs"])
+      expect(message).toContain(`${key} cannot matter here`);
   });
 });

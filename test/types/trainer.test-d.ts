@@ -1,5 +1,5 @@
 import { describe, expectTypeOf, it } from "vitest";
-import { defineReward, openPolicy, train } from "../../src/index.js";
+import { defineReward, openPolicy, sft, train } from "../../src/index.js";
 import type {
   DatasetResult,
   EvaluateContext,
@@ -10,6 +10,8 @@ import type {
   Row,
   RunResult,
   SaveContext,
+  SftMetrics,
+  SftOptions,
   StepContext,
   StepMetrics,
   StepTimings,
@@ -101,6 +103,28 @@ describe("train", () => {
     expectTypeOf<ReturnType<TrainingRun["stop"]>>().toEqualTypeOf<Promise<RunResult>>();
     expectTypeOf<TrainingRun>().toExtend<AsyncIterable<TrainerEvent> & AsyncDisposable>();
     expectTypeOf<Awaited<TrainingRun>>().toEqualTypeOf<TrainingRun>();
+  });
+});
+
+describe("sft", () => {
+  it("returns a run whose events and result speak of the loss", () => {
+    expectTypeOf(sft).returns.toEqualTypeOf<TrainingRun<SftMetrics>>();
+    const event = {} as TrainerEvent<SftMetrics>;
+    if (event.type === "step-end") expectTypeOf(event.metrics.loss).toBeNumber();
+    if (event.type === "eval-end") expectTypeOf(event.loss).toEqualTypeOf<number | undefined>();
+    expectTypeOf<Awaited<TrainingRun<SftMetrics>["result"]>>().toEqualTypeOf<RunResult<SftMetrics>>();
+  });
+
+  it("takes callbacks and a signal, and no rewards", () => {
+    void ((): SftOptions => ({ callbacks: { onStep: ({ metrics }) => void metrics.num_tokens } }));
+    // @ts-expect-error nothing is rewarded
+    void ((): SftOptions => ({ rewards: {} }));
+  });
+
+  it("knows the configuration's keys, and those of the other task", () => {
+    expectTypeOf(sft).toBeCallableWith({ ...config, packing: true, max_seq_length: 4096 });
+    // @ts-expect-error only reinforcement learning samples
+    void (() => sft({ ...config, num_generations: 4 }));
   });
 });
 
