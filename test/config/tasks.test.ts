@@ -70,7 +70,7 @@ describe("a configuration of sft", () => {
     ];
     const parsed = { ...resolveConfig(model), ...resolveSftConfig(model) } as unknown as Record<string, unknown>;
     const problems = problemsOf(() => resolveSftConfig(parsed as unknown as SftConfigInput));
-    expect(problems.map(({ key }) => key).toSorted()).toEqual(keys.toSorted());
+    expect(new Set(problems.map(({ key }) => key))).toEqual(new Set(keys));
     expect(new Set(problems.map(({ code }) => code))).toEqual(new Set(["CONFIG_OTHER_TASK"]));
     expect(problems[0]!.message).toContain('only "thurstone train" reads it');
   });
