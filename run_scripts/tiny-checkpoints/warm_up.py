@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     loaded = load_model(str(random), device="cpu", torch_dtype="float32", train=True)
     pool = Pool(options.data)
     train(loaded, pool, Pool(options.validation, pool.kinds), options)
-    export_model(loaded.model, options.out, torch.float32, str(random), None)
+    export_model(loaded.model, options.out, torch.bfloat16, str(random), None)
     return 0
 
 
