@@ -36,7 +36,10 @@ interface CropRow {
 }
 
 const first = Number(values.first);
-const rows = (await readFile(data, "utf8")).trimEnd().split("\n").slice(first, first + Number(values.count));
+const rows = (await readFile(data, "utf8"))
+  .trimEnd()
+  .split("\n")
+  .slice(first, first + Number(values.count));
 const lines = rows.map((line, index) => {
   const row = JSON.parse(line) as CropRow;
   const [question, { value: mos }] = row.conversations;

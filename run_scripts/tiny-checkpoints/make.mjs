@@ -74,7 +74,10 @@ await main(async () => {
       seed: values.seed,
     };
     const args = Object.entries(flags).flatMap(([key, value]) => [`--${key}`, String(value)]);
-    make(join(at(name), "model"), [process.execPath, [join(ROOT, "dist/cli/main.js"), "sft", join(HERE, "sft.yaml"), ...args]]);
+    make(join(at(name), "model"), [
+      process.execPath,
+      [join(ROOT, "dist/cli/main.js"), "sft", join(HERE, "sft.yaml"), ...args],
+    ]);
   };
   teach("zero", "warm", "uniform", STEPS.zero);
   teach("part", "zero", "true", STEPS.part);

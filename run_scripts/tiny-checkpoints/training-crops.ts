@@ -1,7 +1,7 @@
 /**
  * Makes a pool of training pictures: random crops of photographs, each degraded in one way at one level.
  *
- *   npx tsx run_scripts/tiny-checkpoints/training-crops.ts --out DIR [--count 20000] [--seed 0] [--types 01,03,...] PHOTOS...
+ *   npx tsx run_scripts/tiny-checkpoints/training-crops.ts --out DIR [--count 24000] [--seed 0] PHOTOS...
  *
  * Crops differ in place, scale, flip and quarter turn, so that no two show the same; of three drawn places the one with
  * most detail is taken, because blur leaves no trace where nothing was to be seen. Writes train.jsonl and images/ with
@@ -9,12 +9,16 @@
  *
  * @module
  */
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import sharp from "sharp";
-import { distort, distortions } from "../../src/data/distortions/index.js";
+import { distort } from "../../src/data/distortions/index.js";
 import type { RgbImage } from "../../src/data/distortions/index.js";
+import { hasColour } from "../../src/data/has-colour.js";
+import { quickstartVersions } from "../../src/data/quickstart-set.js";
+import { readScoreTable } from "../../src/data/score-table.js";
+import { cutWindow, detailOf } from "../../src/data/windows.js";
 import { decodeImage } from "../../src/images/index.js";
 import { foldKey, uniform } from "../../src/stats/index.js";
 
@@ -22,31 +26,26 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     out: { type: "string" },
-    count: { type: "string", default: "20000" },
+    count: { type: "string", default: "24000" },
     seed: { type: "string", default: "0" },
     size: { type: "string", default: "56" },
-    types: { type: "string" },
-    means: { type: "string", default: resolve(import.meta.dirname, "../../assets/kadid/means.json") },
+    question: { type: "string", default: "Rate the quality of this image from 1 to 5." },
   },
 });
-if (values.out === undefined || positionals.length === 0) throw new Error("training-crops: give --out DIR and photographs.");
+if (values.out === undefined || positionals.length === 0)
+  throw new Error("training-crops: give --out DIR and photographs.");
 
 const PLACES = 3;
 /** Sizes of a photograph relative to the file: the same thing from near and far. */
 const SCALES = [1, 0.8, 0.6, 0.45];
-const LEVELS = 5;
-/** Colour types need colour: mean distance of the greatest from the smallest channel. */
-const LEAST_COLOUR = 32;
 const PARALLEL = 16;
+/** Purposes of random draws. */
+const DRAW = { photo: 0, scale: 1, turn: 2, version: 3, noise: 5, top: 10, left: 20 } as const;
 
 const out = resolve(values.out);
 const size = Number(values.size);
 const seed = Number(values.seed);
-const { types: labels } = JSON.parse(await readFile(values.means, "utf8")) as {
-  types: { type: string; name: string; mean: number[]; std: number[] }[];
-};
-const chosen = values.types === undefined ? null : new Set(values.types.split(","));
-const types = distortions.filter(({ type }) => chosen === null || chosen.has(type));
+const table = await readScoreTable(resolve(import.meta.dirname, "../../assets/kadid/means.json"));
 
 const photos = (await Promise.all(positionals.map(filesOf))).flat().toSorted();
 const scaled: { photo: string; images: RgbImage[] }[] = [];
@@ -58,7 +57,7 @@ for (const photo of photos) {
   }
   if (images.length > 0) scaled.push({ photo, images });
 }
-process.stderr.write(`${scaled.length} photographs, ${types.length} types\n`);
+process.stderr.write(`${scaled.length} photographs\n`);
 
 await mkdir(join(out, "images"), { recursive: true });
 const lines: string[] = [];
@@ -87,46 +86,40 @@ async function atScale(photo: string, scale: number): Promise<RgbImage> {
 
 async function makeCrop(index: number): Promise<string> {
   const draw = (purpose: number): number => uniform(foldKey(seed, index, purpose));
-  const { photo, images } = scaled[Math.floor(draw(0) * scaled.length)]!;
-  const image = images[Math.floor(draw(1) * images.length)]!;
-  const places = Array.from({ length: PLACES }, (_, place) => cut(image, draw(10 + place), draw(20 + place)));
-  const best = places.reduce((one, other) => (detailOf(other) > detailOf(one) ? other : one));
-  const window = turned(best, Math.floor(draw(2) * 8));
+  const pick = <T>(items: readonly T[], purpose: number): T => items[Math.floor(draw(purpose) * items.length)]!;
+  const { photo, images } = pick(scaled, DRAW.photo);
+  const image = pick(images, DRAW.scale);
+  const places = Array.from({ length: PLACES }, (_, place) => ({
+    top: Math.floor(draw(DRAW.top + place) * (image.height - size + 1)),
+    left: Math.floor(draw(DRAW.left + place) * (image.width - size + 1)),
+  }));
+  const best = places.reduce((one, other) => (detailOf(image, other, size) > detailOf(image, one, size) ? other : one));
+  const window = turned(cutWindow(image, best, size), Math.floor(draw(DRAW.turn) * 8));
 
-  const suitable = hasColour(window) ? types : types.filter((one) => one.needsColour !== true);
-  const { type } = suitable[Math.floor(draw(3) * suitable.length)]!;
-  const level = 1 + Math.floor(draw(4) * LEVELS);
-  const label = labels.find((one) => one.type === type)!;
-  const { pixels } = await distort(window, { type, level, key: foldKey(seed, index, 5) });
-  const name = `images/${String(index).padStart(6, "0")}.png`;
+  const colourful = hasColour(window);
+  const suitable = quickstartVersions.filter(({ distortion }) => colourful || distortion.needsColour !== true);
+  const { distortion, level } = pick(suitable, DRAW.version);
+  const { type, name: kind } = distortion;
+  const { mean, std } = table.scoreOf({ type, level });
+  const { pixels } = await distort(window, { type, level, key: foldKey(seed, index, DRAW.noise) });
+  const file = `images/${String(index).padStart(6, "0")}.png`;
   await sharp(pixels, { raw: { height: size, width: size, channels: 3 } })
     .png({ compressionLevel: 3 })
-    .toFile(join(out, name));
+    .toFile(join(out, file));
   return `${JSON.stringify({
     id: `${index}`,
     dataset_name: "crops",
-    image: [name],
+    image: [file],
     conversations: [
-      { from: "human", value: "Rate the quality of this image from 1 to 5." },
-      { from: "gpt", value: label.mean[level - 1] },
+      { from: "human", value: values.question },
+      { from: "gpt", value: mean },
     ],
-    mos_std: label.std[level - 1],
+    mos_std: std,
     group: basename(photo),
     type,
-    type_name: label.name,
+    type_name: kind,
     level,
   })}\n`;
-}
-
-function cut({ pixels, width, height }: RgbImage, down: number, right: number): RgbImage {
-  const top = Math.floor(down * (height - size + 1));
-  const left = Math.floor(right * (width - size + 1));
-  const result = new Uint8Array(size * size * 3);
-  for (let row = 0; row < size; row += 1) {
-    const from = ((top + row) * width + left) * 3;
-    result.set(pixels.subarray(from, from + size * 3), row * size * 3);
-  }
-  return { height: size, width: size, pixels: result };
 }
 
 /** One of the 8 symmetries of a square. */
@@ -142,21 +135,4 @@ function turned({ pixels }: RgbImage, symmetry: number): RgbImage {
     }
   }
   return { height: size, width: size, pixels: result };
-}
-
-function detailOf({ pixels }: RgbImage): number {
-  let sum = 0;
-  for (let at = 1; at < pixels.length - 3 * size - 3; at += 3) {
-    sum += Math.abs(pixels[at]! - pixels[at + 3]!) + Math.abs(pixels[at]! - pixels[at + 3 * size]!);
-  }
-  return sum;
-}
-
-function hasColour({ pixels }: RgbImage): boolean {
-  let sum = 0;
-  for (let at = 0; at < pixels.length; at += 3) {
-    const [red, green, blue] = [pixels[at]!, pixels[at + 1]!, pixels[at + 2]!];
-    sum += Math.max(red, green, blue) - Math.min(red, green, blue);
-  }
-  return sum / (pixels.length / 3) >= LEAST_COLOUR;
 }

@@ -78,7 +78,15 @@ export async function makeData(folder: string, seed: number, say: (line: string)
   say(`data: ${trained.rows} pictures to train on, ${test.rows} of photographs that no stage has seen`);
 }
 
-function summaryOf({ rise, result, seconds }: { rise: ReturnType<typeof riseOf>; result: { folder: string }; seconds: number }): object {
+function summaryOf({
+  rise,
+  result,
+  seconds,
+}: {
+  rise: ReturnType<typeof riseOf>;
+  result: { folder: string };
+  seconds: number;
+}): object {
   const pick = (when: "before" | "after"): object =>
     Object.fromEntries(rise.map((one) => [one.estimator, one[when]?.srcc ?? null]));
   return { before: pick("before"), after: pick("after"), seconds, run: result.folder };

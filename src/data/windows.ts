@@ -35,7 +35,7 @@ export function cutWindows(image: RgbImage, { size, count, key }: WindowOptions)
     );
     if (free) chosen.push(place);
   }
-  return chosen.map((place) => cut(image, place, size));
+  return chosen.map((place) => cutWindow(image, place, size));
 }
 
 /** The most detailed place for a window. */
@@ -57,8 +57,8 @@ function grid({ height, width }: RgbImage, size: number): { readonly top: number
   return starts(height).flatMap((top) => starts(width).map((left) => ({ top, left })));
 }
 
-/** Mean absolute difference of neighbouring pixels' green, which is nearest to brightness. */
-function detailOf(
+/** How much there is to see in a window: mean absolute difference of neighbouring pixels' green, which is nearest to brightness. */
+export function detailOf(
   { pixels, width }: RgbImage,
   { top, left }: { readonly top: number; readonly left: number },
   size: number,
@@ -74,7 +74,8 @@ function detailOf(
   return sum / (size - 1) ** 2;
 }
 
-function cut(
+/** The square of `size` pixels at this place, as a picture of its own. */
+export function cutWindow(
   { pixels, width }: RgbImage,
   place: { readonly top: number; readonly left: number },
   size: number,
