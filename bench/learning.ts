@@ -1,8 +1,8 @@
 /**
- * Does it learn? From a start that only knows the layout of an answer, over several seeds: the quickstart's rewards must
+ * Does it learn? From a start that only knows the layout of an answer, over several seeds: fidelity and format must
  * raise the format rate, an own reward must rise, and with rewards shuffled among the completions nothing may move.
  *
- *   npx tsx bench/learning.ts [--seeds 3] [--max_steps 100] [--only quickstart] [--json]
+ *   npx tsx bench/learning.ts [--seeds 3] [--max_steps 100] [--only fidelity] [--json]
  *
  * @module
  */
@@ -10,7 +10,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { makeData, makeStart, quickstartConfig } from "../src/cli/quickstart-start.js";
 import { table } from "../src/cli/table.js";
 import { defineReward, parseScore } from "../src/rewards/index.js";
 import type { RewardRecord } from "../src/rewards/index.js";
@@ -18,6 +17,7 @@ import { mean, standardDeviation } from "../src/stats/index.js";
 import { byEstimator, train } from "../src/trainer/index.js";
 import type { RunResult } from "../src/trainer/index.js";
 import { permutedRewards } from "./support/controls.js";
+import { layoutConfig, makeLayoutStart } from "./support/layout-start.js";
 
 const { values } = parseArgs({
   options: {
@@ -61,7 +61,7 @@ async function runCondition(
   seed: number,
   rewards: RewardRecord | undefined,
 ): Promise<Row> {
-  const config = await quickstartConfig(folder, {
+  const config = await layoutConfig(folder, {
     seed,
     max_steps: Number(values.max_steps),
     output_dir: join(folder, condition.replaceAll(/\W+/g, "-")),
@@ -93,12 +93,9 @@ async function runCondition(
 const rows: Row[] = [];
 for (let seed = 0; seed < Number(values.seeds); seed += 1) {
   const folder = await mkdtemp(join(tmpdir(), "thurstone-learning-"));
-  await makeData(folder, seed, () => undefined);
-  await makeStart(folder, await quickstartConfig(folder, { seed }), (line) =>
-    process.stderr.write(`seed ${seed}: ${line}\n`),
-  );
+  await makeLayoutStart(folder, seed, (line) => process.stderr.write(`seed ${seed}: ${line}\n`));
   const conditions: readonly (readonly [string, RewardRecord | undefined])[] = [
-    ["quickstart: fidelity 1, format 1", undefined],
+    ["fidelity 1, format 1", undefined],
     ["own reward: -|score - 2|", { near_two: { reward: nearTwo, weight: 1 } }],
     ["control: shuffled", { shuffled: permutedRewards({ name: "shuffled", seed, rewards: { near_two: nearTwo } }) }],
   ];

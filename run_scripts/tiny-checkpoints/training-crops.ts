@@ -15,8 +15,7 @@ import { parseArgs } from "node:util";
 import sharp from "sharp";
 import { distort } from "../../src/data/distortions/index.js";
 import type { RgbImage } from "../../src/data/distortions/index.js";
-import { hasColour } from "../../src/data/has-colour.js";
-import { quickstartVersions } from "../../src/data/quickstart-set.js";
+import { visibleVersions } from "../../src/data/quickstart-set.js";
 import { readScoreTable } from "../../src/data/score-table.js";
 import { cutWindow, detailOf } from "../../src/data/windows.js";
 import { decodeImage } from "../../src/images/index.js";
@@ -96,9 +95,7 @@ async function makeCrop(index: number): Promise<string> {
   const best = places.reduce((one, other) => (detailOf(image, other, size) > detailOf(image, one, size) ? other : one));
   const window = turned(cutWindow(image, best, size), Math.floor(draw(DRAW.turn) * 8));
 
-  const colourful = hasColour(window);
-  const suitable = quickstartVersions.filter(({ distortion }) => colourful || distortion.needsColour !== true);
-  const { distortion, level } = pick(suitable, DRAW.version);
+  const { distortion, level } = pick(visibleVersions(window), DRAW.version);
   const { type, name: kind } = distortion;
   const { mean, std } = table.scoreOf({ type, level });
   const { pixels } = await distort(window, { type, level, key: foldKey(seed, index, DRAW.noise) });

@@ -30,11 +30,6 @@ import { cutWindows } from "./windows.js";
  */
 const UNSEEN_TYPES: readonly string[] = ["05", "06", "07", "20"];
 
-/** Every type and level that can be seen in a small window. */
-export const quickstartVersions: readonly Version[] = allVersions.filter(
-  ({ distortion }) => !UNSEEN_TYPES.includes(distortion.type),
-);
-
 /** Photographs never mix: each is in one part, with all its windows. */
 export type QuickstartPart = "train" | "validation" | "test";
 
@@ -74,6 +69,14 @@ const QUESTION = "Rate the quality of this image from 1 to 5.";
 const DATASET = "quickstart";
 /** Below it a window counts as grey or sepia. */
 const LEAST_COLOUR = 32;
+
+/** Types and levels that can be seen in this small window: no change of colour where there is none. */
+export function visibleVersions(window: RgbImage): Version[] {
+  const colourful = colourfulness(window) >= LEAST_COLOUR;
+  return allVersions.filter(
+    ({ distortion }) => !UNSEEN_TYPES.includes(distortion.type) && (colourful || distortion.needsColour !== true),
+  );
+}
 
 const photos = z.array(z.string()).min(1);
 const splitSchema = z.object({ train: photos, validation: photos, test: photos });
@@ -127,10 +130,9 @@ async function writePart(
     const group = parse(photo).name;
     const key = foldKey(options.seed, textKey(group));
     for (const window of await windowsOf(options, { part, photo, key })) {
-      const colourful = colourfulness(window) >= LEAST_COLOUR;
-      const suits = (version: Version): boolean =>
-        quickstartVersions.includes(version) && (colourful || version.distortion.needsColour !== true);
-      const versions = rows === "all" ? allVersions.filter(suits) : deck.deal({ count: rows, suits });
+      const visible = visibleVersions(window);
+      const suits = (version: Version): boolean => visible.includes(version);
+      const versions = rows === "all" ? visible : deck.deal({ count: rows, suits });
       const name = `I${String(number).padStart(2, "0")}`;
       const row = { name, group, key, options, table };
       lines.push(...(await Promise.all(versions.map((version) => writeRow(window, version, row)))));

@@ -60,11 +60,15 @@ describe("writeQuickstartSet", () => {
     expect([set.validation.rows, set.test.rows]).toEqual([20, 33]);
 
     // The camera man is grey, the astronaut's windows may be either.
-    const colourTypes = distortions.filter((one) => one.needsColour === true).map(({ type }) => type);
+    // Nobody can tell 05, 06, 07 and 20 in a small window.
+    const seen = distortions.filter(({ type }) => !["05", "06", "07", "20"].includes(type));
+    const colourTypes = seen.filter((one) => one.needsColour === true).map(({ type }) => type);
     const camera = rows.train.filter(({ group }) => group === "camera");
-    expect(camera.length).toBe(2 * 5 * (distortions.length - colourTypes.length));
+    expect(camera.length).toBe(2 * 5 * (seen.length - colourTypes.length));
     expect(camera.filter(({ type }) => colourTypes.includes(type!))).toEqual([]);
     expect(rows.train.some(({ type }) => colourTypes.includes(type!))).toBe(true);
+    const used = new Set(PARTS.flatMap((part) => rows[part].map(({ type }) => type!)));
+    expect([...used].filter((type) => !seen.some((one) => one.type === type))).toEqual([]);
   });
 
   it("deals types and levels evenly, and no version of a window twice", () => {
