@@ -1,4 +1,7 @@
-"""Log-probabilities of completion tokens, on padded rows: one row [prompt | completion] per completion, of all groups.
+"""Log-probabilities of completion tokens, of all groups together.
+
+Where prompts have several completions each is computed once (`shared_prompts`). Otherwise, and where layers recompute
+their activations, the rows are padded: one row [prompt | completion] per completion. Tests hold the two together.
 
 The vision tower runs once per picture, its features serve every row, and gradients flow back through them once. The
 head is applied only where a completion token is predicted, so the [R, L, V] tensor never exists.
@@ -25,6 +28,7 @@ from torch.utils.checkpoint import checkpoint
 from .batches import Group
 from .families import LoadedModel
 from .images import Picture
+from .shared_prompts import shared_hidden
 from .vision import EncodedPicture, VisionTower
 
 LOGITS_BYTES = 512 * 2**20
@@ -49,11 +53,13 @@ def group_scores(
     temperature: float,
     entropy: bool = False,
     logits_bytes: int = LOGITS_BYTES,
+    share_prompts: bool,
 ) -> Scores:
-    """Scores of the groups' completions under `loaded.model`, in one forward pass.
+    """Scores of the groups' completions under `loaded.model`.
 
     `pictures[group]` are those of its prompt, encoded by `tower`. Gradients are recorded where they are enabled
-    outside. Enter `autocast` outside.
+    outside. Enter `autocast` outside. `share_prompts`: each prompt once instead of once per completion, which changes
+    nothing but the rounding (`sharing_pays`).
 
     Raises `image_token_mismatch` when a prompt's placeholders do not fit its pictures.
     """
@@ -64,7 +70,21 @@ def group_scores(
 
     groups, pictures = [groups[number] for number in scored], [pictures[number] for number in scored]
     encoded = tower.encode(picture for own in pictures for picture in own)
-    rows = _rows(loaded, groups, [[encoded[picture.key] for picture in own] for own in pictures])
+    own = [[encoded[picture.key] for picture in own] for own in pictures]
+    target_N = np.concatenate([completion for group in groups for completion in group.completions]).astype(np.int64)
+    return token_scores(
+        loaded,
+        shared_hidden(loaded, groups, own) if share_prompts else padded_hidden(loaded, groups, own),
+        torch.from_numpy(target_N).to(loaded.device),
+        temperature=temperature,
+        entropy=entropy,
+        logits_bytes=logits_bytes,
+    )
+
+
+def padded_hidden(loaded: LoadedModel, groups: Sequence[Group], encoded: Sequence[Sequence[EncodedPicture]]) -> Tensor:
+    """[N, H]: the hidden states that predict the completions' tokens, one row [prompt | completion] per completion."""
+    rows = _rows(loaded, groups, encoded)
     hidden_RLH = loaded.family.forward_hidden(
         loaded.model,
         rows.ids.to(loaded.device),
@@ -72,14 +92,14 @@ def group_scores(
         image_features=rows.image_features,
         image_mask_BL=rows.image_mask.to(loaded.device),
     )
-    return token_scores(
-        loaded,
-        hidden_RLH.flatten(0, 1)[rows.predicting.to(loaded.device)],
-        rows.target.to(loaded.device),
-        temperature=temperature,
-        entropy=entropy,
-        logits_bytes=logits_bytes,
-    )
+    return hidden_RLH.flatten(0, 1)[rows.predicting.to(loaded.device)]
+
+
+def sharing_pays(loaded: LoadedModel, groups: Sequence[Group]) -> bool:
+    """Whether there is something to share, and a cache to share it through: transformers leaves it away where layers
+    recompute their activations."""
+    several = any(len(group.completions) > 1 for group in groups)
+    return several and not any(getattr(layer, "gradient_checkpointing", False) for layer in loaded.model.modules())
 
 
 def token_scores(
@@ -130,8 +150,6 @@ class _Rows(NamedTuple):
     """[I, H] in one piece; none without pictures."""
     predicting: Tensor
     """int64 [N]: index, into the flattened rows, of the token in front of each scored one."""
-    target: Tensor
-    """int64 [N]"""
 
 
 def _rows(loaded: LoadedModel, groups: Sequence[Group], encoded: Sequence[Sequence[EncodedPicture]]) -> _Rows:
@@ -168,7 +186,6 @@ def _rows(loaded: LoadedModel, groups: Sequence[Group], encoded: Sequence[Sequen
         image_mask=torch.from_numpy(is_image_PL)[rows],
         image_features=_features_of_rows(group_R, encoded),
         predicting=torch.from_numpy(_cells(prompt_P[group_R] - 1, scored_R, width)),
-        target=torch.from_numpy(np.concatenate(completions).astype(np.int64)),
     )
 
 

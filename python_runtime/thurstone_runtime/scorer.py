@@ -12,7 +12,7 @@ from .families import LoadedModel
 from .images import Picture
 from .layers import Watcher, watched_layers
 from .logprob_store import LogprobStore
-from .logprobs import Scores, group_scores
+from .logprobs import Scores, group_scores, sharing_pays
 from .reference import Reference
 from .vision import VisionTower
 
@@ -39,9 +39,7 @@ class Scorer:
     ) -> Scores:
         """Under the weights as they are now; with gradient where one is recorded."""
         with self.loaded.autocast(), watched_layers(self.loaded.model, watcher):
-            return _finite(
-                group_scores(self.loaded, self.tower, groups, pictures, temperature=temperature, entropy=entropy)
-            )
+            return _finite(self._scores(self.loaded, self.tower, groups, pictures, temperature, entropy))
 
     @torch.no_grad()
     def frozen(
@@ -63,9 +61,22 @@ class Scorer:
             )
         loaded = reference.loaded
         with reference.autocast(), watched_layers(loaded.model, watcher):
-            return _finite(
-                group_scores(loaded, reference.tower, groups, pictures, temperature=temperature, entropy=entropy)
-            )
+            return _finite(self._scores(loaded, reference.tower, groups, pictures, temperature, entropy))
+
+    def _scores(
+        self,
+        loaded: LoadedModel,
+        tower: VisionTower,
+        groups: Sequence[Group],
+        pictures: Sequence[Sequence[Picture]],
+        temperature: float,
+        entropy: bool,
+    ) -> Scores:
+        # Both models the same way, so that a policy that has not moved has a divergence of exactly 0.
+        share = sharing_pays(self.loaded, groups)
+        return group_scores(
+            loaded, tower, groups, pictures, temperature=temperature, entropy=entropy, share_prompts=share
+        )
 
 
 def _finite(scores: Scores) -> Scores:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from thurstone_runtime.batches import Group
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.logprobs import group_scores
 from thurstone_runtime.vision import VisionTower
-from training_task import groups_of, make_part, pictures_of, plain_logprobs, scores_of
+from training_task import groups_of, make_part, pictures_of, plain_logprobs, random_groups, scores_of, trainable
 
 KEYS = ["a", "", "bc", "aa"]
-
-
-def trainable(loaded: Any) -> Any:
-    """A copy whose parameters take gradients."""
-    model = copy.deepcopy(loaded.model)
-    model.requires_grad_(True)
-    return dataclasses.replace(loaded, model=model)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -54,18 +44,6 @@ def test_a_padded_group_equals_its_rows_alone(loaded, keys):
     assert together.logprobs.dtype == torch.float32
     assert torch.allclose(together.logprobs, torch.cat([row.logprobs for row in alone]), rtol=0, atol=1e-5)
     assert torch.allclose(together.entropy, torch.cat([row.entropy for row in alone]), rtol=0, atol=1e-5)
-
-
-def random_groups(image_token: int, seed: int) -> list[Group]:
-    """Groups of one and more completions, from one token on, with several pictures, the same ones or none."""
-    random = np.random.default_rng(seed)
-    keys = ["".join(random.choice(list("abc"), random.integers(0, 3))) for _ in range(random.integers(1, 7))]
-    part = make_part(image_token, keys=tuple(keys), seed=seed)
-    part.completions = [
-        [random.integers(10, 400, random.integers(1, 13)).tolist() for _ in range(random.integers(1, 6))] for _ in keys
-    ]
-    part.prompts = [prompt + random.integers(10, 400, random.integers(0, 20)).tolist() for prompt in part.prompts]
-    return groups_of(part)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -203,5 +181,5 @@ def test_empty_completions_have_no_tokens_and_disturb_no_other(lively):
 def test_pictures_that_do_not_fit_the_placeholders_are_refused(lively):
     (group,) = groups_of(make_part(lively.family.image_token_id, keys=("a",)))
     with pytest.raises(EngineError) as caught:
-        group_scores(lively, VisionTower(lively), [group], [[]], temperature=1.0)
+        group_scores(lively, VisionTower(lively), [group], [[]], temperature=1.0, share_prompts=False)
     assert caught.value.code == "image_token_mismatch"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,25 @@ def groups_of(part: Part) -> list[Group]:
     return groups
 
 
+def random_groups(image_token: int, seed: int) -> list[Group]:
+    """Groups of one and more completions, from one token on, with several pictures, the same ones or none."""
+    random = np.random.default_rng(seed)
+    keys = ["".join(random.choice(list("abc"), random.integers(0, 3))) for _ in range(random.integers(1, 7))]
+    part = make_part(image_token, keys=tuple(keys), seed=seed)
+    part.completions = [
+        [random.integers(10, 400, random.integers(1, 13)).tolist() for _ in range(random.integers(1, 6))] for _ in keys
+    ]
+    part.prompts = [prompt + random.integers(10, 400, random.integers(0, 20)).tolist() for prompt in part.prompts]
+    return groups_of(part)
+
+
+def trainable(loaded: Any) -> Any:
+    """A copy whose parameters take gradients."""
+    model = copy.deepcopy(loaded.model)
+    model.requires_grad_(True)
+    return dataclasses.replace(loaded, model=model)
+
+
 def pictures_of(group: Group) -> list[Picture]:
     """The group's pictures as the store would hand them out."""
     return [Picture(key, torch.from_numpy(picture(key))) for key in group.images]
@@ -117,7 +138,8 @@ def pictures_of(group: Group) -> list[Picture]:
 def scores_of(loaded: LoadedModel, *groups: Group, tower: VisionTower | None = None, **options: Any) -> Scores:
     """`group_scores` of these groups, under a tower in training unless another is given."""
     pictures = [pictures_of(group) for group in groups]
-    return group_scores(loaded, tower or VisionTower(loaded), groups, pictures, **{"temperature": 1.0, **options})
+    options = {"temperature": 1.0, "share_prompts": False, **options}
+    return group_scores(loaded, tower or VisionTower(loaded), groups, pictures, **options)
 
 
 def plain_logprobs(
