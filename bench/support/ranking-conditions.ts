@@ -32,21 +32,21 @@ export interface Condition {
   readonly overrides?: Partial<ConfigInput>;
 }
 
-/** Settings of every run; `--set` changes them. */
+/** Settings of every run, those of configs/quickstart.yaml; `--set` changes them. */
 export const commonSettings = {
   question_template: "{Question}",
   torch_dtype: "float32",
   device: "cpu",
   worker_threads: 1,
-  prompts_per_step: 24,
+  prompts_per_step: 32,
   num_generations: 6,
   max_completion_length: 24,
   scale_rewards: "group",
-  beta: 0.005,
-  learning_rate: 3e-4,
+  beta: 0.04,
+  learning_rate: 1.5e-3,
   lr_scheduler_type: "linear",
-  warmup_steps: 10,
-  max_steps: 250,
+  warmup_steps: 15,
+  max_steps: 150,
   // What the tower sees was taught before; here it is what the model says of it that is trained.
   freeze_vision_modules: true,
 } as const satisfies Partial<ConfigInput>;
