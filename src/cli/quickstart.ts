@@ -13,11 +13,13 @@ import { writeQuickstartSet } from "../data/index.js";
 import { PACKAGE_ROOT } from "../python/index.js";
 import { openRun } from "../runs/index.js";
 import { train } from "../trainer/index.js";
+import type { StepMetrics } from "../trainer/index.js";
 import { followRun } from "./follow-run.js";
 import { EXIT } from "./io.js";
 import type { Command } from "./io.js";
 import { quickstartPlot } from "./quickstart-plot.js";
 import { quickstartText, riseOf } from "./quickstart-text.js";
+import type { QuickstartOutcome } from "./quickstart-text.js";
 
 const USAGE = `Usage: thurstone quickstart [--folder output/quickstart] [--json] [--key value ...]
 
@@ -40,7 +42,7 @@ export const quickstartCommand: Command = async (args, io) => {
 
   const config = await quickstartConfig(folder, flags);
   await makeData(folder, config.seed, say);
-  const result = await followRun((options) => train(config, options), io);
+  const result = await followRun<StepMetrics>((options) => train(config, options), io);
   const metrics = await (await openRun(result.folder)).metrics();
   const rise = riseOf(result.evaluations);
   const plot = join(result.folder, "quickstart.svg");
@@ -78,18 +80,11 @@ export async function makeData(folder: string, seed: number, say: (line: string)
   say(`data: ${trained.rows} pictures to train on, ${test.rows} of photographs that no stage has seen`);
 }
 
-function summaryOf({
-  rise,
-  result,
-  seconds,
-}: {
-  rise: ReturnType<typeof riseOf>;
-  result: { folder: string };
-  seconds: number;
-}): object {
-  const pick = (when: "before" | "after"): object =>
+/** What --json prints. */
+function summaryOf({ rise, result, seconds }: QuickstartOutcome): object {
+  const scores = (when: "before" | "after"): object =>
     Object.fromEntries(rise.map((one) => [one.estimator, one[when]?.srcc ?? null]));
-  return { before: pick("before"), after: pick("after"), seconds, run: result.folder };
+  return { before: scores("before"), after: scores("after"), seconds, run: result.folder };
 }
 
 function parseFlagsWithFolder(args: readonly string[]): { folder?: string } & Record<string, unknown> {
