@@ -22,8 +22,7 @@ function measured(srcc: number | null): EstimatorResult {
     meanStd: null,
     meanValidMass: null,
     srcc,
-    srccInterval:
-      srcc === null ? null : { low: srcc - 0.1, high: srcc + 0.1, resamples: 100 },
+    srccInterval: srcc === null ? null : { low: srcc - 0.1, high: srcc + 0.1, resamples: 100 },
     krcc: null,
     plcc: null,
     plccInterval: null,
