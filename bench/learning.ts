@@ -100,6 +100,10 @@ for (let seed = 0; seed < Number(values.seeds); seed += 1) {
     ["control: shuffled", { shuffled: permutedRewards({ name: "shuffled", seed, rewards: { near_two: nearTwo } }) }],
   ];
   const chosen = conditions.filter(([name]) => name.startsWith(values.only));
+  if (chosen.length === 0) {
+    const known = conditions.map(([name]) => `"${name}"`).join(", ");
+    throw new Error(`learning: no condition begins with "${values.only}"; there are ${known}.`);
+  }
   rows.push(...(await Promise.all(chosen.map(([name, rewards]) => runCondition(folder, name, seed, rewards)))));
   await rm(folder, { recursive: true });
 }

@@ -50,13 +50,23 @@ function summary(results: readonly RankingResult[]): string[] {
 
 function singles(results: readonly RankingResult[]): string[] {
   return markdown(
-    ["rewards", "start", "seed", ...ESTIMATORS, "rise, sampled", "spread", "not scored", "remarks", "seconds"],
+    [
+      "rewards",
+      "start",
+      "seed",
+      ...ESTIMATORS,
+      ...ESTIMATORS.map((name) => `rise, ${name}`),
+      "spread",
+      "not scored",
+      "remarks",
+      "seconds",
+    ],
     results.map((result) => [
       result.condition,
       result.start,
       result.condition === "start" ? "-" : String(result.seed),
       ...ESTIMATORS.map((name) => withInterval(result.evaluation[name])),
-      riseText(result, results, "sampled"),
+      ...ESTIMATORS.map((name) => riseText(result, results, name)),
       short(result.evaluation.sampled.spread),
       String(result.evaluation.sampled.unscored),
       remarks(result),

@@ -7,12 +7,12 @@
  *   rated  taught true scores: the finished one
  *
  *   node run_scripts/tiny-checkpoints/fetch-training-photos.mjs     once: photographs that are not bundled
- *   node run_scripts/tiny-checkpoints/make.mjs [--out output/tiny-checkpoints] [--seed 0] [--photos output/training-photos]
+ *   node run_scripts/tiny-checkpoints/make.mjs [--out output/tiny-checkpoints] [--seed 0] [--photos output/training-photos] [--install]
  *
- * About 12 minutes on one core. What is there is kept: remove a folder to make it again. Test photographs are never read;
+ * --install copies them into assets/. About 20 minutes on one core. What is there is kept: remove a folder to make it again. Test photographs are never read;
  * validation photographs only to print how far the warm-up is.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { main, Problem, ROOT, run, say, seconds } from "../lib/tools.mjs";
@@ -22,12 +22,13 @@ const { values } = parseArgs({
     out: { type: "string", default: "output/tiny-checkpoints" },
     seed: { type: "string", default: "0" },
     photos: { type: "string", default: "output/training-photos" },
+    install: { type: "boolean", default: false },
   },
 });
 const HERE = import.meta.dirname;
 const CROPS = 24_000;
 const VALIDATION_CROPS = 1_000;
-const STEPS = { warm: 1600, zero: 100, part: 12, rated: 300 };
+const STEPS = { warm: 1600, zero: 300, part: 20, rated: 300 };
 
 const tsx = (file, ...args) => [join(ROOT, "node_modules/.bin/tsx"), [join(HERE, file), ...args]];
 const python = (file, ...args) => [process.execPath, [join(ROOT, "run_scripts/python.mjs"), join(HERE, file), ...args]];
@@ -46,7 +47,13 @@ await main(async () => {
   const photos = JSON.parse(readFileSync(join(ROOT, "assets/photos/split.json"), "utf8"));
   const bundled = (part) => photos[part].map((file) => join(ROOT, "assets/photos", file));
   const more = resolve(values.photos);
-  if (!existsSync(more)) throw new Problem(`${more} does not exist: run fetch-training-photos.mjs first.`);
+  const found = existsSync(more) ? readdirSync(more).filter((file) => file.endsWith(".jpg")).length : 0;
+  const count = existsSync(join(more, "COUNT")) ? Number(readFileSync(join(more, "COUNT"), "utf8")) : null;
+  if (count !== found)
+    throw new Problem(
+      `${more} is not complete (${found} of ${count ?? "?"} photographs): run fetch-training-photos.mjs.`,
+    );
+  if (run(process.execPath, [join(ROOT, "run_scripts/build.mjs")]) !== 0) throw new Problem("the build failed.");
 
   const train = join(out, "crops", "train.jsonl");
   const validation = join(out, "validation", "train.jsonl");
@@ -82,4 +89,14 @@ await main(async () => {
   teach("zero", "warm", "uniform", STEPS.zero);
   teach("part", "zero", "true", STEPS.part);
   teach("rated", "warm", "true", STEPS.rated);
+
+  if (!values.install) return;
+  for (const name of ["zero", "part", "rated"]) {
+    // The card beside the weights stays.
+    for (const file of readdirSync(join(at(name), "model"))) {
+      const target = join(ROOT, "assets", name, file);
+      rmSync(target, { force: true });
+      cpSync(join(at(name), "model", file), target);
+    }
+  }
 });

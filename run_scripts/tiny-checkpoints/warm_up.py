@@ -2,9 +2,9 @@
 
     node run_scripts/python.mjs run_scripts/tiny-checkpoints/warm_up.py OUT --data CROPS/train.jsonl --validation FILE
 
-Two linear heads on the mean of the tower's output tokens, thrown away afterwards, predict the kind of distortion (cross
-entropy) and the mean opinion score (squared error). What stays is an ordinary checkpoint whose text part is as random as
-before. Prints a line of JSON per check and one at the end.
+Two linear heads on the mean of the tower's output tokens, thrown away afterwards, predict the kind of distortion
+(cross entropy) and the mean opinion score (squared error). What stays is an ordinary checkpoint whose text part is as
+random as before. Prints a line of JSON per check and one at the end.
 
 Suffixes: B pictures of a batch, N pictures of a pool, H features of a picture token, K kinds of distortion.
 """
@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -137,12 +138,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    random = options.out.with_name(options.out.name + ".random")
-    make_checkpoint(random, "tiny", options.seed)
-    loaded = load_model(str(random), device="cpu", torch_dtype="float32", train=True)
-    pool = Pool(options.data)
-    train(loaded, pool, Pool(options.validation, pool.kinds), options)
-    export_model(loaded.model, options.out, torch.bfloat16, str(random), None)
+    with tempfile.TemporaryDirectory() as folder:
+        random = Path(folder) / "random"
+        make_checkpoint(random, "tiny", options.seed)
+        loaded = load_model(str(random), device="cpu", torch_dtype="float32", train=True)
+        pool = Pool(options.data)
+        train(loaded, pool, Pool(options.validation, pool.kinds), options)
+        export_model(loaded.model, options.out, torch.bfloat16, str(random), None)
     return 0
 
 

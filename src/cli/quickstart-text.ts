@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ResolvedConfig } from "../config/index.js";
 import type { MetricsRecord } from "../runs/index.js";
 import { mean } from "../stats/index.js";
 import { byEstimator } from "../trainer/index.js";
@@ -18,6 +19,10 @@ export interface EstimatorRise {
 }
 
 export interface QuickstartOutcome {
+  readonly config: Pick<
+    ResolvedConfig,
+    "eval_data_file_paths" | "question_template" | "max_completion_length" | "eval_samples"
+  >;
   readonly result: RunResult;
   /** Metrics of all steps. */
   readonly metrics: readonly MetricsRecord[];
@@ -48,7 +53,7 @@ export function riseOf(evaluations: RunResult["evaluations"]): EstimatorRise[] {
 }
 
 /** Lines, without a trailing line break. */
-export function quickstartText({ result, metrics, rise, plot, seconds }: QuickstartOutcome): string[] {
+export function quickstartText({ config, result, metrics, rise, plot, seconds }: QuickstartOutcome): string[] {
   const trained = (name: string, metric: string): string[] => {
     const values = valuesOf(metrics, metric);
     return [name, formatNumber(mean(values.slice(0, ENDS))), formatNumber(mean(values.slice(-ENDS)))];
@@ -87,8 +92,15 @@ export function quickstartText({ result, metrics, rise, plot, seconds }: Quickst
     "",
     `look at the curves:  ${plot}`,
     `look at answers:     npx thurstone runs rollouts ${result.folder} --limit 6`,
-    `evaluate it anew:    npx thurstone eval --model ${result.model ?? "MODEL"} --data ${result.folder}/../data/test.jsonl`,
+    ...(result.model === null ? [] : [`evaluate it anew:    ${evalCommand(config, result.model)}`]),
   ];
+}
+
+/** The command that gives the last evaluation's figures again. */
+function evalCommand(config: QuickstartOutcome["config"], model: string): string {
+  const { eval_data_file_paths: data, question_template: question, max_completion_length: tokens } = config;
+  const asked = `--question-template ${JSON.stringify(question)} --max-completion-length ${tokens}`;
+  return `npx thurstone eval --model ${model} --data ${data.join(" ")} ${asked} --samples ${config.eval_samples}`;
 }
 
 /** Values of one metric in the order of the steps, without those that are not defined. */

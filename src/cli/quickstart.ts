@@ -48,7 +48,7 @@ export const quickstartCommand: Command = async (args, io) => {
   const plot = join(result.folder, "quickstart.svg");
   await writeFile(plot, quickstartPlot(metrics, rise));
 
-  const outcome = { result, metrics, rise, plot, seconds: (performance.now() - started) / 1000 };
+  const outcome = { config, result, metrics, rise, plot, seconds: (performance.now() - started) / 1000 };
   const text = json ? JSON.stringify(summaryOf(outcome)) : quickstartText(outcome).join("\n");
   io.stdout.write(`${text}\n`);
   return EXIT.done;
@@ -64,7 +64,8 @@ export async function quickstartConfig(
     data_file_paths: [join(folder, "data/train.jsonl")],
     eval_data_file_paths: [join(folder, "data/test.jsonl")],
     output_dir: join(folder, "run"),
-    overwrite_output_dir: true,
+    // A folder of the quickstart's own may be replaced; one that somebody names may not, unless they say so.
+    overwrite_output_dir: overrides["output_dir"] === undefined,
     ...overrides,
   });
 }

@@ -12,11 +12,14 @@ import type { TrainGroup } from "./types.js";
 export interface PlannerOptions {
   /** Most completions in one part. Default: no limit. */
   readonly maxSequences?: number;
-  /** Most padded tokens in one part: rows x (longest prompt + longest completion). Default 32768. */
+  /**
+   * Most padded tokens in one part: rows x (longest prompt + longest completion). Default 32768. A worker that computes a
+   * prompt once for all its completions needs less.
+   */
   readonly maxTokens?: number;
 }
 
-/** Padded tokens of a part on the padded path. */
+/** Padded tokens of a part on the padded path: the most it can cost. */
 export function paddedTokens(groups: readonly TrainGroup[]): number {
   const rows = groups.reduce((total, group) => total + group.sequences.length, 0);
   const prompt = Math.max(0, ...groups.map((group) => group.promptIds.length));

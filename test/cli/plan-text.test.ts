@@ -51,9 +51,9 @@ Memory of the worker, estimated
      4.0 GiB  weights, float32
      2.0 GiB  gradients
      4.0 GiB  optimizer
-     4.0 GiB  reference model
+     2.0 GiB  reference model
      8.5 GiB  activations of a pass of 32768 tokens
-    22.5 GiB  in all, without logits, sampling cache and overhead of the libraries`);
+    20.5 GiB  in all, without logits, sampling cache and overhead of the libraries`);
 });
 
 it("says that the memory of a checkpoint that is not here is unknown", () => {

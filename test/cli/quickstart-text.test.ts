@@ -101,6 +101,12 @@ describe("the table of a quickstart", () => {
     peakMemory: { node: 2 ** 20, worker: 2 ** 21 },
   };
   const text = quickstartText({
+    config: {
+      eval_data_file_paths: ["/data/test.jsonl"],
+      question_template: "{Question}",
+      max_completion_length: 24,
+      eval_samples: 6,
+    },
     result,
     metrics: records([0, null, 0.5]),
     rise,
@@ -117,6 +123,9 @@ describe("the table of a quickstart", () => {
     expect(text).toContain("nobody\njudged these very pictures");
     expect(text).toContain("1 min 1 s in all");
     expect(text).toContain("look at the curves:  /runs/one/quickstart.svg");
+    expect(text).toContain(
+      'npx thurstone eval --model /runs/one/model --data /data/test.jsonl --question-template "{Question}" --max-completion-length 24 --samples 6',
+    );
   });
 });
 
