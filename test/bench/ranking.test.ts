@@ -98,11 +98,11 @@ describe("the report", () => {
       "| fidelity_warmup | 2 | .700 +- .141 | .600 / .800 | .700 +- .141 | .600 / .800 | - (2 undefined) | - / - | .950 +- .000 | 61 |",
     );
     expect(lines).toContain(
-      "| fidelity_warmup | zero-0 | 0 | .600 (.500 to .700) | .600 (.500 to .700) | - | 2.000 (2.000 to 2.000) | .500 | 1 | fidelity after 80 | 61 |",
+      "| fidelity_warmup | zero-0 | 0 | .600 (.500 to .700) | .600 (.500 to .700) | - | 2.000 (2.000 to 2.000) | 2.000 (2.000 to 2.000) | - | .500 | 1 | fidelity after 80 | 61 |",
     );
     // The start of this one was not evaluated.
     expect(lines).toContain(
-      "| fidelity_warmup | zero-1 | 0 | .800 (.700 to .900) | .800 (.700 to .900) | - | - | .500 | 1 | never fidelity | 61 |",
+      "| fidelity_warmup | zero-1 | 0 | .800 (.700 to .900) | .800 (.700 to .900) | - | - | - | - | .500 | 1 | never fidelity | 61 |",
     );
     expect(lines.find((line) => line.startsWith("| fidelity | zero-0"))).toMatch(/\| collapse told at 31 \| 70 \|$/);
     expect(lines.find((line) => line.startsWith("| start | zero-0"))).toMatch(/^\| start \| zero-0 \| - \| -1\.000/);
