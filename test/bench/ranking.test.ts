@@ -98,7 +98,7 @@ describe("the report", () => {
       "| fidelity_warmup | 2 | .700 +- .141 | .600 / .800 | .700 +- .141 | .600 / .800 | - (2 undefined) | - / - | .950 +- .000 | 61 |",
     );
     expect(lines).toContain(
-      "| fidelity_warmup | zero-0 | 0 | .600 (.500 to .700) | .600 (.500 to .700) | - | 2.000 (2.000 to 2.000) | 2.000 (2.000 to 2.000) | - | .500 | 1 | fidelity after 80 | 61 |",
+      "| fidelity_warmup | zero-0 | 0 | .600 (.500 to .700) | .600 (.500 to .700) | - | 2.000 (2.000 to 2.000) | .000 (.000 to .000) | .000 (.000 to .000) | .500 | 1 | fidelity after 80 | 61 |",
     );
     // The start of this one was not evaluated.
     expect(lines).toContain(
