@@ -102,7 +102,7 @@ def _completion_pass(
     mask_RK = torch.cat([is_prompt_RK.long(), torch.ones_like(ids_RF)], dim=1)
     cache = DynamicCache()
     for number, layer in enumerate(prompts.layers):
-        keys_PhKD, values_PhKD = (_ending_together(states, length_P) for states in (layer.keys, layer.values))
+        keys_PhKD, values_PhKD = (_ending_together(getattr(layer, part), length_P) for part in ("keys", "values"))
         own = rows.to(loaded.device)
         cache.update(keys_PhKD.index_select(0, own), values_PhKD.index_select(0, own), number)
     return loaded.family.forward_hidden(
