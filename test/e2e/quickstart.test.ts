@@ -44,5 +44,5 @@ describe("the quickstart", () => {
     expect({ n, groups }).toEqual({ n: 396, groups: 12 });
     expect(estimators.greedy.formatRate).toBeGreaterThan(0.9);
     expect(await readFile(join(folder, "run/quickstart.svg"), "utf8")).toContain("<polyline");
-  });
+  }, 400_000);
 });
