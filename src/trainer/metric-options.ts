@@ -78,13 +78,30 @@ function wrongOption(message: string): ConfigError {
   return new ConfigError("METRIC_OPTION", message);
 }
 
-/** The policy a metric runs on; what is not given stays at its default. */
-export function metricConfig(options: MetricOptions): ConfigInput {
-  const { mode, dtype = "auto" } = options;
+/** What decides which model is opened and how it answers. */
+export type InferenceOptions = Pick<
+  MetricOptions,
+  | "model"
+  | "revision"
+  | "questionTemplate"
+  | "seed"
+  | "temperature"
+  | "maxCompletionLength"
+  | "device"
+  | "dtype"
+  | "minPixels"
+  | "maxPixels"
+  | "threads"
+  | "python"
+>;
+
+/** The configuration of a policy that is only asked; what is not given stays at its default. */
+export function inferenceConfig(options: InferenceOptions): ConfigInput {
+  const { dtype = "auto" } = options;
   return {
     model_name_or_path: options.model,
     model_revision: options.revision,
-    question_template: options.questionTemplate ?? (mode === "expected" ? "scoring_non_thinking" : "scoring"),
+    question_template: options.questionTemplate,
     seed: options.seed,
     temperature: options.temperature,
     max_completion_length: options.maxCompletionLength,
@@ -96,4 +113,10 @@ export function metricConfig(options: MetricOptions): ConfigInput {
     worker_threads: options.threads,
     python_bin: options.python,
   };
+}
+
+/** The policy a metric runs on. */
+export function metricConfig(options: MetricOptions): ConfigInput {
+  const template = options.mode === "expected" ? "scoring_non_thinking" : "scoring";
+  return inferenceConfig({ ...options, questionTemplate: options.questionTemplate ?? template });
 }

@@ -9,6 +9,7 @@ import { ConfigError } from "../../errors.js";
 import { asksForThinking } from "../../prompts/index.js";
 import { estimatorNames } from "../estimators.js";
 import type { EstimatorName } from "../estimators.js";
+import { inferenceConfig } from "../metric-options.js";
 import type { MetricOptions } from "../metric-options.js";
 import type { EvaluateRowsOptions } from "./evaluate-rows.js";
 import type { OnMissing } from "./results.js";
@@ -154,22 +155,8 @@ export function rowSource(data: EvaluateOptions["data"], options: EvaluateOption
 
 /** The policy that is evaluated. */
 export function policyConfig(model: string, options: EvaluateOptions, settings: EvaluationSettings): ConfigInput {
-  const { dtype = "auto" } = options;
-  return {
-    model_name_or_path: model,
-    model_revision: options.revision,
-    question_template: settings.questionTemplate,
-    seed: settings.seed,
-    temperature: settings.temperature,
-    max_completion_length: settings.maxCompletionLength,
-    device: options.device,
-    torch_dtype: dtype,
-    bf16: dtype === "bfloat16",
-    min_pixels: options.minPixels,
-    max_pixels: options.maxPixels,
-    worker_threads: options.threads,
-    python_bin: options.python,
-  };
+  const { questionTemplate, seed, temperature, maxCompletionLength } = settings;
+  return inferenceConfig({ ...options, model, questionTemplate, seed, temperature, maxCompletionLength });
 }
 
 /** How `evaluateRows` is to go about it. */
