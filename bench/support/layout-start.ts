@@ -10,7 +10,8 @@ import { makeData, quickstartConfig } from "../../src/cli/quickstart.js";
 import type { ResolvedConfig } from "../../src/config/index.js";
 import { loadRows } from "../../src/data/index.js";
 import { callPython } from "../../src/python/index.js";
-import { exportModel, openPolicy, teachFormat } from "../../src/trainer/index.js";
+import { exportModel, openPolicy } from "../../src/trainer/index.js";
+import { teachFormat } from "./teach-format.js";
 
 /** Learning rate of the supervised steps that teach the layout of an answer. */
 const TEACHING_RATE = 1e-3;

@@ -35,8 +35,6 @@ export { sft } from "./sft-run.js";
 export type { SftOptions } from "./sft-run.js";
 export { prepareSft } from "./sft-prepare.js";
 export type { PreparedSft } from "./sft-prepare.js";
-export { teachFormat } from "./teach-format.js";
-export type { TeachFormatOptions, TeachFormatResult } from "./teach-format.js";
 export { train } from "./train.js";
 export type { TrainOptions } from "./train.js";
 export { toTrainBatch } from "./train-batch.js";

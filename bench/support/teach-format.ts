@@ -6,11 +6,11 @@
  *
  * @module
  */
-import type { Policy, Prompt } from "../policy/index.js";
-import { formatReward } from "../rewards/index.js";
-import { foldKey, mean, seedStreams, uniform } from "../stats/index.js";
-import { toNllBatch } from "./nll-batch.js";
-import type { AnsweredPrompt } from "./nll-batch.js";
+import type { Policy, Prompt } from "../../src/policy/index.js";
+import { formatReward } from "../../src/rewards/index.js";
+import { foldKey, mean, seedStreams, uniform } from "../../src/stats/index.js";
+import { toNllBatch } from "../../src/trainer/nll-batch.js";
+import type { AnsweredPrompt } from "../../src/trainer/nll-batch.js";
 
 /** Options of `teachFormat`. */
 export interface TeachFormatOptions {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadRows, openPolicy } from "../../src/index.js";
 import { formatReward, parseScore } from "../../src/rewards/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
-import { teachFormat } from "../../src/trainer/index.js";
+import { teachFormat } from "../../bench/support/teach-format.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
 
