@@ -12,7 +12,7 @@
  * --install copies them into assets/. About 20 minutes on one core. What is there is kept: remove a folder to make it again. Test photographs are never read;
  * validation photographs only to print how far the warm-up is.
  */
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { main, Problem, ROOT, run, say, seconds } from "../lib/tools.mjs";
@@ -63,6 +63,7 @@ await main(async () => {
   make(validation, crops("validation", VALIDATION_CROPS, 2, bundled("validation")));
 
   const folder = join(out, `seed-${values.seed}`);
+  mkdirSync(folder, { recursive: true });
   const at = (name) => join(folder, name);
   const seed = ["--seed", values.seed];
   const warm = ["--data", train, "--validation", validation, "--steps", String(STEPS.warm), ...seed];
