@@ -1,6 +1,6 @@
 /**
  * Does a model learn to rank pictures, and from which rewards? Trains from given checkpoints with every reward that compares
- * pictures and with controls from which nothing can be learnt, and evaluates on other photographs before and after.
+ * pictures, with controls from which nothing can be learnt, and by supervision with true scores, and evaluates on other photographs before and after.
  *
  *   npx tsx bench/ranking.ts --train TRAIN.jsonl --test TEST.jsonl --results RESULTS.jsonl [options] STARTS...
  *   npx tsx bench/ranking.ts --results RESULTS.jsonl --report
@@ -10,8 +10,11 @@
  *   --only a,b            these conditions alone
  *   --seeds 0,1           seeds of the runs from each start; default 0
  *   --jobs 2              runs side by side, each in its own process
- *   --set '{"max_steps": 100}'   settings that replace the common ones (bench/support/ranking-conditions.ts)
+ *   --set '{"max_steps": 100}'   settings that replace the common ones (bench/support/ranking-conditions.ts); of these, supervised
+ *                         runs take over only those of model and question
  *   --runs FOLDER         run folders and logs; default output/ranking
+ *   --sft-steps 300       steps of supervised runs; default as in that file, where they take the processor time of the others
+ *   --blank a,b           these conditions are also evaluated with grey pictures; "start" is one of them
  *   --report              prints the results as Markdown tables and does nothing else
  *
  * Each finished run is one line of the results file. Runs that are there already are left out: call it again after an
@@ -26,12 +29,12 @@ import { basename, resolve } from "node:path";
 import { finished } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import type { ConfigInput } from "../src/config/index.js";
-import { conditions } from "./support/ranking-conditions.js";
+import { conditionOf, conditions } from "./support/ranking-conditions.js";
+import { parseNames, parseNumber, parseSettings } from "./support/ranking-options.js";
 import { reportMarkdown } from "./support/ranking-report.js";
 import { appendResult, nameOf, openJobs, readResults } from "./support/ranking-results.js";
-import { conditionOf, digestOf, runJob } from "./support/ranking-run.js";
-import type { RankingRun, RankingSources } from "./support/ranking-run.js";
+import { digestOf, runJob } from "./support/ranking-run.js";
+import type { RankingRun, RankingSources } from "./support/ranking-training.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -44,6 +47,8 @@ const { values, positionals } = parseArgs({
     seeds: { type: "string", default: "0" },
     jobs: { type: "string", default: "1" },
     set: { type: "string", default: "{}" },
+    "sft-steps": { type: "string" },
+    blank: { type: "string" },
     runs: { type: "string", default: "output/ranking" },
     report: { type: "boolean", default: false },
     // How a run is told to its own process.
@@ -65,6 +70,7 @@ if (values.run !== undefined) {
 
 async function runAll(): Promise<void> {
   const results = required("results");
+  const jobs = parseNumber("jobs", values.jobs, 1);
   const runs = await plannedRuns();
   const open = new Set(openJobs(runs, await readResults(results)));
   const waiting = runs.filter((run) => open.has(run));
@@ -87,7 +93,7 @@ async function runAll(): Promise<void> {
       }
     }
   };
-  await Promise.all(Array.from({ length: Number(values.jobs) }, work));
+  await Promise.all(Array.from({ length: jobs }, work));
   if (failed > 0) process.exitCode = 1;
 }
 
@@ -96,10 +102,12 @@ async function plannedRuns(): Promise<RankingRun[]> {
   const sources: RankingSources = {
     train: resolve(required("train")),
     test: resolve(required("test")),
-    settings: JSON.parse(values.set) as Partial<ConfigInput>,
+    settings: parseSettings("set", values.set),
+    sftSteps: values["sft-steps"] === undefined ? null : parseNumber("sft-steps", values["sft-steps"], 1),
   };
-  const chosen = values.only.split(",").map((name) => conditionOf(name).name);
-  const seeds = values.seeds.split(",").map(Number);
+  const chosen = parseNames(values.only).map((name) => conditionOf(name).name);
+  const grey = parseNames(values.blank ?? "").map((name) => (name === "start" ? name : conditionOf(name).name));
+  const seeds = parseNames(values.seeds).map((seed) => parseNumber("seeds", seed, 0));
   const jobs = [...positionals, ...values.evaluate].map((model) => ({ model, condition: "start", seed: 0 }));
   for (const seed of seeds) {
     for (const model of positionals) jobs.push(...chosen.map((condition) => ({ model, condition, seed })));
@@ -108,13 +116,15 @@ async function plannedRuns(): Promise<RankingRun[]> {
   for (const { model: folder, condition, seed } of jobs) {
     const model = resolve(folder);
     const start = basename(model);
+    const blank = grey.includes(condition);
     runs.push({
       ...sources,
       condition,
       start,
       seed,
       model,
-      digest: await digestOf({ condition, seed }, model, sources),
+      blank,
+      digest: await digestOf({ condition, seed, blank }, model, sources),
       folder: resolve(values.runs, `${start}-${condition}-${seed}`),
     });
   }

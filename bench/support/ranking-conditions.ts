@@ -1,12 +1,13 @@
 /**
- * What `bench/ranking.ts` compares: the rewards of a run, the rest being equal.
+ * What `bench/ranking.ts` compares: the rewards of a run, the rest being equal, and supervised training beside them.
  *
- * Every condition pays the layout of an answer as well, with half the weight, and differs in what is paid for the score.
+ * Every condition with rewards pays the layout of an answer as well, with half the weight, and differs in what is paid for
+ * the score.
  *
  * @module
  */
-import type { ConfigInput } from "../../src/config/index.js";
-import type { RewardRecord } from "../../src/rewards/index.js";
+import type { ConfigInput, SftConfigInput } from "../../src/config/index.js";
+import type { Reward, RewardRecord } from "../../src/rewards/index.js";
 import {
   gaussianReward,
   labelsPermutedEachStep,
@@ -23,16 +24,33 @@ export interface ConditionContext {
   readonly rows: readonly LabelledRow[];
 }
 
-export interface Condition {
+interface Named {
   readonly name: string;
   /** Nothing about the order of pictures can be learnt from it. */
   readonly control: boolean;
-  rewards(context: ConditionContext): RewardRecord;
+}
+
+/** Reinforcement learning. */
+export interface RewardCondition extends Named {
+  readonly kind: "rewards";
+  /** Built-in rewards for the score, with their weights. */
+  readonly pays: Readonly<Record<string, number>>;
+  /** A control: makes `pays` worthless under the condition's name. */
+  readonly worthless?: (context: ConditionContext, pays: RewardRecord) => Reward;
   /** Settings besides the common ones. */
   readonly overrides?: Partial<ConfigInput>;
 }
 
-/** Settings of every run, those of configs/quickstart.yaml; `--set` changes them. */
+/** Supervised training on answers with the labels in them. */
+export interface AnswerCondition extends Named {
+  readonly kind: "answers";
+  /** Settings besides those of run_scripts/tiny-checkpoints/sft.yaml. */
+  readonly overrides: Partial<SftConfigInput>;
+}
+
+export type Condition = RewardCondition | AnswerCondition;
+
+/** Settings of every run with rewards, those of configs/quickstart.yaml; `--set` changes them. */
 export const commonSettings = {
   question_template: "{Question}",
   torch_dtype: "float32",
@@ -51,44 +69,49 @@ export const commonSettings = {
   freeze_vision_modules: true,
 } as const satisfies Partial<ConfigInput>;
 
-const LAYOUT_WEIGHT = 0.5;
+export const LAYOUT_WEIGHT = 0.5;
 
-const paying = (name: string, more: Partial<Condition> = {}): Condition => ({
-  name,
-  control: false,
-  rewards: () => ({ [name]: 1, format: LAYOUT_WEIGHT }),
-  ...more,
-});
+/** Supervised steps; with SFT_STEPS the run takes the processor time of 150 steps of the others. */
+const SFT_STEPS = 300;
+
+const paying = (name: string): RewardCondition => ({ kind: "rewards", name, control: false, pays: { [name]: 1 } });
 
 /** A control on the reward that learns from zero. */
-function control(name: string, rewardOf: (context: ConditionContext) => RewardRecord[string]): Condition {
-  return {
-    name,
-    control: true,
-    rewards: (context) => ({ [name]: rewardOf(context), format: LAYOUT_WEIGHT }),
-  };
-}
-
-const real: RewardRecord = { win_probability: 1 };
+const control = (name: string, worthless: NonNullable<RewardCondition["worthless"]>): RewardCondition => ({
+  kind: "rewards",
+  name,
+  control: true,
+  pays: { win_probability: 1 },
+  worthless,
+});
 
 export const conditions: readonly Condition[] = [
   paying("win_probability"),
-  {
-    name: "fidelity_warmup",
-    control: false,
-    rewards: () => ({ fidelity: 1, format: LAYOUT_WEIGHT }),
-    overrides: { fidelity_warmup: "win_probability" },
-  },
+  { ...paying("fidelity"), name: "fidelity_warmup", overrides: { fidelity_warmup: "win_probability" } },
   paying("fidelity"),
   paying("binary"),
   paying("margin"),
   paying("regression"),
-  control("labels_permuted_once", ({ seed, rows }) =>
-    labelsPermutedOnce({ name: "labels_permuted_once", seed, rows, rewards: real }),
+  { kind: "answers", name: "sft_true", control: false, overrides: { max_steps: SFT_STEPS } },
+  control("labels_permuted_once", ({ seed, rows }, rewards) =>
+    labelsPermutedOnce({ name: "labels_permuted_once", seed, rows, rewards }),
   ),
-  control("labels_permuted_each_step", ({ seed }) =>
-    labelsPermutedEachStep({ name: "labels_permuted_each_step", seed, rewards: real }),
+  control("labels_permuted_each_step", ({ seed }, rewards) =>
+    labelsPermutedEachStep({ name: "labels_permuted_each_step", seed, rewards }),
   ),
-  control("rewards_permuted", ({ seed }) => permutedRewards({ name: "rewards_permuted", seed, rewards: real })),
+  control("rewards_permuted", ({ seed }, rewards) => permutedRewards({ name: "rewards_permuted", seed, rewards })),
   control("gaussian", ({ seed }) => gaussianReward({ name: "gaussian", seed })),
 ];
+
+/** @returns the condition of a name. @throws Error for a name that is none */
+export function conditionOf(name: string): Condition {
+  const found = conditions.find((condition) => condition.name === name);
+  if (found !== undefined) return found;
+  throw new Error(`there is no condition "${name}"; there are ${conditions.map((one) => one.name).join(", ")}.`);
+}
+
+/** What a run is paid for. */
+export function rewardsOf({ name, pays, worthless }: RewardCondition, context: ConditionContext): RewardRecord {
+  const forTheScore = worthless === undefined ? pays : { [name]: worthless(context, pays) };
+  return { ...forTheScore, format: LAYOUT_WEIGHT };
+}

@@ -17,12 +17,15 @@ export function familyOf(start: string): string {
   return start.replace(/-\d+$/, "");
 }
 
-/** One section per family of starts: means over the runs with all single values, then every run with its interval. */
+/**
+ * One section per family of starts: means over the runs with all single values, then every run with its interval, then what
+ * is left with grey pictures where that was measured.
+ */
 export function reportMarkdown(results: readonly RankingResult[]): string {
   const families = [...new Set(results.map(({ start }) => familyOf(start)))];
   const sections = families.map((family) => {
     const own = results.filter(({ start }) => familyOf(start) === family);
-    return [`### Starts ${family}`, "", ...summary(own), "", ...singles(own)].join("\n");
+    return [`### Starts ${family}`, "", ...summary(own), "", ...singles(own), ...grey(own)].join("\n");
   });
   return `${sections.join("\n\n")}\n`;
 }
@@ -30,10 +33,16 @@ export function reportMarkdown(results: readonly RankingResult[]): string {
 function summary(results: readonly RankingResult[]): string[] {
   const conditions = [...new Set(results.map(({ condition }) => condition))];
   return markdown(
-    ["rewards", "runs", ...ESTIMATORS.flatMap((name) => [`SRCC ${name}`, "single runs"]), "format", "seconds"],
+    [
+      "rewards",
+      "runs",
+      ...ESTIMATORS.flatMap((name) => [`SRCC ${name}`, "single runs"]),
+      "format",
+      "seconds",
+      "CPU seconds",
+    ],
     conditions.map((condition) => {
       const runs = results.filter((result) => result.condition === condition);
-      const seconds = runs.map((run) => run.seconds).filter((value) => value !== null);
       return [
         condition,
         String(runs.length),
@@ -42,7 +51,8 @@ function summary(results: readonly RankingResult[]): string[] {
           return [meanText(values), values.map(short).join(" / ")];
         }),
         meanText(runs.map(({ evaluation }) => evaluation.sampled.formatRate)),
-        seconds.length === 0 ? "-" : String(Math.round(mean(seconds)!)),
+        whole(mean(runs.map((run) => run.seconds).filter((value) => value !== null))),
+        whole(mean(runs.map((run) => run.cpuSeconds).filter((value) => value !== null))),
       ];
     }),
   );
@@ -59,20 +69,39 @@ function singles(results: readonly RankingResult[]): string[] {
       "spread",
       "not scored",
       "remarks",
+      "steps",
       "seconds",
+      "CPU seconds",
     ],
     results.map((result) => [
-      result.condition,
-      result.start,
-      result.condition === "start" ? "-" : String(result.seed),
+      ...nameCells(result),
       ...ESTIMATORS.map((name) => withInterval(result.evaluation[name])),
       ...ESTIMATORS.map((name) => riseText(result, results, name)),
       short(result.evaluation.sampled.spread),
       String(result.evaluation.sampled.unscored),
       remarks(result),
-      result.seconds === null ? "-" : String(Math.round(result.seconds)),
+      whole(result.steps),
+      whole(result.seconds),
+      whole(result.cpuSeconds),
     ]),
   );
+}
+
+function grey(results: readonly RankingResult[]): string[] {
+  const rows = results.flatMap(({ blank, ...result }) =>
+    blank === null ? [] : [[...nameCells(result), ...ESTIMATORS.map((name) => withInterval(blank[name]))]],
+  );
+  if (rows.length === 0) return [];
+  return [
+    "",
+    "With a grey picture in the place of every picture:",
+    "",
+    ...markdown(["rewards", "start", "seed", ...ESTIMATORS], rows),
+  ];
+}
+
+function nameCells({ condition, start, seed }: Pick<RankingResult, "condition" | "start" | "seed">): string[] {
+  return [condition, start, condition === "start" ? "-" : String(seed)];
 }
 
 /** The rise over the start, with the interval of the difference itself: each resample of photographs serves both. */
@@ -124,6 +153,10 @@ function meanText(values: readonly (number | null)[]): string {
 /** ".686", "-.034"; "-" for what is not defined. */
 function short(value: number | null): string {
   return value === null ? "-" : value.toFixed(3).replace(/^(-?)0\./, "$1.");
+}
+
+function whole(value: number | null): string {
+  return value === null ? "-" : String(Math.round(value));
 }
 
 function markdown(header: readonly string[], rows: readonly (readonly string[])[]): string[] {

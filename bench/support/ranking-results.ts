@@ -21,6 +21,7 @@ const estimator = z.object({
   /** [pictures] */
   scores: z.array(figure),
 });
+const evaluation = z.object({ sampled: estimator, greedy: estimator, expected: estimator });
 
 const record = z.object({
   /** "start": a checkpoint as it is; else a condition's name. */
@@ -33,13 +34,17 @@ const record = z.object({
   /** Of the training, evaluation left out; null for a start. */
   steps: z.number().int().nullable(),
   seconds: figure,
+  /** Processor time of the same, worker and Node, from loading to the exported model; null as well where nobody took it. */
+  cpuSeconds: figure.default(null),
   /** Step at which `fidelity_warmup` ended; null where it did not, or is not on. */
   warmupEnd: z.number().int().nullable(),
   /** Steps at which the alarm for collapse began. */
   collapses: z.array(z.number().int()),
   /** Correlation within the rollout batch, means of ten steps each. */
   curve: z.array(figure),
-  evaluation: z.object({ sampled: estimator, greedy: estimator, expected: estimator }),
+  evaluation,
+  /** The same with a grey picture in the place of every picture; null where that was not asked for. */
+  blank: evaluation.nullable().default(null),
   /** [pictures] what the scores are compared with, and whose resampling the intervals draw. */
   labels: z.array(z.number()),
   groups: z.array(z.string()),

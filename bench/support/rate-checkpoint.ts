@@ -17,6 +17,8 @@ export interface RateCheckpointOptions {
   readonly data: string;
   /** Question, length of answers, precision and threads as in training. */
   readonly settings: Partial<ConfigInput>;
+  /** A grey picture in the place of every picture. Default false. */
+  readonly blank?: boolean;
 }
 
 type Estimator = (typeof ESTIMATORS)[number];
@@ -30,7 +32,7 @@ const SEED = 42;
 export async function rateCheckpoint(
   options: RateCheckpointOptions,
 ): Promise<Pick<RankingResult, "evaluation" | "labels" | "groups">> {
-  const { model, data, settings } = options;
+  const { model, data, settings, blank = false } = options;
   const config = resolveConfig({ ...settings, model_name_or_path: model });
   const evaluation = await evaluate({
     model,
@@ -39,6 +41,7 @@ export async function rateCheckpoint(
     seed: SEED,
     // A collapsed model is a result, not a failure.
     onMissing: "exclude",
+    blank,
     questionTemplate: config.question_template,
     maxCompletionLength: config.max_completion_length,
     dtype: computeDtype(config),
