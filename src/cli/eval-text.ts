@@ -5,6 +5,7 @@
  */
 import { byEstimator } from "../trainer/index.js";
 import type { DatasetResult, EstimatorResult, Evaluation, Ledger, LedgerTerm } from "../trainer/index.js";
+import { ledgerReasonLines, reasonLines } from "./reason-lines.js";
 import { table } from "./table.js";
 
 const HEADER = [
@@ -44,10 +45,10 @@ export function evaluationText(evaluation: Evaluation): string[] {
     ...table(HEADER, rows),
     "",
     "* fitted on test: after a 4-parameter logistic fitted on the very labels it is tested on; not comparable with raw numbers",
-    `95 %: bootstrap over ${drawn}; ${settings.bootstrap} resamples. pairs: share of pairs in the labels' order. by type: mean SRCC within types`,
+    `95 %: bootstrap over ${drawn}; ${settings.bootstrap} resamples. pairs: share of pairs in the labels' order. by type: mean SRCC within types. out of range: of the answers; the expected score writes none`,
     ...results.filter(({ groups }) => groups < FEW_GROUPS).map(fewGroups),
     `model ${model.name}${model.sha256 === null ? "" : ` (${model.sha256.slice(0, 12)})`}, question ${questionTemplate}, ${[...sampling, ...expected].map((part) => `${part}, `).join("")}${maxCompletionLength} tokens at most, seed ${seed}${settings.blank ? ", every picture replaced by grey" : ""}`,
-    ...measured.flatMap(({ dataset, estimator, one }) => reasonLines(`${dataset}, ${estimator}`, one)),
+    ...reasonLines(measured),
     ...failures.map(({ code, message }) => `FAILED ${code}  ${message}`),
   ];
 }
@@ -70,6 +71,10 @@ export function ledgerText({ results, temperatures, chosen, settings, start, mod
     `SRCC of the mean of ${settings.samples} sampled answers; ${model.name} against ${start.name}, both sampled at temperature ${settings.temperature}`,
     `start's mean SRCC on the validation data, by temperature: ${grid}`,
     "in brackets: 95 % bootstrap interval of the difference, the same resamples on both sides",
+    ...results.flatMap(ledgerReasonLines),
+    ...temperatures.flatMap(({ temperature, reason }) =>
+      reason === null ? [] : [`no SRCC at temperature ${temperature}, because ${reason}`],
+    ),
     ...failures.map(({ of, code, message }) => `FAILED ${code}  ${of}: ${message}`),
   ];
 }
@@ -102,12 +107,6 @@ function cells(one: EstimatorResult): string[] {
     short(fitted?.plcc ?? null),
     short(fitted?.rmse ?? null),
   ];
-}
-
-/** Reasons for what the headline lacks; what follows from it is not repeated. */
-function reasonLines(name: string, { reasons }: EstimatorResult): string[] {
-  const metric = ["srcc", "srccInterval", "fitted"].find((one) => reasons[one] !== undefined);
-  return metric === undefined ? [] : [`${name}: no ${metric}, because ${reasons[metric]!}`];
 }
 
 function short(value: number | null): string {

@@ -97,7 +97,10 @@ describe("thurstone eval", () => {
       "--estimators",
       "greedy",
     );
-    expect(out).toContain("tiny, greedy: no srcc, because all predictions are 3");
+    expect(out).toContain(
+      "tiny, greedy: no SRCC, interval of SRCC, KRCC, PLCC, interval of PLCC, PLCC* and RMSE*, because all predictions are 3",
+    );
+    expect(out).toContain("tiny, greedy: no SRCC by type, because no picture with a score and a label has a type");
   });
 
   it("splits a gain into what the start reaches at its best temperature and the rest", async () => {

@@ -12,6 +12,8 @@ import type { BootstrapInterval } from "../../stats/index.js";
 import type { EstimatorName } from "../estimators.js";
 import { estimatorNames } from "../estimators.js";
 import { groupOf } from "./measure.js";
+import { collectReasons, whyNoCorrelation, whyNoInterval } from "./reasons.js";
+import type { Reasons } from "./reasons.js";
 import type { Prediction } from "./results.js";
 
 /** The rise of one estimator's SRCC on one data set. */
@@ -26,6 +28,8 @@ export interface EvaluationDifference {
   readonly difference: number | null;
   /** 95 % unless told otherwise; the rise is certain where it lies above 0. */
   readonly interval: BootstrapInterval | null;
+  /** By name of a figure that is null: why. */
+  readonly reasons: Reasons;
 }
 
 export interface CompareOptions {
@@ -85,12 +89,21 @@ export function pairedDifference(
   const groups = pairs.map(({ row }) => groupOf(row));
   const found = bootstrapDifference(firsts, seconds, labels, { groups, resamples, level, seed });
   const [earlier, later] = [srcc(firsts, labels), srcc(seconds, labels)];
+  const difference = earlier === null || later === null ? null : later - earlier;
+  const { reasons, or } = collectReasons();
+  // The side that has no correlation says why there is no difference.
+  const lacking = earlier === null ? firsts : seconds;
   return {
     n: pairs.length,
-    before: earlier,
-    after: later,
-    difference: earlier === null || later === null ? null : later - earlier,
-    interval: found && { low: found.low, high: found.high, resamples: found.resamples },
+    before: or("before", earlier, whyNoCorrelation(firsts, labels)),
+    after: or("after", later, whyNoCorrelation(seconds, labels)),
+    difference: or("difference", difference, whyNoCorrelation(lacking, labels)),
+    interval: or(
+      "interval",
+      found && { low: found.low, high: found.high, resamples: found.resamples },
+      whyNoInterval(lacking, labels, groups, difference),
+    ),
+    reasons,
   };
 }
 

@@ -23,6 +23,7 @@ import { evaluateRows } from "./evaluate-rows.js";
 import type { RowsEvaluation } from "./evaluate-rows.js";
 import { evaluationSettings, rowsOptions, rowSource } from "./options.js";
 import type { EvaluateOptions, EvaluationSettings } from "./options.js";
+import type { Reasons } from "./reasons.js";
 import type { Prediction } from "./results.js";
 
 /** Two checkpoints, data to choose on and data to test on. `temperature` is the one that training sampled at. */
@@ -39,6 +40,8 @@ export interface LedgerOptions extends Omit<EvaluateOptions, "estimators" | "exp
 export interface LedgerTerm {
   readonly difference: number | null;
   readonly interval: BootstrapInterval | null;
+  /** By name of a figure that is null: why. */
+  readonly reasons: Reasons;
 }
 
 /** The split on one data set, over the pictures that all three score. gain = sharpening + reordering. */
@@ -53,12 +56,16 @@ export interface LedgerResult {
   readonly gain: LedgerTerm;
   readonly sharpening: LedgerTerm;
   readonly reordering: LedgerTerm;
+  /** By name of a correlation that is null: why. */
+  readonly reasons: Reasons;
 }
 
 /** A temperature with what the start reaches on the validation data: mean SRCC over their data sets. */
 export interface LedgerTemperature {
   readonly temperature: number;
   readonly srcc: number | null;
+  /** Why there is no correlation; null where there is one. */
+  readonly reason: string | null;
 }
 
 /** Nothing in it depends on the clock or on where files lie. */
@@ -107,7 +114,7 @@ export async function ledger(options: LedgerOptions): Promise<Ledger> {
   {
     await using policy = await openEvaluated(options.start, options, settings);
     for (const temperature of grid) {
-      temperatures.push({ temperature, srcc: meanSrcc(await at(policy, validation, temperature)) });
+      temperatures.push({ temperature, ...meanSrcc(await at(policy, validation, temperature)) });
     }
     chosen = bestOf(temperatures, settings.temperature);
     tested.start = await at(policy, rows, settings.temperature);
@@ -157,7 +164,11 @@ export function splitGain(
     [start, sharpened],
     [sharpened, trained],
   ].map(([before, after]) => pairedDifference(before!, after!, { resamples: bootstrap, seed }));
-  const term = ({ difference, interval }: LedgerTerm): LedgerTerm => ({ difference, interval });
+  const term = ({ difference, interval, reasons: all }: LedgerTerm): LedgerTerm => ({
+    difference,
+    interval,
+    reasons: pickReasons(all, { difference: "difference", interval: "interval" }),
+  });
   return {
     n: predictions[0].length,
     scored: start.length,
@@ -167,7 +178,18 @@ export function splitGain(
     gain: term(gain!),
     sharpening: term(sharpening!),
     reordering: term(reordering!),
+    reasons: {
+      ...pickReasons(gain!.reasons, { start: "before", trained: "after" }),
+      ...pickReasons(sharpening!.reasons, { sharpened: "after" }),
+    },
   };
+}
+
+/** @param names by the name they get */
+function pickReasons(reasons: Reasons, names: Readonly<Record<string, string>>): Reasons {
+  return Object.fromEntries(
+    Object.entries(names).flatMap(([name, known]) => (reasons[known] === undefined ? [] : [[name, reasons[known]]])),
+  );
 }
 
 /** In ascending order, without repetition. */
@@ -177,9 +199,11 @@ function gridOf({ temperatures = TEMPERATURES }: LedgerOptions, { temperature }:
   return [...new Set([...temperatures, temperature])].sort((a, b) => a - b);
 }
 
-function meanSrcc({ results }: RowsEvaluation): number | null {
-  const values = results.map(({ estimators }) => estimators.sampled!.srcc);
-  return values.includes(null) ? null : mean(values.map((value) => value!));
+function meanSrcc({ results }: RowsEvaluation): Omit<LedgerTemperature, "temperature"> {
+  const sampled = results.map(({ dataset, estimators }) => ({ dataset, ...estimators.sampled! }));
+  const lacking = sampled.find(({ srcc }) => srcc === null);
+  if (lacking !== undefined) return { srcc: null, reason: `${lacking.dataset}: ${lacking.reasons["srcc"]!}` };
+  return { srcc: mean(sampled.map(({ srcc }) => srcc!)), reason: null };
 }
 
 /** Of equal ones the one that is nearest to the temperature of training. */

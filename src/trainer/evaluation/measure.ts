@@ -23,6 +23,7 @@ import {
   standardDeviation,
 } from "../../stats/index.js";
 import type { BootstrapInterval } from "../../stats/index.js";
+import { collectReasons, whyNoCorrelation, whyNoFit, whyNoInterval, whyNoPairs } from "./reasons.js";
 import type { EstimatorResult, FidelityResult, OnMissing, Prediction, TypeResult } from "./results.js";
 
 export interface MeasureOptions {
@@ -54,15 +55,14 @@ export function measure(predictions: readonly Prediction[], options: MeasureOpti
   const points = pointsOf(predictions, options.onMissing);
   const scores = points.map(({ score }) => score);
   const labels = points.map(({ mos }) => mos);
-  const reasons: Record<string, string> = {};
-  const undefinedBecause = whyUndefined(scores, labels);
-  const orReason = <T>(name: string, value: T | null, reason: string | null): T | null => {
-    if (value === null) reasons[name] = undefinedBecause ?? reason ?? "it is not defined for these numbers";
-    return value;
-  };
+  const groups = points.map(({ group }) => group);
+  const { reasons, or } = collectReasons();
   const types = typeResults(points);
   const answers = predictions.flatMap((prediction) => prediction.answers);
   const valid = predictions.filter(({ score }) => score !== null);
+  const [spearman, pearson] = [srcc(scores, labels), plcc(scores, labels)];
+  const noCorrelation = whyNoCorrelation(scores, labels);
+  const noInterval = (correlation: number | null): string => whyNoInterval(scores, labels, groups, correlation);
   return {
     n: predictions.length,
     labelled: predictions.filter(({ mos }) => mos !== null).length,
@@ -74,31 +74,37 @@ export function measure(predictions: readonly Prediction[], options: MeasureOpti
     unparsableResponses: answers.filter(({ status }) => status === "failed").length,
     outOfRange: answers.filter(({ status }) => status === "clamped").length,
     truncated: answers.filter(({ cut }) => cut).length,
-    formatRate: mean(answers.map(({ inFormat }) => (inFormat ? 1 : 0))),
-    meanTokens: mean(answers.map(({ tokens }) => tokens)),
-    spread: standardDeviation(valid.map(({ score }) => score!)),
-    meanStd: mean(predictions.map(({ std }) => std).filter((std) => std !== null)),
-    meanValidMass: mean(predictions.map(({ validMass }) => validMass).filter((mass) => mass !== null)),
-    srcc: orReason("srcc", srcc(scores, labels), null),
-    srccInterval: orReason("srccInterval", interval("srcc", points, options), FEW_GROUPS),
-    krcc: orReason("krcc", krcc(scores, labels), null),
-    plcc: orReason("plcc", plcc(scores, labels), null),
-    plccInterval: orReason("plccInterval", interval("plcc", points, options), FEW_GROUPS),
-    fitted: orReason("fitted", fit(scores, labels), NO_FIT),
-    pairwiseAccuracy: orReason("pairwiseAccuracy", pairwiseAccuracy(scores, labels), null),
-    fidelity: orReason("fidelity", meanFidelity(predictions, options), "no two pictures can be compared"),
+    formatRate: or("formatRate", mean(answers.map(({ inFormat }) => (inFormat ? 1 : 0))), NO_ANSWERS),
+    meanTokens: or("meanTokens", mean(answers.map(({ tokens }) => tokens)), NO_ANSWERS),
+    spread: or(
+      "spread",
+      standardDeviation(valid.map(({ score }) => score!)),
+      `${valid.length === 1 ? "only 1 picture has" : "no picture has"} a score, and it takes 2`,
+    ),
+    meanStd: or("meanStd", meanKnown(predictions.map(({ std }) => std)), NO_STD),
+    meanValidMass: or("meanValidMass", meanKnown(predictions.map(({ validMass }) => validMass)), NO_MASS),
+    srcc: or("srcc", spearman, noCorrelation),
+    srccInterval: or("srccInterval", interval("srcc", points, options), noInterval(spearman)),
+    krcc: or("krcc", krcc(scores, labels), noCorrelation),
+    plcc: or("plcc", pearson, noCorrelation),
+    plccInterval: or("plccInterval", interval("plcc", points, options), noInterval(pearson)),
+    fitted: or("fitted", fit(scores, labels), whyNoFit(scores, labels)),
+    pairwiseAccuracy: or("pairwiseAccuracy", pairwiseAccuracy(scores, labels), whyNoPairs(labels)),
+    fidelity: or("fidelity", meanFidelity(predictions, options), NO_COMPARISON),
     types,
-    meanTypeSrcc: orReason(
+    meanTypeSrcc: or(
       "meanTypeSrcc",
-      mean(types.map((one) => one.srcc).filter((value) => value !== null)),
-      types.length === 0 ? "the rows have no type" : "it is defined within no type",
+      meanKnown(types.map((one) => one.srcc)),
+      types.length === 0 ? "no picture with a score and a label has a type" : "it is defined within no type",
     ),
     reasons,
   };
 }
 
-const FEW_GROUPS = "there are fewer than two groups to draw from, or most resamples have no correlation";
-const NO_FIT = "the logistic fit takes at least five pictures, and must converge";
+const NO_ANSWERS = "no answers were written; the expected score reads probabilities";
+const NO_STD = "no picture has a deviation of its own, which takes two readable answers or an expected score";
+const NO_MASS = "no picture has one; only the expected score does";
+const NO_COMPARISON = "no two pictures of one data set can be compared: it takes labels, and scores to compare with";
 
 /** Group of a prediction as it is drawn: its own where the row names none. */
 export function groupOf({ group, file, line }: Pick<Prediction, "group" | "file" | "line">): string {
@@ -118,13 +124,6 @@ function pointsOf(predictions: readonly Prediction[], onMissing: OnMissing): Poi
     const score = given ?? (onMissing === "worst" ? worst : null);
     return score === null ? [] : [{ score, mos, group: groupOf(prediction), type }];
   });
-}
-
-function whyUndefined(scores: readonly number[], labels: readonly number[]): string | null {
-  if (scores.length < 3) return `only ${scores.length} pictures have a score and a label, and it takes 3`;
-  if (scores.every((score) => score === scores[0])) return `all predictions are ${scores[0]!}`;
-  if (labels.every((label) => label === labels[0])) return `all labels are ${labels[0]!}`;
-  return null;
 }
 
 function interval(
@@ -148,15 +147,15 @@ function typeResults(points: readonly Point[]): TypeResult[] {
   const types = [...new Set(points.map(({ type }) => type).filter((type) => type !== null))].sort();
   return types.map((type) => {
     const own = points.filter((point) => point.type === type);
-    return {
-      type,
-      n: own.length,
-      srcc: srcc(
-        own.map(({ score }) => score),
-        own.map(({ mos }) => mos),
-      ),
-    };
+    const [scores, labels] = [own.map(({ score }) => score), own.map(({ mos }) => mos)];
+    const correlation = srcc(scores, labels);
+    const reason = correlation === null ? whyNoCorrelation(scores, labels) : null;
+    return { type, n: own.length, srcc: correlation, reason };
   });
+}
+
+function meanKnown(values: readonly (number | null)[]): number | null {
+  return mean(values.filter((value) => value !== null));
 }
 
 /** As the reward of training: an answer without a score earns 0. An estimator with one score per picture has no variance. */

@@ -9,6 +9,7 @@ import type { BootstrapInterval, LogisticParameters } from "../../stats/index.js
 import type { ParseStatus } from "../../rewards/index.js";
 import { estimatorNames } from "../estimators.js";
 import type { EstimatorName } from "../estimators.js";
+import type { Reasons } from "./reasons.js";
 
 /** One answer as the model wrote it. */
 export interface Answer {
@@ -60,6 +61,8 @@ export interface TypeResult {
   /** Pictures with a score and a label. */
   readonly n: number;
   readonly srcc: number | null;
+  /** Why there is no correlation; null where there is one. */
+  readonly reason: string | null;
 }
 
 /** Agreement after a monotone map that was fitted on the very labels it is tested on: never to be compared with raw numbers. */
@@ -122,7 +125,7 @@ export interface EstimatorResult {
   readonly types: readonly TypeResult[];
   readonly meanTypeSrcc: number | null;
   /** By name of a metric that is null: why. */
-  readonly reasons: Readonly<Record<string, string>>;
+  readonly reasons: Reasons;
 }
 
 /** One data set. */

@@ -43,6 +43,25 @@ describe("compareEvaluations", () => {
       before: null,
       difference: null,
       interval: null,
+      reasons: Object.fromEntries(
+        ["before", "after", "difference", "interval"].map((name) => [
+          name,
+          "only 0 pictures have a score and a label, and it takes 3",
+        ]),
+      ),
+    });
+    const constant = {
+      predictions: predictionsOf(
+        labels.map(() => 2),
+        labels,
+      ),
+    };
+    const [fell] = compareEvaluations({ predictions: predictionsOf(labels, labels) }, constant);
+    expect(fell).toMatchObject({ before: 1, after: null, difference: null, interval: null });
+    expect(fell!.reasons).toEqual({
+      after: "all predictions are 2",
+      difference: "all predictions are 2",
+      interval: "all predictions are 2",
     });
   });
 
@@ -85,7 +104,29 @@ describe("splitGain", () => {
   it("finds no reordering in a model that is its start at another temperature", () => {
     const [start, sharpened] = [noisy(8, 1), noisy(4, 1)].map((scores) => predictionsOf(scores, labels));
     const found = splitGain([start!, sharpened!, sharpened!], { bootstrap: 100, seed: 1 });
-    expect(found.reordering).toEqual({ difference: 0, interval: { low: 0, high: 0, resamples: 100 } });
+    expect(found.reordering).toEqual({
+      difference: 0,
+      interval: { low: 0, high: 0, resamples: 100 },
+      reasons: {},
+    });
     expect(found.sharpening.difference).toBe(found.gain.difference);
+    expect(found.reasons).toEqual({});
+  });
+
+  it("says which of the three has no correlation, and what that takes with it", () => {
+    const constant = predictionsOf(
+      labels.map(() => 2),
+      labels,
+    );
+    const sure = predictionsOf(noisy(2, 1), labels);
+    const reason = "all predictions are 2";
+    const found = splitGain([constant, sure, sure], { bootstrap: 100, seed: 1 });
+    expect(found).toMatchObject({ start: null, gain: { difference: null }, sharpening: { difference: null } });
+    expect(found.reasons).toEqual({ start: reason });
+    expect([found.gain, found.sharpening, found.reordering].map(({ reasons }) => reasons)).toEqual([
+      { difference: reason, interval: reason },
+      { difference: reason, interval: reason },
+      {},
+    ]);
   });
 });

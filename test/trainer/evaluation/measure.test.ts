@@ -45,7 +45,12 @@ describe("measure", () => {
     const found = measure(predictionsOf(pred, mos), OPTIONS);
     for (const metric of ["srcc", "krcc", "plcc", "srccInterval", "plccInterval", "fitted"] as const) {
       expect(found[metric]).toBeNull();
-      expect(found.reasons[metric]).toBe(`all predictions are ${pred[0]!}`);
+      const fitted = metric === "fitted" && pred.length < 5;
+      expect(found.reasons[metric]).toBe(
+        fitted
+          ? `only ${pred.length} pictures have a score and a label, and it takes 5`
+          : `all predictions are ${pred[0]!}`,
+      );
     }
   });
 
@@ -59,9 +64,52 @@ describe("measure", () => {
       OPTIONS,
     );
     expect(one.srcc).toBe(1);
-    expect(one.reasons["srccInterval"]).toContain("fewer than two groups");
-    expect(one.reasons["meanTypeSrcc"]).toBe("the rows have no type");
+    expect(one.reasons["srccInterval"]).toBe("all pictures are of one group, and it takes two groups to draw from");
+    expect(one.reasons["meanTypeSrcc"]).toBe("no picture with a score and a label has a type");
     expect(one.reasons).not.toHaveProperty("srcc");
+  });
+
+  it.each([
+    ["no picture", predictionsOf([], [])],
+    ["no score", predictionsOf([null, null, null], [1, 2, 3])],
+    ["no label", predictionsOf([1, 2, 3], [null, null, null])],
+    ["one picture", predictionsOf([1], [1])],
+    ["one answer for all", predictionsOf([3, 3, 3, 3, 3], [1, 2, 3, 4, 5], () => ({ type: "a" }))],
+    ["one label", predictionsOf([1, 2, 3, 4, 5], [3, 3, 3, 3, 3], (row) => ({ type: String(row) }))],
+    ["a score that is not finite", predictionsOf([1, 2, Number.POSITIVE_INFINITY, 4, 5], [1, 2, 3, 4, 5])],
+    ["two groups that are constant", predictionsOf([1, 1, 2, 2], [1, 1, 2, 2], (row) => ({ group: `${row >> 1}` }))],
+    ["nothing wrong", predictionsOf(numbers(30, 1), numbers(30, 2))],
+  ])("has a reason for every null, and for nothing else: %s", (_, predictions) => {
+    const { reasons, types, ...figures } = measure(predictions, OPTIONS);
+    const missing = Object.entries(figures).flatMap(([name, value]) => (value === null ? [name] : []));
+    expect(Object.keys(reasons).toSorted()).toEqual(missing.toSorted());
+    for (const type of types) expect(type.reason === null).toBe(type.srcc !== null);
+  });
+
+  it("says what each missing figure lacks", () => {
+    const { reasons } = measure(predictionsOf([1, null], [1, 2]), OPTIONS);
+    expect(reasons).toEqual({
+      formatRate: "no answers were written; the expected score reads probabilities",
+      meanTokens: "no answers were written; the expected score reads probabilities",
+      spread: "only 1 picture has a score, and it takes 2",
+      meanStd: "no picture has a deviation of its own, which takes two readable answers or an expected score",
+      meanValidMass: "no picture has one; only the expected score does",
+      srcc: "only 1 picture has a score and a label, and it takes 3",
+      srccInterval: "only 1 picture has a score and a label, and it takes 3",
+      krcc: "only 1 picture has a score and a label, and it takes 3",
+      plcc: "only 1 picture has a score and a label, and it takes 3",
+      plccInterval: "only 1 picture has a score and a label, and it takes 3",
+      fitted: "only 1 picture has a score and a label, and it takes 5",
+      pairwiseAccuracy: "only 1 picture has a score and a label, and it takes 2",
+      meanTypeSrcc: "no picture with a score and a label has a type",
+    });
+    expect(measure(predictionsOf([1], [1]), OPTIONS).reasons["fidelity"]).toBe(
+      "no two pictures of one data set can be compared: it takes labels, and scores to compare with",
+    );
+    // Half of all draws take one group twice; this seed's take more.
+    const pairs = predictionsOf([1, 1, 2, 2], [1, 1, 2, 2], (row) => ({ group: `${row >> 1}` }));
+    const found = measure(pairs, { ...OPTIONS, seed: 4 });
+    expect(found.reasons["srccInterval"]).toBe("most resamples of the 2 groups have no correlation");
   });
 
   it("keeps the sign of a prediction that falls", () => {
@@ -110,9 +158,9 @@ describe("measure", () => {
       OPTIONS,
     );
     expect(found.types).toEqual([
-      { type: "a", n: 3, srcc: -1 },
-      { type: "b", n: 3, srcc: 1 },
-      { type: "c", n: 1, srcc: null },
+      { type: "a", n: 3, srcc: -1, reason: null },
+      { type: "b", n: 3, srcc: 1, reason: null },
+      { type: "c", n: 1, srcc: null, reason: "only 1 picture has a score and a label, and it takes 3" },
     ]);
     expect(found.meanTypeSrcc).toBe(0);
   });
