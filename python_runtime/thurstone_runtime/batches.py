@@ -30,6 +30,12 @@ class Group:
     """Where the completions' tokens lie among all completion tokens of the batch."""
 
 
+    @staticmethod
+    def without_completions(prompt: Sequence[int]) -> Group:
+        """A prompt alone."""
+        return Group(np.array(prompt, np.int32), (), (), (), slice(0, 0))
+
+
 @dataclass(frozen=True)
 class GroupBatch:
     """What `logprobs` and `forwardBackward` work on."""

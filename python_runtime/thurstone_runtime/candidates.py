@@ -1,6 +1,6 @@
 """Log-probabilities of the same few tokens at every position of given completions.
 
-The prompt is read once and its completions share it (`shared_prompts`), so that many short continuations of a long
+The prompt is read once and its completions share it (`packing`), so that many short continuations of a long
 prompt cost little more than the prompt. No gradient.
 
 Suffixes: N scored tokens of all completions, M some of them, C candidates, H hidden size, V vocabulary.
@@ -18,7 +18,7 @@ from .errors import EngineError
 from .families import LoadedModel
 from .images import Picture
 from .logprobs import LOGITS_BYTES
-from .shared_prompts import shared_hidden
+from .packing import packed_hidden
 from .vision import VisionTower
 
 
@@ -39,7 +39,7 @@ def candidate_logprobs(
     """
     with loaded.autocast():
         encoded = tower.encode(pictures)
-        hidden_NH = shared_hidden(loaded, [group], [[encoded[picture.key] for picture in pictures]])
+        hidden_NH = packed_hidden(loaded, [group], [[encoded[picture.key] for picture in pictures]])
         ids_C = candidate_C.to(loaded.device)
         chunk = max(1, LOGITS_BYTES // (4 * loaded.vocab_size))
         pieces = [_scores(loaded, hidden_MH, ids_C, temperature) for hidden_MH in hidden_NH.split(chunk)]

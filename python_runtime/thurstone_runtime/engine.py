@@ -27,6 +27,7 @@ from .optim import AdamWSettings
 from .reference import freeze
 from .sampling import SamplingOptions
 from .scorer import Scorer
+from .self_check import packing_warning
 from .strategies import STRATEGIES
 from .tensors import tensors_to_texts, texts_to_tensors, to_torch
 from .trainer import Objective, Trainer
@@ -102,11 +103,12 @@ class Engine:
         context.set_phase("preparing")
         tower = VisionTower(loaded, settings["image_cache_bytes"] if settings["freeze_vision"] else None)
         reference = freeze(loaded, tower) if settings["reference"] else None
-        scorer = Scorer(loaded, tower, reference, LogprobStore())
+        warning = packing_warning(loaded, context)
+        scorer = Scorer(loaded, tower, reference, LogprobStore(), packed=warning is None)
         trainer = _prepare_training(scorer, settings) if settings["train"] else None
         description = describe_model(loaded)
         self._session = _Session(loaded, images, scorer, trainer, settings, description)
-        return {**description, "policy_version": 0}, {}
+        return {**description, "policy_version": 0, "warnings": [] if warning is None else [warning]}, {}
 
     def images(self, params: Params, tensors: Tensors, _context: CallContext) -> Answer:
         """Takes in pictures, and answers which are missing."""

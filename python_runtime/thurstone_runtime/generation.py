@@ -1,4 +1,4 @@
-"""The decode loop: vision once per image, prefill once per prompt, its cache repeated for the samples of the group.
+"""The decode loop: vision once per image, prefill once per prompt, whose keys and values its samples share.
 
 Rows that have ended leave the batch. Positions are always explicit, and every draw is a function of the row's own seed,
 so the batch, its order and its shrinking change no draw.
@@ -18,12 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicCache
 
+from .batches import Group
 from .errors import EngineError
 from .families import LoadedModel
 from .images import Picture
-from .kv_cache import repeated_cache, select_rows
+from .kv_cache import DecodeLayout, PrefillLayout, PromptSection
+from .packing import forward_row, pack
 from .random_draws import row_seeds, token_uniforms
 from .sampling import SamplingOptions, sample_tokens
 from .vision import VisionTower
@@ -32,8 +33,6 @@ STOP, LENGTH, ABORTED = 0, 1, 2
 """Why a row ended: an end token, `max_new_tokens`, or it was given up."""
 
 TOKENS_PER_PREFILL = 16_384
-SHORTEST_IN_PREFILL = 0.8
-"""Prompts are prefilled together when none is shorter than this share of the longest: padding is wasted work."""
 FIRST_ROOM = 256
 """The cache makes room for so many new tokens at first, and then grows by half."""
 FINISHED_SHARE = 1 / 8
@@ -121,8 +120,7 @@ def generate(
 
 @dataclass(frozen=True)
 class _Prefilled:
-    caches: list[tuple[DynamicCache, list[int]]]
-    """Each with the numbers of the prompts in its rows."""
+    sections: list[PromptSection]
     logits: Tensor
     """[P, V], for the first new token."""
     next_position: Tensor
@@ -148,7 +146,7 @@ def _check_prompts(loaded: LoadedModel, prompts: Sequence[PromptInput], options:
 
 
 def _prefill(loaded: LoadedModel, tower: VisionTower, prompts: Sequence[PromptInput], context: Context) -> _Prefilled:
-    """Runs every prompt once. Padding is on the right: real tokens never see it, so no mask is needed."""
+    """Runs every prompt once."""
 
     def between() -> None:
         context.check_cancelled()
@@ -157,60 +155,50 @@ def _prefill(loaded: LoadedModel, tower: VisionTower, prompts: Sequence[PromptIn
     context.check_cancelled()
     encoded = tower.encode((picture for prompt in prompts for picture in prompt.pictures), between)
     pictures = [[encoded[picture.key] for picture in prompt.pictures] for prompt in prompts]
-    caches: list[tuple[DynamicCache, list[int]]] = []
+    sections: list[PromptSection] = []
     logits_PV: list[Tensor | None] = [None] * len(prompts)
     next_position_P = torch.empty(len(prompts), dtype=torch.long, device=loaded.device)
     for numbers in _prefill_batches([len(prompt.ids) for prompt in prompts]):
         context.check_cancelled()
-        lengths = [len(prompts[number].ids) for number in numbers]
-        ids_BL = torch.full((len(numbers), max(lengths)), loaded.pad_token_id)
-        mask_BL = torch.zeros_like(ids_BL)
-        for row, number in enumerate(numbers):
-            ids_BL[row, : lengths[row]] = torch.as_tensor(prompts[number].ids, dtype=torch.long)
-            mask_BL[row, : lengths[row]] = 1
-        own = [pictures[number] for number in numbers]
-        grids = [[picture.grid for picture in of_prompt] for of_prompt in own]
-        position_3BL, next_B = loaded.family.positions(ids_BL, grids, mask_BL)
-        cache = DynamicCache()
-        hidden_BLH = loaded.family.forward_hidden(
-            loaded.model,
-            ids_BL.to(loaded.device),
-            position_3BL.to(loaded.device),
-            image_features=[picture.features for of_prompt in own for picture in of_prompt],
-            past_key_values=cache,
+        row = pack(
+            loaded,
+            [Group.without_completions(prompts[number].ids) for number in numbers],
+            [pictures[number] for number in numbers],
         )
-        last_BH = hidden_BLH[torch.arange(len(numbers)), torch.tensor(lengths) - 1]
+        layout = PrefillLayout(row.blocks, plain=loaded.attention == "eager")
+        hidden_TH = forward_row(loaded, row, layout)
+        last_BH = hidden_TH[row.last_prompt.to(loaded.device)]
         for number, logits_V in zip(numbers, loaded.family.head(loaded.model, last_BH), strict=True):
             logits_PV[number] = logits_V
-        next_position_P[torch.tensor(numbers)] = next_B.to(loaded.device)
-        caches.append((cache, numbers))
+        next_position_P[torch.tensor(numbers)] = row.next_position.to(loaded.device)
+        for block, own in enumerate(row.sections):
+            layers = [layer[block] for layer in layout.kept]
+            sections.append(PromptSection(np.array(numbers)[list(own)], layers))
         context.tick()
-    return _Prefilled(caches, torch.stack([logits for logits in logits_PV if logits is not None]), next_position_P)
+    return _Prefilled(sections, torch.stack([logits for logits in logits_PV if logits is not None]), next_position_P)
 
 
 def _prefill_batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Numbers of prompts, longest first, cut where padding or the batch would grow too large."""
+    """Numbers of prompts, longest first, so that those of one length stand together."""
     batches: list[list[int]] = []
+    room = 0
     for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
-        if batches:
-            longest = lengths[batches[-1][0]]
-            fits = (len(batches[-1]) + 1) * longest <= TOKENS_PER_PREFILL
-            if fits and lengths[number] >= SHORTEST_IN_PREFILL * longest:
-                batches[-1].append(number)
-                continue
-        batches.append([number])
+        if not batches or lengths[number] > room:
+            batches.append([])
+            room = TOKENS_PER_PREFILL
+        batches[-1].append(number)
+        room -= lengths[number]
     return batches
 
 
 class _Rows:
-    """State of the decode loop. The rows in the cache are those of `origin_R`; some of them may have ended already."""
+    """State of the decode loop. Its rows are those of `origin_R`; some of them may have ended already."""
 
     def __init__(
         self, loaded: LoadedModel, prompts: Sequence[PromptInput], prefilled: _Prefilled, options: GenerateOptions
     ) -> None:
         samples = options.samples
         count = len(prompts) * samples
-        lengths = [len(prompt.ids) for prompt in prompts]
         self._loaded = loaded
         self._options = options
         self._ends = np.array(loaded.eos_token_ids)
@@ -220,15 +208,21 @@ class _Rows:
         self._lengths_N = np.zeros(count, dtype=np.int32)
         self._finish_N = np.full(count, LENGTH, dtype=np.uint8)
 
-        self._origin_R = np.arange(count)
+        self._layout = DecodeLayout(
+            prefilled.sections,
+            samples,
+            min(FIRST_ROOM, options.max_new_tokens),
+            plain=loaded.attention == "eager",
+        )
+        prompt_R = self._layout.prompt_R
+        self._origin_R = prompt_R * samples + np.tile(np.arange(samples), len(prompts))
         self._running_R = np.ones(count, dtype=bool)
         self._steps = 0
-        self._longest = max(lengths)
-        self._logits_RV = prefilled.logits.repeat_interleave(samples, dim=0)
-        self._next_position_R = prefilled.next_position.repeat_interleave(samples)
-        self._cache: Cache = repeated_cache(prefilled.caches, lengths, samples, min(FIRST_ROOM, options.max_new_tokens))
-        self._mask_RK = _padding_mask(loaded, lengths, samples, options.max_new_tokens)
-        self._seen_RV = _seen_tokens(loaded, prompts, options)
+        own_prompt = torch.from_numpy(prompt_R).to(loaded.device)
+        self._logits_RV = prefilled.logits[own_prompt]
+        self._next_position_R = prefilled.next_position[own_prompt]
+        seen_PV = _seen_tokens(loaded, prompts, options)
+        self._seen_RV = None if seen_PV is None else seen_PV[own_prompt]
 
     def decode(self, context: Context) -> bool:
         """Draws one token for every running row, and runs the model on them unless all have ended (then False)."""
@@ -279,10 +273,10 @@ class _Rows:
     def _drop_ended(self, tokens_R: Tensor) -> Tensor:
         if (~self._running_R).sum() < max(1.0, FINISHED_SHARE * len(self._running_R)):
             return tokens_R
-        kept = torch.from_numpy(np.flatnonzero(self._running_R)).to(self._loaded.device)
-        select_rows(self._cache, kept)
+        rows = np.flatnonzero(self._running_R)
+        self._layout.keep(rows)
+        kept = torch.from_numpy(rows).to(self._loaded.device)
         self._next_position_R = self._next_position_R[kept]
-        self._mask_RK = None if self._mask_RK is None else self._mask_RK[kept]
         self._seen_RV = None if self._seen_RV is None else self._seen_RV[kept]
         self._origin_R = self._origin_R[self._running_R]
         self._running_R = np.ones(len(self._origin_R), dtype=bool)
@@ -291,47 +285,25 @@ class _Rows:
     def _forward(self, tokens_R: Tensor) -> None:
         if self._seen_RV is not None:
             self._seen_RV.scatter_(1, tokens_R.unsqueeze(1), True)
-        hidden_R1H = self._loaded.family.forward_hidden(
+        hidden_1RH = self._loaded.family.forward_hidden(
             self._loaded.model,
-            tokens_R.unsqueeze(1),
-            self._next_position_R[None, :, None].expand(3, -1, 1),
-            attention_mask=self._attention_mask(),
-            past_key_values=self._cache,
+            tokens_R.unsqueeze(0),
+            self._next_position_R.expand(3, 1, -1),
+            layout=self._layout,
         )
-        self._logits_RV = self._loaded.family.head(self._loaded.model, hidden_R1H[:, 0])
+        self._layout.advance()
+        self._logits_RV = self._loaded.family.head(self._loaded.model, hidden_1RH[0])
         self._next_position_R = self._next_position_R + 1
-
-    def _attention_mask(self) -> Tensor | None:
-        if self._mask_RK is None:
-            return None
-        mask_RK = self._mask_RK[:, : self._longest + self._steps + 1]
-        return mask_RK[:, None, None, :] if self._loaded.attention == "sdpa" else mask_RK
-
-
-def _padding_mask(loaded: LoadedModel, lengths: Sequence[int], samples: int, new: int) -> Tensor | None:
-    """[N, longest + new], which hides the padding in front of shorter prompts; None when there is no padding.
-
-    For sdpa it is what every layer adds to its scores, ready made; the others get ones and zeros, from which
-    transformers builds what they need.
-    """
-    longest = max(lengths)
-    if min(lengths) == longest:
-        return None
-    start_N = torch.tensor([longest - length for length in lengths]).repeat_interleave(samples)
-    valid_NK = (torch.arange(longest + new)[None, :] >= start_N[:, None]).to(loaded.device)
-    if loaded.attention != "sdpa":
-        return valid_NK.long()
-    return torch.zeros_like(valid_NK, dtype=loaded.compute_dtype).masked_fill_(~valid_NK, -torch.inf)
 
 
 def _seen_tokens(loaded: LoadedModel, prompts: Sequence[PromptInput], options: GenerateOptions) -> Tensor | None:
-    """bool [N, V]: tokens that the repetition penalty falls on; None without a penalty."""
+    """bool [P, V]: tokens that the repetition penalty falls on; None without a penalty."""
     if options.sampling.repetition_penalty == 1.0:
         return None
     seen_PV = torch.zeros(len(prompts), loaded.vocab_size, dtype=torch.bool)
     for row, prompt in enumerate(prompts):
         seen_PV[row, torch.as_tensor(prompt.ids, dtype=torch.long)] = True
-    return seen_PV.repeat_interleave(options.samples, dim=0).to(loaded.device)
+    return seen_PV.to(loaded.device)
 
 
 def _now(loaded: LoadedModel) -> float:

@@ -1,89 +1,121 @@
-"""A key-value cache for a decode loop: room is made ahead, prompts are copied in once per completion, rows can go.
+"""Keys and values of a decode loop: those of a prompt once, whatever the number of its completions, and those of every
+completion in room that is made ahead.
 
-transformers' DynamicCache copies everything at every token; this one copies only when its room runs out.
-
-Suffixes: R rows, K cached positions, D values of a head; heads come second.
+Suffixes: P prompts of a section, R rows still in the loop, L positions of a prompt, T of a completion, h query heads,
+k key heads, D values of a head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from .attention import PackedLayout, Rows, attend, fold_heads, merge, unfold_heads
 
 GROWTH = 1.5
+KeysValues = tuple[Tensor, Tensor]
 
 
-class GrowingLayer(DynamicLayer):
-    """`keys` and `values` are views of the filled part [R, heads, K, D] of larger buffers."""
+@dataclass(frozen=True)
+class PrefillLayout(PackedLayout):
+    """Of a row of prompts; keeps what they leave for their completions."""
 
-    def __init__(self, keys: Tensor, values: Tensor, length: int) -> None:
-        super().__init__()
-        self.is_initialized = True
-        self.dtype, self.device = keys.dtype, keys.device
-        self._buffers = (keys, values)
-        self._length = length
-        self._show()
+    kept: list[list[KeysValues]] = field(default_factory=list)
+    """[layer][block]: keys and values [P, k, L, D]."""
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Appends [R, heads, new, D] and returns everything up to there."""
-        start = self._length
-        end = start + key_states.shape[-2]
-        if end > self._buffers[0].shape[-2]:
-            self._buffers = (_grown(self._buffers[0], start, end), _grown(self._buffers[1], start, end))
-        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
-            buffer[:, :, start:end] = states
-        self._length = end
-        return self._show()
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keeps only these rows."""
-        self._buffers = (self._buffers[0][indices], self._buffers[1][indices])
-        self._show()
-
-    def _show(self) -> tuple[Tensor, Tensor]:
-        self.keys = keys = self._buffers[0][:, :, : self._length]
-        self.values = values = self._buffers[1][:, :, : self._length]
-        return keys, values
+    def attend(self, layer: int, query_ThD: Tensor, key_TkD: Tensor, value_TkD: Tensor, scale: float) -> Tensor:
+        """See `Layout.attend`."""
+        states = (key_TkD, value_TkD)
+        self.kept.append([tuple(block.keys.laid_out(each).contiguous() for each in states) for block in self.blocks])  # pyright: ignore
+        return super().attend(layer, query_ThD, key_TkD, value_TkD, scale)
 
 
-def repeated_cache(
-    prefilled: Sequence[tuple[DynamicCache, Sequence[int]]], lengths: Sequence[int], samples: int, room: int
-) -> Cache:
-    """One cache for all completions, each prompt `samples` times, aligned to the right as if padded on the left.
+@dataclass
+class PromptSection:
+    """Prompts of one length."""
 
-    `prefilled`: caches of prompts padded on the right, each with the numbers of the prompts in its rows; `lengths` the
-    true length of every prompt. `room`: how many more positions to make room for at once.
-    """
-    longest = max(lengths)
-    rows = len(lengths) * samples
-    layers = []
-    for layer in range(len(prefilled[0][0].layers)):
-        buffers = []
-        for part in ("keys", "values"):
-            like = getattr(prefilled[0][0].layers[layer], part)
-            buffer = like.new_zeros(rows, like.shape[1], longest + room, like.shape[3])
-            for cache, prompts in prefilled:
-                states = getattr(cache.layers[layer], part)
-                for row, prompt in enumerate(prompts):
-                    length = lengths[prompt]
-                    own_rows = slice(prompt * samples, (prompt + 1) * samples)
-                    buffer[own_rows, :, longest - length : longest] = states[row, :, :length]
-            buffers.append(buffer)
-        layers.append(GrowingLayer(buffers[0], buffers[1], longest))
-    return Cache(layers=layers)
+    prompts: NDArray[np.int64]
+    """Their numbers."""
+    layers: list[KeysValues]
+    """[P, k, L, D] each"""
+
+    def keep(self, wanted_P: NDArray[np.bool_]) -> None:
+        """Forgets the other prompts."""
+        self.prompts = self.prompts[wanted_P]
+        kept = torch.from_numpy(np.flatnonzero(wanted_P)).to(self.layers[0][0].device)
+        self.layers = [(keys[kept], values[kept]) for keys, values in self.layers]
 
 
-def select_rows(cache: Cache, rows: Tensor) -> None:
-    """Keeps only these rows of every layer."""
-    for layer in cache.layers:
-        layer.batch_select_indices(rows)  # pyright: ignore[reportAttributeAccessIssue]
+class DecodeLayout:
+    """Of a step that feeds one token to every row. `prompt_R` is the prompt of each row; the rows of a prompt stand
+    together, in the order in which `sections` list the prompts."""
+
+    def __init__(
+        self, sections: Sequence[PromptSection], samples: int, room: int, *, plain: bool
+    ) -> None:
+        self._sections = list(sections)
+        self._plain = plain
+        self._filled = 0
+        self.prompt_R = np.concatenate([section.prompts for section in sections]).repeat(samples)
+        self._own = [
+            tuple(like.new_empty(len(self.prompt_R), like.shape[1], room, like.shape[3]) for like in layer)
+            for layer in sections[0].layers
+        ]
+        """[R, k, room, D] each, filled up to `_filled`."""
+        self._rows = self._rows_of_sections()
+
+    def attend(self, layer: int, query_ThD: Tensor, key_TkD: Tensor, value_TkD: Tensor, scale: float) -> Tensor:
+        """See `Layout.attend`; T is R."""
+        keys_RkTD, values_RkTD = (own[:, :, : self._filled + 1] for own in self._own[layer])
+        keys_RkTD[:, :, -1], values_RkTD[:, :, -1] = key_TkD, value_TkD
+        heads = key_TkD.shape[1]
+        query = fold_heads(query_ThD.unsqueeze(2), heads)
+        own, own_logsumexp = attend(query, keys_RkTD, values_RkTD, scale, causal=False, plain=self._plain)
+        outputs, logsumexps = [], []
+        for section, rows in zip(self._sections, self._rows, strict=True):
+            query = fold_heads(rows.laid_out(query_ThD), heads)
+            output, logsumexp = attend(query, *section.layers[layer], scale, causal=False, plain=self._plain)
+            outputs.append(rows.flat(unfold_heads(output, rows.length)))
+            logsumexps.append(rows.flat(unfold_heads(logsumexp, rows.length)))
+        merged, _ = merge(own.flatten(1, 2), own_logsumexp.flatten(1, 2), torch.cat(outputs), torch.cat(logsumexps))
+        return merged
+
+    def advance(self) -> None:
+        """The token that every layer has seen counts from now on."""
+        self._filled += 1
+        if self._filled == self._own[0][0].shape[2]:
+            self._own = [tuple(_grown(own) for own in layer) for layer in self._own]
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Drops all other rows, and prompts that are left without any."""
+        self.prompt_R = self.prompt_R[rows]
+        on_device = torch.from_numpy(rows).to(self._own[0][0].device)
+        self._own = [tuple(own[on_device] for own in layer) for layer in self._own]
+        for section in self._sections:
+            wanted_P = np.isin(section.prompts, self.prompt_R)
+            if not wanted_P.all():
+                section.keep(wanted_P)
+        self._sections = [section for section in self._sections if len(section.prompts)]
+        self._rows = self._rows_of_sections()
+
+    def _rows_of_sections(self) -> list[Rows]:
+        found, filled = [], 0
+        device = self._own[0][0].device
+        for section in self._sections:
+            count_P = (self.prompt_R[:, None] == section.prompts).sum(axis=0)
+            tokens = slice(filled, filled + int(count_P.sum()))
+            found.append(Rows.of_lengths(tokens, count_P).to(device))
+            filled = tokens.stop
+        return found
 
 
-def _grown(buffer: Tensor, filled: int, needed: int) -> Tensor:
-    rows, heads, _, size = buffer.shape
-    larger = buffer.new_zeros(rows, heads, max(needed, int(buffer.shape[-2] * GROWTH)), size)
-    larger[:, :, :filled] = buffer[:, :, :filled]
+def _grown(own: Tensor) -> Tensor:
+    rows, heads, room, size = own.shape
+    larger = own.new_empty(rows, heads, int(room * GROWTH) + 1, size)
+    larger[:, :, :room] = own
     return larger

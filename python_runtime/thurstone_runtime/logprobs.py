@@ -1,12 +1,12 @@
 """Log-probabilities of completion tokens, of all groups together.
 
-Where prompts have several completions each is computed once (`shared_prompts`). Otherwise, and where layers recompute
-their activations, the rows are padded: one row [prompt | completion] per completion. Tests hold the two together.
+All groups stand in one packed row (`packing`). The plain way, one padded row [prompt | completion] per completion, is
+what tests and `self_check` hold it against.
 
 The vision tower runs once per picture, its features serve every row, and gradients flow back through them once. The
 head is applied only where a completion token is predicted, so the [R, L, V] tensor never exists.
 
-Padding is on the right, behind everything that is read: with causal attention no token sees it, so no mask is needed.
+Padding of plain rows is on the right, where no token that is read sees it, so no mask is needed.
 How many rows go together is the caller's decision (docs/protocol.md, `forwardBackward`); it changes nothing but the
 rounding.
 
@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from .attention import counted
 from .batches import Group
 from .families import LoadedModel
 from .images import Picture
-from .shared_prompts import shared_hidden
+from .packing import packed_hidden
 from .vision import EncodedPicture, VisionTower
 
 LOGITS_BYTES = 512 * 2**20
@@ -53,13 +54,12 @@ def group_scores(
     temperature: float,
     entropy: bool = False,
     logits_bytes: int = LOGITS_BYTES,
-    share_prompts: bool,
+    packed: bool,
 ) -> Scores:
     """Scores of the groups' completions under `loaded.model`.
 
     `pictures[group]` are those of its prompt, encoded by `tower`. Gradients are recorded where they are enabled
-    outside. Enter `autocast` outside. `share_prompts`: each prompt once instead of once per completion, which changes
-    nothing but the rounding (`sharing_pays`).
+    outside. Enter `autocast` outside. `packed` changes nothing but the rounding.
 
     Raises `image_token_mismatch` when a prompt's placeholders do not fit its pictures.
     """
@@ -74,7 +74,7 @@ def group_scores(
     target_N = np.concatenate([completion for group in groups for completion in group.completions]).astype(np.int64)
     return token_scores(
         loaded,
-        shared_hidden(loaded, groups, own) if share_prompts else padded_hidden(loaded, groups, own),
+        packed_hidden(loaded, groups, own) if packed else padded_hidden(loaded, groups, own),
         torch.from_numpy(target_N).to(loaded.device),
         temperature=temperature,
         entropy=entropy,
@@ -93,13 +93,6 @@ def padded_hidden(loaded: LoadedModel, groups: Sequence[Group], encoded: Sequenc
         image_mask_BL=rows.image_mask.to(loaded.device),
     )
     return hidden_RLH.flatten(0, 1)[rows.predicting.to(loaded.device)]
-
-
-def sharing_pays(loaded: LoadedModel, groups: Sequence[Group]) -> bool:
-    """Whether there is something to share, and a cache to share it through: transformers leaves it away where layers
-    recompute their activations."""
-    several = any(len(group.completions) > 1 for group in groups)
-    return several and not any(getattr(layer, "gradient_checkpointing", False) for layer in loaded.model.modules())
 
 
 def token_scores(
@@ -192,8 +185,7 @@ def _rows(loaded: LoadedModel, groups: Sequence[Group], encoded: Sequence[Sequen
 def _cells(first_R: NDArray[np.int64], count_R: NDArray[np.int64], width: int) -> NDArray[np.int64]:
     """Indices into the flattened rows of `count_R` cells side by side, from column `first_R` on."""
     row = np.repeat(np.arange(len(count_R)), count_R)
-    within = np.arange(len(row)) - np.repeat(np.cumsum(count_R) - count_R, count_R)
-    return row * width + first_R[row] + within
+    return row * width + first_R[row] + counted(count_R)
 
 
 def _features_of_rows(group_R: NDArray[np.int64], encoded: Sequence[Sequence[EncodedPicture]]) -> list[Tensor]:

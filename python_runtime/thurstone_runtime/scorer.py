@@ -12,7 +12,7 @@ from .families import LoadedModel
 from .images import Picture
 from .layers import Watcher, watched_layers
 from .logprob_store import LogprobStore
-from .logprobs import Scores, group_scores, sharing_pays
+from .logprobs import Scores, group_scores
 from .reference import Reference
 from .vision import VisionTower
 
@@ -21,12 +21,19 @@ class Scorer:
     """Both models with their vision towers. `pictures[group]` are those of its prompt."""
 
     def __init__(
-        self, loaded: LoadedModel, tower: VisionTower, reference: Reference | None, stored: LogprobStore
+        self,
+        loaded: LoadedModel,
+        tower: VisionTower,
+        reference: Reference | None,
+        stored: LogprobStore,
+        *,
+        packed: bool = True,
     ) -> None:
         self.loaded = loaded
         self.tower = tower
         self.reference = reference
         self.stored = stored
+        self._packed = packed
 
     def policy(
         self,
@@ -72,10 +79,8 @@ class Scorer:
         temperature: float,
         entropy: bool,
     ) -> Scores:
-        # Both models the same way, so that a policy that has not moved has a divergence of exactly 0.
-        share = sharing_pays(self.loaded, groups)
         return group_scores(
-            loaded, tower, groups, pictures, temperature=temperature, entropy=entropy, share_prompts=share
+            loaded, tower, groups, pictures, temperature=temperature, entropy=entropy, packed=self._packed
         )
 
 

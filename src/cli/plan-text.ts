@@ -70,8 +70,14 @@ function batches(config: ResolvedConfig, plan: RunPlan): string[] {
     `a rollout batch: ${count(promptsPerStep, "prompt")} x ${config.num_generations} completions = ${count(completionsPerRollout, "completion")}`,
     `an update: ${count(completionsPerUpdate, "completion")}`,
     `updates per rollout batch: ${config.num_iterations} (num_iterations) x ${passes} = ${updatesPerRollout}`,
-    `a forward and backward pass: at most ${rows}${count(config.max_tokens_per_part, "padded token")}`,
+    `a forward and backward pass: ${passText(rows, config.max_tokens_per_part)}`,
   ];
+}
+
+/** How much goes into a pass; `rows` is what else bounds it, with "and". */
+export function passText(rows: string, tokens: number | null): string {
+  if (tokens !== null) return `at most ${rows}${count(tokens, "token")}, each prompt once`;
+  return `${rows === "" ? "" : `at most ${rows}`}about 256 MiB of activations, whole groups`;
 }
 
 function steps(config: ResolvedConfig, plan: RunPlan): string[] {
@@ -116,7 +122,7 @@ export interface MemoryLinesOptions {
   /** Whether a frozen copy is kept. */
   readonly reference: boolean;
   /** Padded tokens of a pass at most. */
-  readonly tokensPerPart: number;
+  readonly tokensPerPart: number | null;
 }
 
 /** The estimate in lines. */
@@ -142,7 +148,7 @@ export function memoryLines({ config, checkpoint, reference: kept, tokensPerPart
     ["gradients", gradients],
     ["optimizer", optimizer],
     ["reference model", reference],
-    [`activations of a pass of ${tokensPerPart} tokens`, activations],
+    [`activations of a pass${tokensPerPart === null ? "" : ` of ${tokensPerPart} tokens`}`, activations],
   ];
   return [
     `${count(parameters, "parameter")}, computed in ${dtype}`,

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { resolveSftConfig } from "../config/index.js";
+import { resolveSftConfig, sftPassTokens } from "../config/index.js";
 import type { CheckpointSize, ResolvedSftConfig, RunPlan } from "../config/index.js";
-import { changedSettings, count, memoryLines, section, stepLines } from "./plan-text.js";
+import { changedSettings, count, memoryLines, passText, section, stepLines } from "./plan-text.js";
 
 export interface SftPlanTextOptions {
   readonly config: ResolvedSftConfig;
@@ -16,7 +16,7 @@ export interface SftPlanTextOptions {
 
 /** Lines, without a trailing line break. */
 export function sftPlanText({ config, plan, checkpoint }: SftPlanTextOptions): string[] {
-  const tokensPerPart = passTokens(config);
+  const tokensPerPart = sftPassTokens(config);
   return [
     ...section("Settings that are not the defaults", changedSettings(config, resolveSftConfig)),
     ...section("Data", data(config, plan)),
@@ -24,10 +24,6 @@ export function sftPlanText({ config, plan, checkpoint }: SftPlanTextOptions): s
     ...section("Steps", [`${count(plan.steps, "step")}, an update each`, ...stepLines(config, plan)]),
     ...section("Memory of the worker, estimated", memoryLines({ config, checkpoint, reference: false, tokensPerPart })),
   ].slice(0, -1);
-}
-
-function passTokens({ packing, max_seq_length: packed, max_tokens_per_part: limit }: ResolvedSftConfig): number {
-  return packing && packed !== null ? Math.min(packed, limit) : limit;
 }
 
 function data(config: ResolvedSftConfig, plan: RunPlan): string[] {
@@ -41,11 +37,11 @@ function data(config: ResolvedSftConfig, plan: RunPlan): string[] {
   ];
 }
 
-function batches(config: ResolvedSftConfig, plan: RunPlan, tokensPerPart: number): string[] {
+function batches(config: ResolvedSftConfig, plan: RunPlan, tokensPerPart: number | null): string[] {
   const { per_device_train_batch_size: rows, gradient_accumulation_steps: passes } = config;
   const filled = config.packing ? "" : `${count(rows, "answer")} and `;
   return [
     `an update: ${rows} x ${passes} = ${count(plan.promptsPerStep, "row")}, every answer of theirs`,
-    `a forward and backward pass: at most ${filled}${count(tokensPerPart, "padded token")}`,
+    `a forward and backward pass: ${passText(filled, tokensPerPart)}`,
   ];
 }

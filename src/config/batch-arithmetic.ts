@@ -77,3 +77,13 @@ export function isDue(options: {
   const { step, every, updatesPerBatch } = options;
   return Math.floor(step / every) > Math.floor((step - updatesPerBatch) / every);
 }
+
+/** Most tokens of a pass of `sft`: with packing examples share it up to `max_seq_length`. null: no number is asked for. */
+export function sftPassTokens({
+  packing,
+  max_seq_length: packed,
+  max_tokens_per_part: limit,
+}: Pick<ParsedConfig, "packing" | "max_seq_length" | "max_tokens_per_part">): number | null {
+  if (!packing || packed === null) return limit;
+  return limit === null ? packed : Math.min(packed, limit);
+}

@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { batchSizes, countBatches, isDue } from "./batch-arithmetic.js";
+export { batchSizes, countBatches, isDue, sftPassTokens } from "./batch-arithmetic.js";
 export type { BatchKeys, BatchSizes } from "./batch-arithmetic.js";
 export { readCheckpointSize } from "./checkpoint-size.js";
 export type { CheckpointSize } from "./checkpoint-size.js";
@@ -11,7 +11,7 @@ export { parseFlags, readFlags } from "./flags.js";
 export type { ReadFlags } from "./flags.js";
 export { loadConfig, loadSftConfig, readConfigSources } from "./load.js";
 export type { ConfigSources, LoadOptions } from "./load.js";
-export { estimateMemory } from "./memory.js";
+export { estimateMemory, PART_ACTIVATIONS } from "./memory.js";
 export type { MemoryEstimate, MemoryFacts } from "./memory.js";
 export { nearestName } from "./nearest.js";
 export { planRun } from "./plan.js";

@@ -4,6 +4,9 @@
  * @module
  */
 
+/** Bytes of activations of one forward and backward pass where `max_tokens_per_part` does not say how many tokens. */
+export const PART_ACTIVATIONS = 2 ** 28;
+
 export interface MemoryFacts {
   /** Parameters of the model. */
   readonly parameters: number;
@@ -15,8 +18,8 @@ export interface MemoryFacts {
   readonly dtype: "float32" | "bfloat16";
   /** Shape of the language model; without it activations are unknown. */
   readonly shape?: { readonly hiddenSize: number; readonly layers: number } | undefined;
-  /** Padded tokens of one forward and backward pass. */
-  readonly tokensPerPart: number;
+  /** Tokens of one forward and backward pass; null: whole groups, as many as keep `PART_ACTIVATIONS`. */
+  readonly tokensPerPart: number | null;
   readonly gradientCheckpointing: boolean;
 }
 
@@ -43,13 +46,14 @@ export interface MemoryEstimate {
 const KEPT_PER_LAYER = 17;
 
 /**
- * With P parameters, T of them trained, b bytes per number in the computation (2 or 4), L layers of size H and S padded
- * tokens per pass:
+ * With P parameters, T of them trained, b bytes per number in the computation (2 or 4), L layers of size H and S tokens
+ * per pass:
  *
  *     weights      4 P                              cast weights  2 P in bfloat16, else 0
  *     gradients    4 T                              optimizer     8 T
  *     reference    b T if beta > 0, else 0 (what is not trained is shared)
- *     activations  17 b S H L, or b S H (L + 17) with gradient checkpointing
+ *     activations  17 b S H L, or b S H (L + 17) with gradient checkpointing;
+ *                  256 MiB where S is left open, more where a single group is larger
  *
  * Not counted: logits of the completions, the key-value cache of sampling, the vision tower's activations, the library
  * and device overhead. Take it as a lower bound.
@@ -66,7 +70,12 @@ export function estimateMemory(facts: MemoryFacts): MemoryEstimate {
   };
   const kept = (layers: number): number =>
     facts.gradientCheckpointing ? layers + KEPT_PER_LAYER : layers * KEPT_PER_LAYER;
-  const activations = shape === undefined ? null : bytes * tokensPerPart * shape.hiddenSize * kept(shape.layers);
+  const activations =
+    tokensPerPart === null
+      ? PART_ACTIVATIONS
+      : shape === undefined
+        ? null
+        : bytes * tokensPerPart * shape.hiddenSize * kept(shape.layers);
   const total = Object.values(known).reduce((sum, part) => sum + part, activations ?? 0);
   return { ...known, activations, total };
 }

@@ -5,7 +5,7 @@
  */
 export { createWorkerPolicy } from "./worker-policy.js";
 export type { PolicySettings, PreparedPrompt, WorkerPolicyOptions } from "./worker-policy.js";
-export { planParts, paddedTokens } from "./planner.js";
+export { packedTokens, planParts } from "./planner.js";
 export type { PlannerOptions } from "./planner.js";
 export { cutIntoUpdates, splitUpdates } from "./updates.js";
 export type * from "./types.js";

@@ -12,19 +12,19 @@ import type { TrainGroup } from "./types.js";
 export interface PlannerOptions {
   /** Most completions in one part. Default: no limit. */
   readonly maxSequences?: number;
-  /**
-   * Most padded tokens in one part: rows x (longest prompt + longest completion). Default 32768. A worker that computes a
-   * prompt once for all its completions needs less.
-   */
+  /** Most tokens in one part, as `packedTokens` counts them; a larger group is cut. Default 32768. */
   readonly maxTokens?: number;
+  /** Groups join a part up to so many tokens; a group that is larger makes a part of its own. Default: `maxTokens`. */
+  readonly targetTokens?: number;
 }
 
-/** Padded tokens of a part on the padded path: the most it can cost. */
-export function paddedTokens(groups: readonly TrainGroup[]): number {
-  const rows = groups.reduce((total, group) => total + group.sequences.length, 0);
-  const prompt = Math.max(0, ...groups.map((group) => group.promptIds.length));
-  const completion = Math.max(0, ...groups.flatMap((group) => group.sequences.map((one) => one.tokenIds.length)));
-  return rows * (prompt + completion);
+/** Tokens of a part: each prompt once, and all its completions. */
+export function packedTokens(groups: readonly TrainGroup[]): number {
+  return groups.reduce(
+    (total, { promptIds, sequences }) =>
+      sequences.reduce((sum, { tokenIds }) => sum + tokenIds.length, total + promptIds.length),
+    0,
+  );
 }
 
 /** Cuts one group into pieces of at most `limit` completions, each with its own first index. */
@@ -42,30 +42,36 @@ function cut(group: TrainGroup, limit: number): TrainGroup[] {
 }
 
 /**
- * Packs groups into parts, in order, whole groups first; a group that alone exceeds a limit is cut.
+ * Packs groups into parts, in order, whole groups first; a group that alone exceeds a limit is cut, and every piece
+ * computes the prompt anew.
  *
  * @returns parts in the order of the batch; together they hold every completion exactly once
  */
 export function planParts(groups: readonly TrainGroup[], options: PlannerOptions = {}): TrainGroup[][] {
   const { maxSequences = Number.POSITIVE_INFINITY, maxTokens = 32768 } = options;
+  const target = Math.min(maxTokens, options.targetTokens ?? maxTokens);
   const pieces = groups.flatMap((group) => {
-    const rowTokens = paddedTokens([group]) / Math.max(1, group.sequences.length);
-    const rows = Math.max(1, Math.min(maxSequences, Math.floor(maxTokens / Math.max(1, rowTokens))));
-    return cut(group, rows);
+    if (packedTokens([group]) <= maxTokens) return cut(group, maxSequences);
+    const longest = Math.max(1, ...group.sequences.map(({ tokenIds }) => tokenIds.length));
+    return cut(group, Math.max(1, Math.min(maxSequences, Math.floor((maxTokens - group.promptIds.length) / longest))));
   });
 
   const parts: TrainGroup[][] = [];
   let part: TrainGroup[] = [];
   let rows = 0;
+  let tokens = 0;
   for (const piece of pieces) {
-    const fits = rows + piece.sequences.length <= maxSequences && paddedTokens([...part, piece]) <= maxTokens;
+    const size = packedTokens([piece]);
+    const fits = rows + piece.sequences.length <= maxSequences && tokens + size <= target;
     if (part.length > 0 && !fits) {
       parts.push(part);
       part = [];
       rows = 0;
+      tokens = 0;
     }
     part.push(piece);
     rows += piece.sequences.length;
+    tokens += size;
   }
   if (part.length > 0) parts.push(part);
   return parts;

@@ -26,6 +26,8 @@ export const loadReply = z.object({
   versions: z.record(z.string(), z.string()),
   cpu_features: z.array(z.string()).default([]),
   threads: count,
+  warnings: z.array(z.string()).default([]),
+  activation_bytes_per_token: z.int().min(1),
   policy_version: count,
 });
 
@@ -99,6 +101,7 @@ export function describeModel(load: z.output<typeof loadReply>): ModelDescriptio
     versions: load.versions,
     cpuFeatures: load.cpu_features,
     threads: load.threads,
+    warnings: load.warnings,
   };
 }
 

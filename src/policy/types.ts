@@ -219,6 +219,8 @@ export interface ModelDescription {
   readonly versions: Readonly<Record<string, string>>;
   readonly cpuFeatures: readonly string[];
   readonly threads: number;
+  /** What should be told of this model on this machine, in plain words; mostly nothing. */
+  readonly warnings: readonly string[];
 }
 
 /** Where time and bytes went since the policy was opened. */

@@ -62,6 +62,8 @@ export interface PolicySettings {
   /** Gradient norm above which gradients are scaled down; null leaves them. */
   readonly maxGradNorm: number | null;
   readonly planner: PlannerOptions;
+  /** Bytes of activations that a part keeps for its backward pass, from which `targetTokens` follows. */
+  readonly partBytes?: number;
 }
 
 /** What a policy is made of. */
@@ -88,6 +90,9 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     await call("load", options.load, abortable(options.signal)),
   );
   const description = replies.describeModel(loaded);
+  const { partBytes } = settings;
+  const target = partBytes && { targetTokens: Math.max(1, Math.floor(partBytes / loaded.activation_bytes_per_token)) };
+  const planner = { ...target, ...settings.planner };
   let version = loaded.policy_version;
   let parts = 0;
 
@@ -173,7 +178,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
 
     async logprobs(batch, { of = "policy", store = false, signal } = {}) {
       const rows: Float32Array[] = [];
-      for (const groups of planParts(batch.groups, settings.planner)) {
+      for (const groups of planParts(batch.groups, planner)) {
         const { params, tensors } = groupBatch(groups);
         const reply = await call(
           "logprobs",
@@ -196,7 +201,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
 
     async candidates(batch, candidates, { temperature = 1, signal } = {}) {
       const rows: Float32Array[] = [];
-      for (const groups of planParts(batch.groups, settings.planner)) {
+      for (const groups of planParts(batch.groups, planner)) {
         const { params, tensors } = groupBatch(groups);
         const reply = await call(
           "candidates",
@@ -213,7 +218,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     async forwardBackward(batch, loss, { step = version + 1, signal } = {}) {
       let sums: LossSums = replies.NO_LOSS;
       try {
-        for (const groups of planParts(batch.groups, settings.planner)) {
+        for (const groups of planParts(batch.groups, planner)) {
           const { params, tensors } = groupBatch(groups);
           const reply = await call(
             "forwardBackward",

@@ -123,6 +123,7 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
         parameters: { total: 1, trainable: 1 },
         versions: { runtime: "fake" },
         threads: 1,
+        activation_bytes_per_token: 1,
         policy_version: version,
       }),
     describe: () => reply({ memory: { rss: 0, peak_rss: 0 } }),

@@ -65,8 +65,9 @@ export interface HeldOutEvaluation {
   readonly loss?: number;
 }
 
-/** What an alarm is about. */
-export type AlarmName = "parse-failures" | "truncation" | "zero-variance" | "entropy" | "collapse" | "update-skipped";
+/** What an alarm is about; `model` speaks of the checkpoint on this machine, before the first step. */
+export type AlarmName =
+  "parse-failures" | "truncation" | "zero-variance" | "entropy" | "collapse" | "update-skipped" | "model";
 
 /** The plan in numbers, as `--dry-run` prints it. */
 export interface PlanSummary {

@@ -59,6 +59,11 @@ export function announce<Metrics extends StepValues>(
   const model = policy.description;
   control.emit({ type: "run-start", folder: writer.folder, plan, model, resumedFrom, mismatches });
   writer.event({ type: "run-start", step: resumedFrom, plan, resumedFrom, mismatches });
+  for (const message of model.warnings) {
+    const alarm = { type: "alarm", step: resumedFrom, name: "model", message } as const;
+    control.emit(alarm);
+    writer.event(alarm);
+  }
 }
 
 /** Looks at the held-out rows, where there are any. */

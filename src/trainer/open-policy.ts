@@ -6,7 +6,7 @@
 import { resolve } from "node:path";
 import type { Caller, PlainMap } from "../bridge/index.js";
 import { startWorker } from "../bridge/index.js";
-import { computeDtype, resolveConfig } from "../config/index.js";
+import { computeDtype, PART_ACTIVATIONS, resolveConfig } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig, SharedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
 import { createWorkerPolicy } from "../policy/index.js";
@@ -62,15 +62,16 @@ export async function openPolicy(
       repetitionPenalty: config.repetition_penalty,
     },
     planner: {
-      maxTokens: config.max_tokens_per_part,
+      ...(config.max_tokens_per_part !== null && { maxTokens: config.max_tokens_per_part }),
       ...(config.per_device_train_batch_size !== null && { maxSequences: config.per_device_train_batch_size }),
     },
+    ...(config.max_tokens_per_part === null && { partBytes: PART_ACTIVATIONS }),
   });
 }
 
 /** What a policy is opened with besides the keys that all tasks share. */
 export interface OpenModelOptions
-  extends OpenPolicyOptions, Pick<PolicySettings, "planner">, Pick<ModelUse, "reference"> {
+  extends OpenPolicyOptions, Pick<PolicySettings, "planner" | "partBytes">, Pick<ModelUse, "reference"> {
   readonly sampling: Pick<PolicySettings, "temperature" | "topP" | "topK" | "minP" | "repetitionPenalty">;
 }
 
@@ -88,6 +89,7 @@ export async function openModel(config: SharedConfig, options: OpenModelOptions)
       settings: {
         ...options.sampling,
         planner: options.planner,
+        ...(options.partBytes !== undefined && { partBytes: options.partBytes }),
         seed: config.seed,
         maxCompletionLength: config.max_completion_length,
         maxPromptLength: config.max_prompt_length ?? undefined,

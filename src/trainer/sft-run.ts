@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { PART_ACTIVATIONS, sftPassTokens } from "../config/index.js";
 import type { ResolvedSftConfig, SftConfigInput } from "../config/index.js";
 import type { SftMetrics } from "./events.js";
 import { nllMetrics } from "./metrics.js";
@@ -44,13 +45,20 @@ export function sft(config: SftConfigInput | ResolvedSftConfig, options: SftOpti
   );
 }
 
-function modelUse(config: ResolvedSftConfig): Pick<OpenModelOptions, "reference" | "sampling" | "planner"> {
-  const { packing, max_seq_length: packed, max_tokens_per_part: maxTokens } = config;
-  const planner =
-    packing && packed !== null
-      ? { maxTokens: Math.min(packed, maxTokens) }
-      : { maxTokens, maxSequences: config.per_device_train_batch_size };
-  return { reference: false, sampling: PLAIN_SAMPLING, planner };
+function modelUse(
+  config: ResolvedSftConfig,
+): Pick<OpenModelOptions, "reference" | "sampling" | "planner" | "partBytes"> {
+  const maxTokens = sftPassTokens(config);
+  const planner = {
+    ...(maxTokens !== null && { maxTokens }),
+    ...(!(config.packing && config.max_seq_length !== null) && { maxSequences: config.per_device_train_batch_size }),
+  };
+  return {
+    reference: false,
+    sampling: PLAIN_SAMPLING,
+    planner,
+    ...(maxTokens === null && { partBytes: PART_ACTIVATIONS }),
+  };
 }
 
 function sftRecipe(

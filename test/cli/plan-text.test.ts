@@ -37,7 +37,7 @@ Batches
   a rollout batch: 8 prompts x 6 completions = 48 completions
   an update: 12 completions
   updates per rollout batch: 2 (num_iterations) x 4 = 8
-  a forward and backward pass: at most 12 completions and 32768 padded tokens
+  a forward and backward pass: at most 12 completions and about 256 MiB of activations, whole groups
 
 Steps
   208 steps = 26 rollout batches x 8

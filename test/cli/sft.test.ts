@@ -47,14 +47,14 @@ describe("thurstone sft --dry-run", () => {
     expect(out).toMatch(/^ {2}tiny: 8 rows$/m);
     expect(out).toMatch(/^ {2}an example: at most 300 tokens$/m);
     expect(out).toMatch(/^ {2}an update: 2 x 2 = 4 rows, every answer of theirs$/m);
-    expect(out).toMatch(/^ {2}a forward and backward pass: at most 300 padded tokens$/m);
+    expect(out).toMatch(/^ {2}a forward and backward pass: at most 300 tokens, each prompt once$/m);
     expect(out).toMatch(/^ {2}6 steps, an update each$/m);
     expect(out).toMatch(/^ {2}unknown: none is no folder with safetensors files here$/m);
   });
 
   it("says how passes are filled without packing, and what is left over", async () => {
     const { out } = await thurstone(file, "--dry-run", "--packing", "false", "--num_train_epochs", "0.8");
-    expect(out).toMatch(/^ {2}a forward and backward pass: at most 2 answers and 32768 padded tokens$/m);
+    expect(out).toMatch(/^ {2}a forward and backward pass: at most 2 answers and about 256 MiB of activations, whole groups$/m);
     expect(out).toMatch(/^ {2}2 rows left over after the last full update$/m);
   });
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { paddedTokens, planParts, planPrompts } from "../../src/policy/planner.js";
+import { packedTokens, planParts, planPrompts } from "../../src/policy/planner.js";
 import type { TrainGroup } from "../../src/policy/index.js";
 
 function group(firstIndex: number, prompt: number, completions: readonly number[]): TrainGroup {
@@ -65,7 +65,7 @@ describe("planParts", () => {
         (groups, maxSequences, maxTokens) => {
           for (const part of planParts(groups, { maxSequences, maxTokens })) {
             expect(indices(part).length).toBeLessThanOrEqual(maxSequences);
-            if (indices(part).length > 1) expect(paddedTokens(part)).toBeLessThanOrEqual(maxTokens);
+            if (indices(part).length > 1) expect(packedTokens(part)).toBeLessThanOrEqual(maxTokens);
           }
         },
       ),
@@ -82,6 +82,33 @@ describe("planParts", () => {
 
   it("cuts a group that is larger than a part", () => {
     expect(planParts([group(4, 10, [5, 5, 5, 5, 5])], { maxSequences: 2 }).map(indices)).toEqual([[4, 5], [6, 7], [8]]);
+  });
+});
+
+describe("a target of tokens", () => {
+  it("lets groups join up to it, and leaves a larger one whole", () => {
+    const groups = [group(0, 10, [5, 5]), group(2, 10, [5, 5]), group(4, 30, [9, 9]), group(6, 10, [5, 5])];
+    expect(planParts(groups, { targetTokens: 45 }).map(indices)).toEqual([
+      [0, 1, 2, 3],
+      [4, 5],
+      [6, 7],
+    ]);
+  });
+
+  it("never exceeds the limit", () => {
+    fc.assert(
+      fc.property(
+        batches,
+        fc.integer({ min: 1, max: 200 }),
+        fc.integer({ min: 101, max: 300 }),
+        (groups, targetTokens, maxTokens) => {
+          for (const part of planParts(groups, { targetTokens, maxTokens })) {
+            if (part.length > 1) expect(packedTokens(part)).toBeLessThanOrEqual(Math.min(targetTokens, maxTokens));
+            if (indices(part).length > 1) expect(packedTokens(part)).toBeLessThanOrEqual(maxTokens);
+          }
+        },
+      ),
+    );
   });
 });
 

@@ -71,8 +71,8 @@ def test_forward_equals_the_models_own(tiny_checkpoint: Path, attention: str) ->
     patches = [family.patchify(image(56, 84)), family.patchify(image(28, 140, seed=1))]
     grids = [[patches[0].grid], [patches[1].grid]]
     marker = family.image_token_id
-    ids_BL = torch.tensor([[3, *[marker] * 6, 4, 5, 6], [0, 0, 7, *[marker] * 5, 8, 9]])
-    mask_BL = torch.tensor([[1] * 10, [0] * 2 + [1] * 8])
+    ids_BL = torch.tensor([[3, *[marker] * 6, 4, 5, 6], [7, *[marker] * 5, 8, 9, 0, 0]])
+    mask_BL = torch.tensor([[1] * 10, [1] * 8 + [0] * 2])
     with torch.no_grad():
         expected = model(
             input_ids=ids_BL,
@@ -83,7 +83,7 @@ def test_forward_equals_the_models_own(tiny_checkpoint: Path, attention: str) ->
         ).logits
         features = family.encode_images(model, patches)
         positions_3BL, _ = family.positions(ids_BL, grids, mask_BL)
-        hidden = family.forward_hidden(model, ids_BL, positions_3BL, attention_mask=mask_BL, image_features=features)
+        hidden = family.forward_hidden(model, ids_BL, positions_3BL, image_features=features)
     assert [tuple(feature.shape) for feature in features] == [(6, 64), (5, 64)]
     seen = mask_BL.bool()
     assert torch.allclose(family.head(model, hidden)[seen], expected[seen], atol=1e-5)

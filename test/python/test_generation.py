@@ -228,7 +228,7 @@ def test_each_picture_and_each_prompt_runs_once(loaded: Any, context: Any, monke
     prompts = [prompt(key, shared, key, loaded=loaded) for key in (1, 2, 3)]
     generate(loaded, prompts, GenerateOptions(5, 4), context)
     assert encoded == [1]
-    assert forwards == [(3, 7), (15, 1), (15, 1), (15, 1)]
+    assert forwards == [(1, 21), (1, 15), (1, 15), (1, 15)]
 
 
 def test_ended_rows_leave_the_batch(lively: Any, context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +240,7 @@ def test_ended_rows_leave_the_batch(lively: Any, context: Any, monkeypatch: pyte
     forward = type(lively.family).forward_hidden
 
     def watching(self: Any, model: Any, ids: Any, positions: Any, **more: Any) -> Any:
-        rows.append(ids.shape[0])
+        rows.append(ids.shape[1])
         return forward(self, model, ids, positions, **more)
 
     monkeypatch.setattr(type(lively.family), "forward_hidden", watching)

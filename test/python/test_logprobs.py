@@ -181,5 +181,5 @@ def test_empty_completions_have_no_tokens_and_disturb_no_other(lively):
 def test_pictures_that_do_not_fit_the_placeholders_are_refused(lively):
     (group,) = groups_of(make_part(lively.family.image_token_id, keys=("a",)))
     with pytest.raises(EngineError) as caught:
-        group_scores(lively, VisionTower(lively), [group], [[]], temperature=1.0, share_prompts=False)
+        group_scores(lively, VisionTower(lively), [group], [[]], temperature=1.0, packed=False)
     assert caught.value.code == "image_token_mismatch"

@@ -179,13 +179,7 @@ def test_checkpointed_layers_give_the_same_gradients(tiny_checkpoint, freeze_vis
             forwards[worker] += 1
 
         layer.register_forward_pre_hook(count)
-        # A single completion shares its prompt with no other: one pass, padded.
-        worker.forward_backward(worker.part(keys=("a",), samples=1))
+        worker.forward_backward(worker.part(keys=("a",)))
     assert forwards == {plain: 1, saving: 2}
     assert_close(saving.gradients(), plain.gradients(), 1e-6)
-    for worker in forwards:
-        worker.engine._session.trainer.discard()
-        worker.forward_backward(worker.part(keys=("a",)))
-    assert forwards == {plain: 3, saving: 4}
-    assert_close(saving.gradients(), plain.gradients(), 1e-5)
     assert not any(module.training for module in saving.model.modules())

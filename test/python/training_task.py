@@ -138,7 +138,7 @@ def pictures_of(group: Group) -> list[Picture]:
 def scores_of(loaded: LoadedModel, *groups: Group, tower: VisionTower | None = None, **options: Any) -> Scores:
     """`group_scores` of these groups, under a tower in training unless another is given."""
     pictures = [pictures_of(group) for group in groups]
-    options = {"temperature": 1.0, "share_prompts": False, **options}
+    options = {"temperature": 1.0, "packed": False, **options}
     return group_scores(loaded, tower or VisionTower(loaded), groups, pictures, **options)
 
 

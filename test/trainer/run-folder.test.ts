@@ -146,6 +146,18 @@ describe("what may change when a run is resumed", () => {
     ]);
   });
 
+  it("and what the worker says of the model is told once, before the first step", async () => {
+    const worker = createFakeWorker();
+    const connect = meddle(worker, {
+      after: (method, reply) => (method === "load" ? withResult(reply, { warnings: ["slower than need be."] }) : reply),
+    });
+    const { events, result } = await runFake(set.config("warned"), { connect });
+    const alarms = eventsOf(events, "alarm").filter(({ name }) => name === "model");
+    expect(alarms).toEqual([{ type: "alarm", step: 0, name: "model", message: "slower than need be." }]);
+    const written = readFileSync(join(result.folder, "events.jsonl"), "utf8");
+    expect(written).toContain("slower than need be.");
+  });
+
   it("a finished run that is resumed takes no step and saves nothing anew", async () => {
     const config = set.config("finished");
     await runFake(config);

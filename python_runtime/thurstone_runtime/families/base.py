@@ -18,7 +18,8 @@ from ..positions import Grid
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-    from transformers.cache_utils import Cache
+
+    from ..attention import Layout
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,15 @@ class Family(Protocol):
         input_ids_BL: Tensor,
         position_ids_3BL: Tensor,
         *,
-        attention_mask: Tensor | None = None,
         image_features: Sequence[Tensor] = (),
         image_mask_BL: Tensor | None = None,
-        past_key_values: Cache | None = None,
+        layout: Layout | None = None,
     ) -> Tensor:
         """Last hidden state after the final norm [B, L, H].
 
-        `attention_mask`: None (plain causal), [B, K + L] with 0 at padding, or [B, 1, L, K + L]: bool with True where a
-        key is seen, or of the compute type, to be added to the scores. `image_features` in the order of the
-        placeholders, row after row; `image_mask_BL` marks these, by default every placeholder id: give it where rows
-        hold sampled tokens, in which that id stands for no image. A cache is extended in place.
+        Without a `layout` every row is causal, and padding stands behind it; with one B is 1, and the layout says who
+        sees whom. `image_features` in the order of the placeholders, row after row; `image_mask_BL` marks these, by
+        default every placeholder id: give it where rows hold sampled tokens, in which that id stands for no image.
         """
         ...
 

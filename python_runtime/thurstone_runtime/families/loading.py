@@ -25,6 +25,7 @@ from transformers import (
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils.logging import disable_progress_bar
 
+from ..attention import ATTENTION
 from ..errors import EngineError
 from .base import Family, ImageConstants, LoadedModel
 from .qwen_vl import MODEL_TYPES, QwenVlFamily
@@ -260,7 +261,8 @@ def _read_weights(path_or_id: str, revision: str | None, dtype: torch.dtype, att
             path_or_id,
             revision=revision,
             dtype=dtype,
-            attn_implementation=attention,
+            # sdpa and eager: the kernels of `attention` for text, see `packed_attention`.
+            attn_implementation={"": attention, "text_config": ATTENTION, "vision_config": attention},
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # reported below, with the missing ones
             trust_remote_code=False,

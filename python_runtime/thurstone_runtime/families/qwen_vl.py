@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..attention import Layout
 from ..errors import EngineError
 from ..positions import Grid, image_token_count, mrope_positions
 from .base import ImageConstants, ImagePatches
@@ -95,10 +96,9 @@ class QwenVlFamily:
         input_ids_BL: Tensor,
         position_ids_3BL: Tensor,
         *,
-        attention_mask: Tensor | None = None,
         image_features: Sequence[Tensor] = (),
         image_mask_BL: Tensor | None = None,
-        past_key_values: Any = None,
+        layout: Layout | None = None,
     ) -> Tensor:
         """See `Family.forward_hidden`."""
         core: Any = model
@@ -113,12 +113,10 @@ class QwenVlFamily:
                     "encode the prompt again with the target sizes that the images were sent with.",
                 )
             embedded_BLH = embedded_BLH.masked_scatter(mask_BL.unsqueeze(-1), features_NH)
+        # With a mapping given, transformers builds no mask of its own.
+        masks = {} if layout is None else {"attention_mask": {"full_attention": None}, "layout": layout}
         return core.model(
-            inputs_embeds=embedded_BLH,
-            attention_mask=attention_mask,
-            position_ids=position_ids_3BL,
-            past_key_values=past_key_values,
-            use_cache=past_key_values is not None,
+            inputs_embeds=embedded_BLH, position_ids=position_ids_3BL, use_cache=False, **masks
         ).last_hidden_state
 
     def head(self, model: nn.Module, hidden_NH: Tensor) -> Tensor:

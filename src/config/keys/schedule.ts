@@ -48,9 +48,12 @@ export const scheduleKeys = {
   max_tokens_per_part: z
     .int()
     .min(1)
-    .default(32768)
+    .nullable()
+    .default(null)
     .describe(
-      "Padded tokens of one forward and backward pass at most. The gradient does not depend on it, memory does.",
+      "Tokens of one forward and backward pass at most, each prompt counted once for all its completions; groups that " +
+        "are larger are cut. null: whole groups, as many as keep about 256 MiB of activations. The gradient does not " +
+        "depend on it, memory does.",
     ),
   lr_scheduler_type: z
     .enum(["linear", "cosine", "constant", "constant_with_warmup"])
