@@ -8,8 +8,8 @@ stand beside each other as further queries.
 
 transformers calls `packed_attention` through its `AttentionInterface`, under the name `ATTENTION`.
 
-Suffixes: T tokens of a packed row, N tokens of a block, B batch, Q queries, K keys, h heads of queries, k heads of keys,
-r query heads for each key head, F = r * Q, D values of a head.
+Suffixes: T tokens of a packed row, N tokens of a block, B batch, Q queries, K keys, h query heads, k key heads, r query
+heads for each key head, F = r * Q, D values of a head.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ class Rows:
     count: int
     length: int
     source: Tensor | None = None
-    """int64 [count * length]: the token, counted from the first, in each place; 0 in empty places. None when every place
-    is taken, in order."""
+    """int64 [count * length]: the token, counted from the first, in each place; 0 in empty places. None when every
+    place is taken, in order."""
     empty: Tensor | None = None
     """bool [count * length]; None together with `source`."""
     place: Tensor | None = None
@@ -266,15 +266,15 @@ class _PackedAttention(torch.autograd.Function):
         return query_grad, key_grad, value_grad, None, None
 
 
-def _heads_paired(block: Block, query_ThD: Tensor, key_TkD: Tensor, value_TkD: Tensor) -> tuple[Tensor, ...]:
+def _heads_paired(block: Block, query_ThD: Tensor, key_TkD: Tensor, value_TkD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Query, key and value of a block with as many heads each: where all keys are seen the query heads of one key head
     become further queries, [B, k, F, D], and nothing is copied; a causal kernel wants keys for every query head."""
     query = block.queries.laid_out(query_ThD)
-    states = (block.keys.laid_out(states) for states in (key_TkD, value_TkD))
+    key, value = (block.keys.laid_out(states) for states in (key_TkD, value_TkD))
     if not block.causal:
-        return _folded(block, query, key_TkD), *states
+        return _folded(block, query, key_TkD), key, value
     repeats = query.shape[1] // key_TkD.shape[1]
-    return query, *(each.repeat_interleave(repeats, dim=1) if repeats > 1 else each for each in states)
+    return query, key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
 
 
 def _folded(block: Block, states: Tensor, key_TkD: Tensor) -> Tensor:

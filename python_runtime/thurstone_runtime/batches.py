@@ -29,7 +29,6 @@ class Group:
     tokens: slice
     """Where the completions' tokens lie among all completion tokens of the batch."""
 
-
     @staticmethod
     def without_completions(prompt: Sequence[int]) -> Group:
         """A prompt alone."""

@@ -55,9 +55,7 @@ class DecodeLayout:
     """Of a step that feeds one token to every row. `prompt_R` is the prompt of each row; the rows of a prompt stand
     together, in the order in which `sections` list the prompts."""
 
-    def __init__(
-        self, sections: Sequence[PromptSection], samples: int, room: int, *, plain: bool
-    ) -> None:
+    def __init__(self, sections: Sequence[PromptSection], samples: int, room: int, *, plain: bool) -> None:
         self._sections = list(sections)
         self._plain = plain
         self._filled = 0

@@ -50,7 +50,7 @@ class PackedRow:
 
 
 def packed_hidden(loaded: LoadedModel, groups: Sequence[Group], encoded: Encoded) -> Tensor:
-    """[N, H]: the hidden states that predict the completions' tokens; `encoded[group]` are the pictures of its prompt."""
+    """[N, H]: the hidden states that predict completion tokens; `encoded[group]` are the pictures of its prompt."""
     row = pack(loaded, groups, encoded)
     layout = PackedLayout(row.blocks, plain=loaded.attention == "eager")
     return forward_row(loaded, row, layout)[row.predicting.to(loaded.device)]

@@ -94,8 +94,9 @@ def _groups(loaded: LoadedModel) -> tuple[list[Group], list[list[Picture]]]:
 
     side = 2 * constants.patch_size * constants.merge_size
     pixels = torch.from_numpy(random.integers(0, 256, (side, side, 3), dtype=np.uint8))
-    prompts = [[*text(3), *loaded.family.expand_placeholders([marker], [(side // constants.patch_size,) * 2]), *text(2)]]
-    prompts.append(text(len(prompts[0]) + 3))
+    grid = (side // constants.patch_size, side // constants.patch_size)
+    with_picture = loaded.family.expand_placeholders([*text(3), marker, *text(2)], [grid])
+    prompts = [with_picture, text(len(with_picture) + 3)]
     groups = [
         Group(
             prompt=np.array(prompt, np.int32),

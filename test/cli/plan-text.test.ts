@@ -52,8 +52,8 @@ Memory of the worker, estimated
      2.0 GiB  gradients
      4.0 GiB  optimizer
      2.0 GiB  reference model
-     8.5 GiB  activations of a pass of 32768 tokens
-    20.5 GiB  in all, without logits, sampling cache and overhead of the libraries`);
+   256.0 MiB  activations of a pass
+    12.3 GiB  in all, without logits, sampling cache and overhead of the libraries`);
 });
 
 it("says that the memory of a checkpoint that is not here is unknown", () => {

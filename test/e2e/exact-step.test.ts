@@ -24,7 +24,7 @@ const REFERENCE = fileURLToPath(new URL("./reference_step.py", import.meta.url))
 const LEARNING_RATES = [5e-3, 2e-3];
 const SAMPLES = 3;
 /** Few enough that an update takes several parts and a group is cut. */
-const MAX_TOKENS = 200;
+const MAX_TOKENS = 50;
 
 interface ReferenceResult {
   readonly updates: readonly { loss: number; kl: number; entropy: number; grad_norm: number }[];
