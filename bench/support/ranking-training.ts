@@ -104,7 +104,11 @@ export async function answerSettings(
   };
   return {
     ...(values as Partial<SftConfigInput>),
-    ...{ question_template, torch_dtype, device, worker_threads, freeze_vision_modules },
+    question_template,
+    torch_dtype,
+    device,
+    worker_threads,
+    freeze_vision_modules,
     ...overrides,
     ...(sftSteps !== null && { max_steps: sftSteps }),
   };

@@ -54,7 +54,9 @@ describe("thurstone sft --dry-run", () => {
 
   it("says how passes are filled without packing, and what is left over", async () => {
     const { out } = await thurstone(file, "--dry-run", "--packing", "false", "--num_train_epochs", "0.8");
-    expect(out).toMatch(/^ {2}a forward and backward pass: at most 2 answers and about 256 MiB of activations, whole groups$/m);
+    expect(out).toMatch(
+      /^ {2}a forward and backward pass: at most 2 answers and about 256 MiB of activations, whole groups$/m,
+    );
     expect(out).toMatch(/^ {2}2 rows left over after the last full update$/m);
   });
 

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { BootstrapInterval } from "../../stats/index.js";
 
 /** By name of a figure that is null: why. */
 export type Reasons = Readonly<Record<string, string>>;
