@@ -72,7 +72,11 @@ def folder_in_place(path: Path) -> Iterator[Path]:
         partial.mkdir()
         cleanup.callback(shutil.rmtree, partial, ignore_errors=True)
         yield partial
+        # The writer of safetensors makes files that only their owner may read; the folder's mode tells the umask.
+        mode = partial.stat().st_mode & 0o666
         for file in partial.rglob("*"):
+            if file.is_file():
+                file.chmod(mode)
             sync(file)
         sync(partial)
         os.rename(partial, path)

@@ -7,12 +7,18 @@
  *   rated  taught true scores: the finished one
  *
  *   node run_scripts/tiny-checkpoints/fetch-training-photos.mjs     once: photographs that are not bundled
- *   node run_scripts/tiny-checkpoints/make.mjs [--out output/tiny-checkpoints] [--seed 0] [--photos output/training-photos] [--install]
+ *   node run_scripts/tiny-checkpoints/make.mjs [--out output/tiny-checkpoints] [--seed 0] [--photos output/training-photos]
+ *     [--size 56]                         side of the crops in pixels, a multiple of 28
+ *     [--question TEXT]                   what a crop's row asks
+ *     [--question_template "{Question}"]  how it is put, as in a configuration: "scoring" with the paper's question is its prompt
+ *     [--fraction 1]                      of crops and steps, to try it out
+ *     [--install]                         copies them into assets/
  *
- * --install copies them into assets/. About 20 minutes on one core. What is there is kept: remove a folder to make it again. Test photographs are never read;
- * validation photographs only to print how far the warm-up is.
+ * About 20 minutes on one core with the defaults; the paper's prompt has five times the tokens. What is there is kept: remove a
+ * folder to make it again, and give another --out for another recipe. Test photographs are never read; validation photographs
+ * only to print how far the warm-up is.
  */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { main, Problem, ROOT, run, say, seconds } from "../lib/tools.mjs";
@@ -22,16 +28,45 @@ const { values } = parseArgs({
     out: { type: "string", default: "output/tiny-checkpoints" },
     seed: { type: "string", default: "0" },
     photos: { type: "string", default: "output/training-photos" },
+    size: { type: "string", default: "56" },
+    question: { type: "string", default: "Rate the quality of this image from 1 to 5." },
+    question_template: { type: "string", default: "{Question}" },
+    fraction: { type: "string", default: "1" },
     install: { type: "boolean", default: false },
   },
 });
+/** Pixels of one token's side: patches of 14, merged two by two. */
+const TOKEN = 28;
 const HERE = import.meta.dirname;
 const CROPS = 24_000;
 const VALIDATION_CROPS = 1_000;
 const STEPS = { warm: 1600, zero: 300, part: 20, rated: 300 };
 
+const flagged = (flags) => Object.entries(flags).flatMap(([key, value]) => [`--${key}`, String(value)]);
 const tsx = (file, ...args) => [join(ROOT, "node_modules/.bin/tsx"), [join(HERE, file), ...args]];
 const python = (file, ...args) => [process.execPath, [join(ROOT, "run_scripts/python.mjs"), join(HERE, file), ...args]];
+
+/** What all stages depend on: a folder holds the checkpoints of one recipe. */
+function readRecipe() {
+  const { question, question_template } = values;
+  const [size, fraction] = [Number(values.size), Number(values.fraction)];
+  if (!(size >= TOKEN && size % TOKEN === 0)) throw new Problem(`--size is ${values.size}; a multiple of ${TOKEN}.`);
+  if (!(fraction > 0 && fraction <= 1)) throw new Problem(`--fraction is ${values.fraction}; above 0 and at most 1.`);
+  if (fraction < 1 && values.install) throw new Problem("--install takes whole checkpoints, not a --fraction.");
+  return { size, question, question_template, fraction };
+}
+
+/** Refuses to mix what was made by another recipe with this one. */
+function keepRecipe(out, recipe) {
+  const file = join(out, "recipe.json");
+  const text = `${JSON.stringify(recipe, null, 2)}\n`;
+  if (!existsSync(file)) {
+    mkdirSync(out, { recursive: true });
+    writeFileSync(file, text);
+  } else if (readFileSync(file, "utf8") !== text) {
+    throw new Problem(`${out} holds checkpoints of another recipe (recipe.json); give another --out, or remove it.`);
+  }
+}
 
 /** Runs a command that makes `folder`, unless it is there. */
 function make(folder, [command, args]) {
@@ -44,8 +79,10 @@ function make(folder, [command, args]) {
 
 await main(async () => {
   const out = resolve(values.out);
+  const recipe = readRecipe();
+  const part = (count) => Math.ceil(count * recipe.fraction);
   const photos = JSON.parse(readFileSync(join(ROOT, "assets/photos/split.json"), "utf8"));
-  const bundled = (part) => photos[part].map((file) => join(ROOT, "assets/photos", file));
+  const bundled = (name) => photos[name].map((file) => join(ROOT, "assets/photos", file));
   const more = resolve(values.photos);
   const found = existsSync(more) ? readdirSync(more).filter((file) => file.endsWith(".jpg")).length : 0;
   const count = existsSync(join(more, "COUNT")) ? Number(readFileSync(join(more, "COUNT"), "utf8")) : null;
@@ -54,11 +91,14 @@ await main(async () => {
       `${more} is not complete (${found} of ${count ?? "?"} photographs): run fetch-training-photos.mjs.`,
     );
   if (run(process.execPath, [join(ROOT, "run_scripts/build.mjs")]) !== 0) throw new Problem("the build failed.");
+  keepRecipe(out, recipe);
 
   const train = join(out, "crops", "train.jsonl");
   const validation = join(out, "validation", "train.jsonl");
-  const crops = (folder, count, seed, from) =>
-    tsx("training-crops.ts", "--out", join(out, folder), "--count", String(count), "--seed", String(seed), ...from);
+  const crops = (folder, count, seed, from) => {
+    const flags = { out: join(out, folder), count: part(count), seed, size: recipe.size, question: recipe.question };
+    return tsx("training-crops.ts", ...flagged(flags), ...from);
+  };
   make(train, crops("crops", CROPS, 1, [...bundled("train"), more]));
   make(validation, crops("validation", VALIDATION_CROPS, 2, bundled("validation")));
 
@@ -66,7 +106,7 @@ await main(async () => {
   mkdirSync(folder, { recursive: true });
   const at = (name) => join(folder, name);
   const seed = ["--seed", values.seed];
-  const warm = ["--data", train, "--validation", validation, "--steps", String(STEPS.warm), ...seed];
+  const warm = ["--data", train, "--validation", validation, "--steps", String(part(STEPS.warm)), ...seed];
   make(at("warm"), python("warm_up.py", at("warm"), ...warm));
 
   for (const scores of ["uniform", "true"]) {
@@ -77,14 +117,14 @@ await main(async () => {
     const flags = {
       model_name_or_path: join(at(start), start === "warm" ? "" : "model"),
       data_file_paths: join(out, "crops", `${scores}-${values.seed}.jsonl`),
-      max_steps: steps,
+      question_template: recipe.question_template,
+      max_steps: part(steps),
       output_dir: at(name),
       seed: values.seed,
     };
-    const args = Object.entries(flags).flatMap(([key, value]) => [`--${key}`, String(value)]);
     make(join(at(name), "model"), [
       process.execPath,
-      [join(ROOT, "dist/cli/main.js"), "sft", join(HERE, "sft.yaml"), ...args],
+      [join(ROOT, "dist/cli/main.js"), "sft", join(HERE, "sft.yaml"), ...flagged(flags)],
     ]);
   };
   teach("zero", "warm", "uniform", STEPS.zero);

@@ -55,8 +55,11 @@ function evalProgram(io: CommandIo, action: (flags: EvalFlags) => Promise<void>)
       getOutHelpWidth: () => io.stdout.columns ?? 100,
     })
     .requiredOption("--model <checkpoint>", "folder of a Hugging Face checkpoint, or a hub id")
-    .requiredOption("--data <files...>", "JSONL files with labelled rows")
-    .option("--image-folders <folders...>", "folders of the pictures; default: each file's own folder")
+    .requiredOption("--data <files...>", "JSONL files with labelled rows, or KADID-10k's dmos.csv")
+    .option(
+      "--image-folders <folders...>",
+      "folders of the pictures; default: each file's own folder, and images in it for dmos.csv",
+    )
     .option("--dataset-name <name>", "name of the data set, for rows that carry none")
     .addOption(
       new Option("--estimators <names...>", "sampled, greedy, expected; default: all three").choices([

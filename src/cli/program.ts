@@ -164,7 +164,7 @@ function addDistort(program: Program, io: CommandIo): void {
     .command("distort")
     .description("degrade photographs in KADID-10k's 25 ways at 5 levels, with its mean scores, in its layout")
     .argument("<photos...>", "picture files, and folders of them")
-    .option("--out <folder>", "where images/, dmos.csv and README.md go")
+    .option("--out <folder>", "where images/, dmos.csv, dataset.json and README.md go")
     .option("--contact-sheet <file>", "a PNG of the first photograph in all types and levels")
     .option("--types <numbers>", "KADID's numbers, as 1,9,25; default: all", typeNumbers)
     .option("--levels <numbers>", "as 1,3,5; default: all", integers)
@@ -176,6 +176,13 @@ function addDistort(program: Program, io: CommandIo): void {
     .action(async (photos: string[], flags: DistortFlags, command: Program) => {
       if (flags.out === undefined && flags.contactSheet === undefined) {
         command.error("error: give --out FOLDER, --contact-sheet FILE, or both");
+      }
+      for (const [name, given] of Object.entries({ raters: flags.raters !== undefined, overwrite: flags.overwrite })) {
+        if (given && flags.out === undefined) {
+          command.error(
+            `error: --${name} concerns a set, and a contact sheet alone has none: give --out FOLDER as well`,
+          );
+        }
       }
       const { distortPhotos } = await import("./distort.js");
       await distortPhotos({ photos, ...flags }, io);

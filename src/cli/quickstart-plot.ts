@@ -5,6 +5,7 @@
  */
 import type { MetricsRecord } from "../runs/index.js";
 import { mean } from "../stats/index.js";
+import { estimatorColours, svgNumber } from "../trainer/index.js";
 import type { EstimatorResult } from "../trainer/index.js";
 import { valuesOf } from "./quickstart-text.js";
 import type { EstimatorRise } from "./quickstart-text.js";
@@ -13,7 +14,6 @@ const WIDTH = 860;
 const HEIGHT = 400;
 const CURVE = { left: 56, right: 560, top: 56, bottom: 350 } as const;
 const BARS = { left: 620, right: 840 } as const;
-const COLOURS = { sampled: "#0072b2", greedy: "#b5651d", expected: "#00795c" } as const;
 const LOWEST = -0.4;
 /** Steps averaged for the thick line. */
 const SMOOTHED = 10;
@@ -25,7 +25,7 @@ export function quickstartPlot(metrics: readonly MetricsRecord[], rise: readonly
   const x = (index: number): number =>
     CURVE.left + (index / Math.max(1, values.length - 1)) * (CURVE.right - CURVE.left);
   const line = (points: readonly number[], style: string): string =>
-    `<polyline fill="none" ${style} points="${points.map((value, index) => `${fixed(x(index))},${fixed(y(value))}`).join(" ")}"/>`;
+    `<polyline fill="none" ${style} points="${points.map((value, index) => `${svgNumber(x(index))},${svgNumber(y(value))}`).join(" ")}"/>`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12" fill="#222">`,
     "<title>Quickstart: learning to rank by reinforcement alone</title>",
@@ -47,11 +47,11 @@ export function quickstartPlot(metrics: readonly MetricsRecord[], rise: readonly
 
 function estimatorMarks({ estimator, before, after }: EstimatorRise, index: number, count: number): string[] {
   const centre = BARS.left + ((index + 0.5) * (BARS.right - BARS.left)) / count;
-  const colour = COLOURS[estimator];
+  const colour = estimatorColours[estimator];
   return [
     ...mark(before, centre - 14, `fill="#fff" stroke="${colour}" stroke-width="2"`, colour),
     ...mark(after, centre + 14, `fill="${colour}"`, colour),
-    `<text x="${fixed(centre)}" y="${CURVE.bottom + 20}" text-anchor="middle" fill="${colour}">${estimator}</text>`,
+    `<text x="${svgNumber(centre)}" y="${CURVE.bottom + 20}" text-anchor="middle" fill="${colour}">${estimator}</text>`,
   ];
 }
 
@@ -63,23 +63,19 @@ function mark(one: EstimatorResult | null, x: number, style: string, colour: str
     interval === null
       ? []
       : [
-          `<line x1="${fixed(x)}" x2="${fixed(x)}" y1="${fixed(y(interval.low))}" y2="${fixed(y(interval.high))}" stroke="${colour}"/>`,
+          `<line x1="${svgNumber(x)}" x2="${svgNumber(x)}" y1="${svgNumber(y(interval.low))}" y2="${svgNumber(y(interval.high))}" stroke="${colour}"/>`,
         ];
-  return [...whisker, `<circle cx="${fixed(x)}" cy="${fixed(y(srcc))}" r="5" ${style}/>`];
+  return [...whisker, `<circle cx="${svgNumber(x)}" cy="${svgNumber(y(srcc))}" r="5" ${style}/>`];
 }
 
 function gridLine(value: number): string {
-  const at = fixed(y(value));
+  const at = svgNumber(y(value));
   return [
     `<line x1="${CURVE.left}" x2="${BARS.right}" y1="${at}" y2="${at}" stroke="${value === 0 ? "#888" : "#e4e4e4"}"/>`,
-    `<text x="${CURVE.left - 8}" y="${fixed(y(value) + 4)}" text-anchor="end">${value}</text>`,
+    `<text x="${CURVE.left - 8}" y="${svgNumber(y(value) + 4)}" text-anchor="end">${value}</text>`,
   ].join("\n");
 }
 
 function y(value: number): number {
   return CURVE.bottom - ((Math.max(LOWEST, value) - LOWEST) / (1 - LOWEST)) * (CURVE.bottom - CURVE.top);
-}
-
-function fixed(value: number): string {
-  return String(Number(value.toFixed(2)));
 }

@@ -10,6 +10,7 @@ import { join, resolve } from "node:path";
 import { loadConfig, parseFlags } from "../config/index.js";
 import type { ResolvedConfig } from "../config/index.js";
 import { writeQuickstartSet } from "../data/index.js";
+import { ConfigError } from "../errors.js";
 import { PACKAGE_ROOT } from "../python/index.js";
 import { openRun } from "../runs/index.js";
 import { train } from "../trainer/index.js";
@@ -27,6 +28,8 @@ Trains a small model on the bundled photographs in a few minutes: no download, n
 data, checkpoints and the run. Other flags change the settings of configs/quickstart.yaml, for example --max_steps 20.
 --json ends with one line: the rank correlation on unseen photographs before and after, by estimator.
 `;
+
+const FOLDER = "--folder";
 
 export const quickstartCommand: Command = async (args, io) => {
   if (args.includes("--help") || args.includes("-h")) {
@@ -88,8 +91,15 @@ function summaryOf({ rise, result, seconds }: QuickstartOutcome): object {
   return { before: scores("before"), after: scores("after"), seconds, run: result.folder };
 }
 
-function parseFlagsWithFolder(args: readonly string[]): { folder?: string } & Record<string, unknown> {
-  const at = args.indexOf("--folder");
-  if (at < 0 || args[at + 1] === undefined) return parseFlags(args);
-  return { ...parseFlags([...args.slice(0, at), ...args.slice(at + 2)]), folder: args[at + 1]! };
+/** The command's own flag beside those of the configuration, in either form: --folder X, --folder=X. */
+export function parseFlagsWithFolder(args: readonly string[]): { folder?: string } & Record<string, unknown> {
+  const at = args.findIndex((argument) => argument === FOLDER || argument.startsWith(`${FOLDER}=`));
+  if (at < 0) return parseFlags(args);
+  const joined = args[at]!.slice(FOLDER.length + 1);
+  const separate = args[at] === FOLDER;
+  const folder = separate ? args[at + 1] : joined;
+  if (folder === undefined || folder === "" || folder.startsWith("--")) {
+    throw new ConfigError("CONFIG_FLAG", `${FOLDER} needs a folder, as in "${FOLDER} output/quickstart".`);
+  }
+  return { ...parseFlags([...args.slice(0, at), ...args.slice(at + (separate ? 2 : 1))]), folder };
 }

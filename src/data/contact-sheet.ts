@@ -6,9 +6,9 @@
 import sharp from "sharp";
 import type { OverlayOptions } from "sharp";
 import { foldKey } from "../stats/index.js";
-import { distort, distortions } from "./distortions/index.js";
+import { distort } from "./distortions/index.js";
 import type { RgbImage } from "./distortions/index.js";
-import { readPhoto } from "./degraded-set.js";
+import { chooseKinds, readPhoto } from "./degraded-set.js";
 import { textKey } from "./text-key.js";
 import { detailedWindow } from "./windows.js";
 
@@ -31,11 +31,15 @@ const GAP = 2;
 const HEAD = 16;
 const SIDE = 104;
 
-/** Types stand in two halves beside each other, one per row; levels in columns behind the untouched detail. */
+/**
+ * Types stand in two halves beside each other, one per row; levels in columns behind the untouched detail.
+ *
+ * @throws DataError DATA_UNKNOWN_DISTORTION
+ */
 export async function writeContactSheet(options: ContactSheetOptions): Promise<void> {
-  const { levels = [1, 2, 3, 4, 5], seed } = options;
+  const { seed } = options;
+  const { types, levels } = chooseKinds(options);
   const photo = await readPhoto(options.photo, options.longestSide);
-  const types = distortions.filter(({ type }) => options.types?.includes(type) ?? true);
   const rows = Math.ceil(types.length / 2);
   const place = detailedWindow(photo, Math.min(CELL, photo.height, photo.width));
   const half = SIDE + (levels.length + 1) * (CELL + GAP);

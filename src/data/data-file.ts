@@ -5,7 +5,7 @@
  */
 import { dirname, join } from "node:path";
 import { parseJsonl } from "./jsonl.js";
-import { isKadidHeader, KADID_DATASET, parseKadid } from "./presets/kadid.js";
+import { isKadidHeader, kadidDataset, parseKadid } from "./presets/kadid.js";
 import type { DataProblem } from "./problems.js";
 import type { NumberedRecord, ReadRecords, RecordFormat } from "./record.js";
 import { readLines } from "./text-lines.js";
@@ -20,6 +20,7 @@ export interface DataFile extends ReadRecords {
 /**
  * Reads what can be read and lists what cannot; never throws for the file's content.
  *
+ * @throws DataError DATA_FILE_UNREADABLE for a broken dataset.json beside KADID's list
  * @param format of the lines of a JSONL file; a list of scores has its own
  */
 export async function readDataFile(file: string, format: RecordFormat): Promise<DataFile> {
@@ -36,7 +37,7 @@ export async function readDataFile(file: string, format: RecordFormat): Promise<
     records,
     problems: found,
     folders: isKadid ? [join(own, "images"), own] : [own],
-    dataset: isKadid ? KADID_DATASET : null,
+    dataset: isKadid ? await kadidDataset(file) : null,
   };
 }
 

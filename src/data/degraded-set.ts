@@ -16,7 +16,7 @@ import { degradedSetCard } from "./degraded-set-card.js";
 import { distort, distortions } from "./distortions/index.js";
 import type { Distortion, RgbImage } from "./distortions/index.js";
 import { writeFolder } from "./output-folder.js";
-import { formatKadid } from "./presets/kadid.js";
+import { DATASET_FILE, formatDataset, formatKadid } from "./presets/kadid.js";
 import type { KadidScore } from "./presets/kadid.js";
 import { dataError } from "./problems.js";
 import type { DataProblem } from "./problems.js";
@@ -28,7 +28,7 @@ import { textKey } from "./text-key.js";
 export interface DegradedSetOptions {
   /** Files; each becomes one reference, I01 the first. */
   readonly photos: readonly string[];
-  /** Takes images/, dmos.csv and README.md. It appears when all of them are written. */
+  /** Takes images/, dmos.csv, dataset.json and README.md. It appears when all of them are written. */
   readonly outDir: string;
   /** KADID's mean scores by type and level, as in assets/kadid/means.json. */
   readonly meansFile: string;
@@ -69,8 +69,10 @@ export interface DegradedSet {
 const CARD = "README.md";
 const LIST = "dmos.csv";
 const IMAGES = "images";
-/** Below it a photograph counts as grey: distortions of colour leave no trace on it. */
-const LEAST_COLOUR = 8;
+/** Name of such a set's rows: the scores are KADID-10k's, the pictures are not. */
+export const DEGRADED_DATASET = "KADID-10k-transferred";
+/** Below it a whole photograph counts as grey: distortions of colour leave no trace on it. */
+const COLOURLESS_PHOTO = 8;
 const LEVELS = [1, 2, 3, 4, 5] as const;
 
 /**
@@ -80,8 +82,9 @@ const LEVELS = [1, 2, 3, 4, 5] as const;
 export async function writeDegradedSet(options: DegradedSetOptions): Promise<DegradedSet> {
   const { outDir, photos, overwrite = false } = options;
   const kinds = chooseKinds(options);
+  checkRaters(options.raters);
   const table = await readScoreTable(options.meansFile);
-  return writeFolder({ folder: outDir, overwrite, entries: [CARD, LIST, IMAGES] }, async (folder) => {
+  return writeFolder({ folder: outDir, overwrite, entries: [CARD, LIST, DATASET_FILE, IMAGES] }, async (folder) => {
     await checkPhotos(photos);
     await mkdir(join(folder, IMAGES));
     const references: DegradedReference[] = [];
@@ -90,7 +93,7 @@ export async function writeDegradedSet(options: DegradedSetOptions): Promise<Deg
       const reference = `I${String(index + 1).padStart(2, "0")}`;
       const image = await readPhoto(photo, options.longestSide);
       const suitable =
-        colourfulness(image) >= LEAST_COLOUR ? kinds.types : kinds.types.filter((one) => one.needsColour !== true);
+        colourfulness(image) >= COLOURLESS_PHOTO ? kinds.types : kinds.types.filter((one) => one.needsColour !== true);
       await writePng(image, join(folder, IMAGES, `${reference}.png`));
       scores.push(
         ...(await degrade(image, {
@@ -107,17 +110,24 @@ export async function writeDegradedSet(options: DegradedSetOptions): Promise<Deg
       options.onPhoto?.(index + 1);
     }
     await writeFile(join(folder, LIST), formatKadid(scores));
+    await writeFile(join(folder, DATASET_FILE), formatDataset(DEGRADED_DATASET));
     await writeFile(join(folder, CARD), degradedSetCard({ ...options, references, pictures: scores.length }));
     return { outDir, dataFile: join(outDir, LIST), references, pictures: scores.length };
   });
 }
 
-interface Kinds {
+/** Distortions and levels. */
+export interface Kinds {
   readonly types: readonly Distortion[];
   readonly levels: readonly number[];
 }
 
-function chooseKinds({ types, levels = LEVELS, raters }: DegradedSetOptions): Kinds {
+/**
+ * The distortions that are asked for, in KADID's order.
+ *
+ * @throws DataError DATA_UNKNOWN_DISTORTION
+ */
+export function chooseKinds({ types, levels = LEVELS }: Pick<DegradedSetOptions, "types" | "levels">): Kinds {
   const known = distortions.map(({ type }) => type);
   const unknown = types?.find((type) => !known.includes(type));
   const wrong = levels.find((level) => !LEVELS.includes(level as 1));
@@ -127,16 +137,15 @@ function chooseKinds({ types, levels = LEVELS, raters }: DegradedSetOptions): Ki
       fields: { type: unknown, level: wrong },
     });
   }
-  if (raters !== undefined && !(Number.isInteger(raters) && raters >= 2)) {
-    throw new DataError(
-      "DATA_RATERS",
-      `${raters} raters are asked for; a variance takes a whole number of at least 2.`,
-    );
-  }
   return {
     types: distortions.filter(({ type }) => types?.includes(type) ?? true),
     levels: LEVELS.filter((level) => levels.includes(level)),
   };
+}
+
+function checkRaters(raters: number | undefined): void {
+  if (raters === undefined || (Number.isInteger(raters) && raters >= 2)) return;
+  throw new DataError("DATA_RATERS", `${raters} raters are asked for; a variance takes a whole number of at least 2.`);
 }
 
 /** Before anything is written: every photograph that cannot be used, at once. */

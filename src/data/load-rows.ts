@@ -26,7 +26,8 @@ const KEYS = ["data_file_paths", "image_folders", "dataset_name"] as const satis
  *
  * `data_file_paths`: JSONL files or KADID-10k's `dmos.csv`, in order. `image_folders`: as many as files are one per file,
  * otherwise every folder is searched for every file, in order; none stands for each file's own folder (and `images` in it for
- * KADID's list). `dataset_name`: rows that carry a data set's
+ * KADID's list). A `dataset.json`
+ * beside the list, as `thurstone distort` writes it, names its data set. `dataset_name`: rows that carry a data set's
  * name must carry this one, rows without get it; null (the default) leaves it to the rows.
  */
 export type RowSource = Partial<Pick<ConfigInput, (typeof KEYS)[number]>>;

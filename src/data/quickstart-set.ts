@@ -67,12 +67,12 @@ const WINDOWS = { train: 4, validation: 2, test: 3 } as const;
 const ROWS_PER_WINDOW = { train: 40, validation: 20, test: 11 } as const;
 const QUESTION = "Rate the quality of this image from 1 to 5.";
 const DATASET = "quickstart";
-/** Below it a window counts as grey or sepia. */
-const LEAST_COLOUR = 32;
+/** Below it a window counts as grey or sepia; a window has less colour than the photograph, and a small model sees less of it. */
+const COLOURLESS_WINDOW = 32;
 
 /** Types and levels that can be seen in this small window: no change of colour where there is none. */
 export function visibleVersions(window: RgbImage): Version[] {
-  const colourful = colourfulness(window) >= LEAST_COLOUR;
+  const colourful = colourfulness(window) >= COLOURLESS_WINDOW;
   return allVersions.filter(
     ({ distortion }) => !UNSEEN_TYPES.includes(distortion.type) && (colourful || distortion.needsColour !== true),
   );

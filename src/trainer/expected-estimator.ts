@@ -22,6 +22,10 @@ const ANSWER_TAG = "<answer>";
  * A model's own greedy text up to the tag behind which it writes its answer, that tag included: the last one that is closed,
  * or the last one at all.
  *
+ * A text, which is turned into tokens again, and not the greedy answer's own tokens: where a tokenizer joins the end of the
+ * tag with what follows, the tag ends inside of one of them. Where a model has written a text in other tokens than its
+ * tokenizer would, its distribution is therefore read behind the tokenizer's.
+ *
  * @returns null for a text without such a tag
  */
 export function thoughtsOf(text: string): string | null {

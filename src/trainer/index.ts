@@ -9,11 +9,13 @@ export {
   canonicalJson,
   compareEvaluations,
   evaluate,
+  estimatorColours,
   evaluateRows,
   ledger,
   pairedDifference,
   plotSvg,
   reportOf,
+  svgNumber,
   writeEvaluation,
   writeText,
 } from "./evaluation/index.js";

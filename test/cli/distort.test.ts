@@ -58,6 +58,21 @@ it("answers in JSON, and takes raters, a seed and a second writing", async () =>
   expect((await distort(...args, "--overwrite")).code).toBe(0);
 });
 
+it("refuses for a contact sheet alone what has no effect on it, and types that do not exist", async () => {
+  const sheet = ["cup.jpg", "--contact-sheet", "refused.png"];
+  for (const [name, ...value] of [["raters", "5"], ["overwrite"]]) {
+    expect(await distort(...sheet, `--${name}`, ...value)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining(`--${name} concerns a set, and a contact sheet alone has none`) as string,
+    });
+  }
+  expect((await distort(...sheet, "--types", "99")).err).toMatch(
+    /^DataError DATA_UNKNOWN_DISTORTION {2}There is no distortion of type "99"\./,
+  );
+  expect((await distort(...sheet, "--levels", "6")).err).toContain("There is no level 6.");
+  expect(await readdir(root)).not.toContain("refused.png");
+});
+
 it("names what it cannot read", async () => {
   expect(await distort("nowhere.jpg", "--out", "none")).toMatchObject({
     code: 1,

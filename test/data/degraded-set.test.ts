@@ -60,7 +60,7 @@ describe("findPhotos", () => {
 });
 
 describe("a degraded set", () => {
-  it("is laid out as KADID-10k and read as KADID-10k", async () => {
+  it("is laid out as KADID-10k and read as it is, under a name of its own", async () => {
     const { types } = JSON.parse(await readFile(meansFile, "utf8")) as {
       types: { type: string; mean: number[]; raterStd: number[] }[];
     };
@@ -71,7 +71,7 @@ describe("a degraded set", () => {
     );
     expect(rows.length).toBe(set.pictures);
     expect(rows.find(({ id }) => id === "I01_11_05")).toMatchObject({
-      dataset: "KADID-10k",
+      dataset: "KADID-10k-transferred",
       group: "I01",
       type: "11",
       level: 5,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -249,6 +250,18 @@ def test_an_exported_model_gives_exactly_the_same_logits(worker, tmp_path):
                 plain_logprobs(model, loaded, keys, prompt, completion, 1.0) for model in (fresh, loaded.model)
             )
         assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_exported_files_may_be_read_by_whom_the_umask_allows(worker, tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        export(worker, tmp_path / "model")
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "model").iterdir()}
+    assert "model.safetensors" in modes
+    assert set(modes.values()) == {mode}
 
 
 def test_an_exported_folder_is_a_checkpoint_like_the_one_loaded(worker, tiny_checkpoint, tmp_path):

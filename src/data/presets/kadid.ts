@@ -8,8 +8,10 @@
  *
  * @module
  */
-import { parse } from "node:path";
+import { existsSync } from "node:fs";
+import { dirname, join, parse } from "node:path";
 import { z } from "zod";
+import { readJsonFile } from "../json-file.js";
 import { parseKadidName } from "../kadid-name.js";
 import type { KadidName } from "../kadid-name.js";
 import type { DataProblem } from "../problems.js";
@@ -19,8 +21,28 @@ import type { DataRecord, NumberedRecord, ReadRecords } from "../record.js";
 import type { NumberedLine } from "../text-lines.js";
 
 const COLUMNS = ["dist_img", "ref_img", "dmos", "var"] as const;
-/** The data set's name where the configuration gives none: the list has no column for it. */
+/** The data set's name where neither the configuration nor a file beside the list gives one: the list has no column for it. */
 export const KADID_DATASET = "KADID-10k";
+
+/** Beside a list that is not KADID-10k's own: whose name its rows are to carry. */
+export const DATASET_FILE = "dataset.json";
+
+const datasetSchema = z.object({ dataset_name: z.string().min(1) });
+
+/** What `thurstone distort` writes as DATASET_FILE. */
+export function formatDataset(name: string): string {
+  return `${JSON.stringify({ dataset_name: name } satisfies z.input<typeof datasetSchema>)}\n`;
+}
+
+/**
+ * @param list path of the list
+ * @throws DataError DATA_FILE_UNREADABLE for a DATASET_FILE that cannot be used
+ */
+export async function kadidDataset(list: string): Promise<string> {
+  const file = join(dirname(list), DATASET_FILE);
+  if (!existsSync(file)) return KADID_DATASET;
+  return (await readJsonFile(file, datasetSchema)).dataset_name;
+}
 
 /** One line of the list. */
 export interface KadidScore {

@@ -29,10 +29,17 @@ export interface ModelDigest {
   readonly sha256: string | null;
 }
 
-/** @param model folder or hub id */
+/**
+ * @param model folder or hub id
+ * @throws the system's error for a path that is there and cannot be looked at
+ */
 export async function digestModel(model: string, revision: string | null = null): Promise<ModelDigest> {
   // What is not there is no folder, so it is a hub id; whether that exists shows when it is loaded.
-  const folder = await stat(model).catch(() => null);
+  const folder = await stat(model).catch((error: NodeJS.ErrnoException) => {
+    // ENOTDIR: the first part of a hub id is the name of a file here.
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return null;
+    throw error;
+  });
   if (folder?.isDirectory() !== true) return { name: model, revision, files: null, sha256: null };
   const entries = await readdir(model, { withFileTypes: true });
   const names = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink()).map(({ name }) => name);

@@ -17,4 +17,5 @@ export type { EvaluateOptions, EvaluationSettings } from "./options.js";
 export { plotSvg } from "./plot.js";
 export { reportOf, writeEvaluation, writeText } from "./report.js";
 export { byEstimator } from "./results.js";
+export { estimatorColours, svgNumber } from "./svg.js";
 export type * from "./results.js";

@@ -31,7 +31,7 @@ type ModelOptions = Pick<
 
 /** What is evaluated, on what, and how. Options that no estimator uses are refused. */
 export interface EvaluateOptions extends ModelOptions {
-  /** JSONL files with labelled rows, in the format of training data. */
+  /** JSONL files with labelled rows, in the format of training data, or KADID-10k's `dmos.csv`. */
   readonly data: string | readonly string[];
   /** Folders of their pictures: one per file, or one for all. Default: each file's own folder. */
   readonly imageFolders?: string | readonly string[];

@@ -6,10 +6,10 @@
 import { SCORE_RANGE } from "../../rewards/index.js";
 import { byEstimator } from "./results.js";
 import type { DatasetResult, EstimatorResult, Prediction } from "./results.js";
+import { estimatorColours, svgNumber } from "./svg.js";
 
 const PANEL = { width: 380, height: 372, left: 54, right: 14, top: 58, bottom: 50 } as const;
 const TITLE = 34;
-const COLOURS = { sampled: "#0072b2", greedy: "#b5651d", expected: "#00795c" } as const;
 const CURVE = "#c0143c";
 /** Pieces of the fitted curve. */
 const PIECES = 80;
@@ -27,7 +27,7 @@ export function plotSvg(result: DatasetResult, predictions: readonly Prediction[
   const height = TITLE + PANEL.height;
   const body = panels.map(([name, measured], index) => {
     const own = predictions.filter(({ estimator }) => estimator === name);
-    const content = panel({ title: name, colour: COLOURS[name], measured, predictions: own, ticks });
+    const content = panel({ title: name, colour: estimatorColours[name], measured, predictions: own, ticks });
     return `<g transform="translate(${index * PANEL.width} ${TITLE})">\n${content}\n</g>`;
   });
   return [
@@ -69,9 +69,9 @@ function panel({ title, colour, measured, predictions, ticks }: PanelOptions): s
     ...scores.map((score) => text(x(score), bottom + 17, String(score), "middle")),
     ...ticks.map((tick) => text(left - 7, y(tick) + 4, tick.toFixed(decimals), "end")),
     text((left + right) / 2, bottom + 38, "predicted score", "middle"),
-    `<text transform="translate(14 ${fixed((top + bottom) / 2)}) rotate(-90)" text-anchor="middle">label (MOS)</text>`,
+    `<text transform="translate(14 ${svgNumber((top + bottom) / 2)}) rotate(-90)" text-anchor="middle">label (MOS)</text>`,
     `<g fill="${colour}" fill-opacity="${opacity}">`,
-    ...points.map(({ score, mos }) => `<circle cx="${fixed(x(score!))}" cy="${fixed(y(mos!))}" r="2.6"/>`),
+    ...points.map(({ score, mos }) => `<circle cx="${svgNumber(x(score!))}" cy="${svgNumber(y(mos!))}" r="2.6"/>`),
     "</g>",
     ...curve(measured, points, x, y),
     `<rect x="${left}" y="${top}" width="${right - left}" height="${bottom - top}" fill="none" stroke="#444"/>`,
@@ -97,17 +97,17 @@ function curve({ fitted }: EstimatorResult, points: readonly Prediction[], x: Sc
   const path = Array.from({ length: PIECES + 1 }, (_, index) => {
     const score = from + ((to - from) * index) / PIECES;
     const value = low + (high - low) / (1 + Math.exp(-(score - centre) / width));
-    return `${fixed(x(score))},${fixed(y(value))}`;
+    return `${svgNumber(x(score))},${svgNumber(y(value))}`;
   });
   return [`<polyline points="${path.join(" ")}" fill="none" stroke="${CURVE}" stroke-width="2"/>`];
 }
 
 function grid(x1: number, y1: number, x2: number, y2: number): string {
-  return `<line x1="${fixed(x1)}" y1="${fixed(y1)}" x2="${fixed(x2)}" y2="${fixed(y2)}" stroke="#e4e4e4"/>`;
+  return `<line x1="${svgNumber(x1)}" y1="${svgNumber(y1)}" x2="${svgNumber(x2)}" y2="${svgNumber(y2)}" stroke="#e4e4e4"/>`;
 }
 
 function text(x: number, y: number, content: string, anchor: "middle" | "end"): string {
-  return `<text x="${fixed(x)}" y="${fixed(y)}" text-anchor="${anchor}">${content}</text>`;
+  return `<text x="${svgNumber(x)}" y="${svgNumber(y)}" text-anchor="${anchor}">${content}</text>`;
 }
 
 /** Round numbers from below the least to above the greatest. */
@@ -128,10 +128,6 @@ function least(values: readonly number[]): number {
 
 function most(values: readonly number[]): number {
   return values.reduce((a, b) => Math.max(a, b), -Infinity);
-}
-
-function fixed(value: number): string {
-  return String(Number(value.toFixed(2)));
 }
 
 function short(value: number | null): string {

@@ -67,6 +67,22 @@ describe("KADID's list", () => {
     expect(row).toMatchObject({ dataset: "mine", mos: 4.57, images: [join(root, "images/I01_01_01.png")] });
   });
 
+  it("has the data set's name that a file beside it gives, unless the configuration has one", async () => {
+    const folder = join(root, "named");
+    await mkdir(folder);
+    const named = join(folder, "dmos.csv");
+    await copyFile(EXCERPT, named);
+    const source = { data_file_paths: [named], image_folders: [join(root, "images")] };
+    await writeFile(join(folder, "dataset.json"), '{"dataset_name":"others"}');
+    expect((await loadRows(source))[0]!.dataset).toBe("others");
+    expect((await loadRows({ ...source, dataset_name: "mine" }))[0]!.dataset).toBe("mine");
+    await writeFile(join(folder, "dataset.json"), '{"name":"others"}');
+    await expect(loadRows(source)).rejects.toMatchObject({
+      code: "DATA_FILE_UNREADABLE",
+      message: expect.stringContaining(join(folder, "dataset.json")) as string,
+    });
+  });
+
   it("says everything that is wrong with it, with lines", async () => {
     const found = await problemsOf([
       HEADER,
