@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { PlainMap, Reply } from "../../src/bridge/index.js";
+import type { PlainMap, Reply, Tensor } from "../../src/bridge/index.js";
 import type { ConfigInput, RunResult, TrainerEvent, TrainOptions } from "../../src/index.js";
 import { train } from "../../src/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
@@ -64,6 +64,11 @@ export function meddle(worker: FakeWorker, { before, after }: Meddling): FakeWor
 /** The reply with fields of its result replaced. */
 export function withResult(reply: Reply, fields: PlainMap): Reply {
   return { ...reply, result: { ...reply.result, ...fields } };
+}
+
+/** The reply with tensors replaced. */
+export function withTensors(reply: Reply, tensors: Record<string, Tensor>): Reply {
+  return { ...reply, tensors: { ...reply.tensors, ...tensors } };
 }
 
 /** Methods of the calls, in order, without those named. */

@@ -16,6 +16,9 @@ export interface TestRow {
   readonly pictures?: readonly Picture[];
 }
 
+/** Rows that are all text. */
+export const textRows: readonly TestRow[] = [{ text: "one" }, { text: "second" }, { text: "third row" }];
+
 /** A picture of one colour, 28 x 28; `reads` counts how often its pixels were asked for. */
 export function testPicture(key: string, pixels = 28 * 28): Picture & { readonly reads: number } {
   let reads = 0;

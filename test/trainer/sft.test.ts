@@ -1,61 +1,15 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { openRun, schedules, sft } from "../../src/index.js";
 import type { SftConfigInput, SftMetrics, SftOptions, TrainerEvent } from "../../src/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
 import type { FakeWorker, FakeWorkerOptions } from "../../src/testing/index.js";
-import { createDataSet } from "../support/data-set.js";
-import type { DataSet } from "../support/data-set.js";
 import { meddle, methodsOf } from "../support/fake-run.js";
+import { makeSftRows } from "./sft-rows.js";
+import type { Turn } from "./sft-rows.js";
 
-let set: DataSet;
-beforeAll(async () => {
-  set = await createDataSet();
-});
-afterAll(() => set.remove());
-
-type Turn = readonly [from: "human" | "gpt", value: string | number];
-
-/** A data file of rows with the given turns and pictures. */
-function writeRows(name: string, rows: readonly { turns: readonly Turn[]; images?: string[]; mos?: number }[]): string {
-  const path = join(set.folder, `${name}.jsonl`);
-  const lines = rows.map(({ turns, images = [], ...more }, id) =>
-    JSON.stringify({
-      id,
-      dataset_name: id % 2 === 0 ? "even" : "odd",
-      image: images,
-      conversations: turns.map(([from, value]) => ({ from, value })),
-      ...more,
-    }),
-  );
-  writeFileSync(path, lines.join("\n"));
-  return path;
-}
-
-/** Eight rows whose answers have 1 to 8 letters. */
-const letters = (): string =>
-  writeRows(
-    "letters",
-    Array.from({ length: 8 }, (_, row) => ({
-      turns: [
-        ["human", `Question ${row}?`],
-        ["gpt", "abcdefgh".slice(0, row + 1)],
-      ],
-      images: [`picture_${row}.png`],
-    })),
-  );
-
-const config = (name: string, data: string, more: Partial<SftConfigInput> = {}): SftConfigInput => ({
-  model_name_or_path: "none",
-  data_file_paths: [data],
-  image_folders: [set.images],
-  output_dir: join(set.folder, name),
-  question_template: "{Question}",
-  per_device_train_batch_size: 2,
-  gradient_accumulation_steps: 2,
-  ...more,
-});
+const { set, writeRows, letters, config } = await makeSftRows();
 
 async function run(input: SftConfigInput, options: SftOptions = {}, fake: FakeWorkerOptions = {}) {
   const worker = createFakeWorker(fake);
@@ -362,84 +316,5 @@ describe("a supervised run", () => {
     await expect(sft(pulled, { connect }).result).rejects.toThrow("pulled");
     await run({ ...pulled, resume_from_checkpoint: true });
     expect(record(pulled)).toEqual(record(whole));
-  });
-});
-
-describe("what cannot be learnt from is refused", () => {
-  const refused = async (input: SftConfigInput): Promise<{ code: string; message: string; started: boolean }> => {
-    const worker = createFakeWorker();
-    const error: unknown = await sft(input, { connect: worker.connect }).result.catch((caught: unknown) => caught);
-    const { code, message } = error as { code: string; message: string };
-    return { code, message, started: worker.calls.some(({ method }) => method === "load") };
-  };
-
-  it("rows without an answer, by line, before anything starts", async () => {
-    const data = writeRows("unanswered", [
-      { turns: [["human", "Why?"]] },
-      {
-        turns: [
-          ["human", "Why?"],
-          ["gpt", "So."],
-        ],
-      },
-      {
-        turns: [
-          ["human", "Why?"],
-          ["gpt", "So."],
-          ["human", "But why?"],
-        ],
-      },
-      {
-        turns: [
-          ["human", "Why?"],
-          ["gpt", " "],
-        ],
-      },
-    ]);
-    const { code, message, started } = await refused(config("unanswered", data));
-    expect([code, started]).toEqual(["DATA_FIELD", false]);
-    expect(message).toMatch(/unanswered\.jsonl:1 .*with an answer at the end/);
-    expect(message).toMatch(/unanswered\.jsonl:3 .*with an answer at the end/);
-    expect(message).toMatch(/unanswered\.jsonl:4 .*the answer, a text that is not empty/);
-    expect(message).not.toContain("unanswered.jsonl:2");
-  });
-
-  it("pictures that the questions do not mark, over all turns", async () => {
-    const data = writeRows("marks", [
-      {
-        turns: [
-          ["human", "One <image>."],
-          ["gpt", "a"],
-          ["human", "No more."],
-          ["gpt", "b"],
-        ],
-        images: ["picture_0.png", "picture_1.png"],
-      },
-    ]);
-    const { code, message, started } = await refused(config("marks", data));
-    expect([code, started]).toEqual(["DATA_IMAGE_COUNT", false]);
-    expect(message).toContain("the questions have 1 <image> and the row has 2 pictures");
-  });
-
-  it("an example that is too long, by its row", async () => {
-    const { code, message } = await refused(config("long", letters(), { max_seq_length: 25 }));
-    expect(code).toBe("DATA_EXAMPLE_TOO_LONG");
-    expect(message).toMatch(
-      /row 7, line 8 of data file 1, has an example of 17 prompt tokens and 9 answer tokens, 26 in all/,
-    );
-  });
-
-  it("fewer rows than an update takes", async () => {
-    const { code, message, started } = await refused(config("few", letters(), { gradient_accumulation_steps: 5 }));
-    expect([code, started]).toEqual(["DATA_TOO_FEW_ROWS", false]);
-    expect(message).toContain("2 x 5 = 10 rows");
-  });
-
-  it("settings that only reinforcement learning reads, all at once", async () => {
-    const input = { ...config("foreign", letters()), beta: 0.04, num_generations: 6, reward_funcs: "format" };
-    const { code, message, started } = await refused(input as SftConfigInput);
-    expect([code, started]).toEqual(["CONFIG_OTHER_TASK", false]);
-    for (const key of ["beta", "num_generations", "reward_funcs"])
-      expect(message).toContain(`${key} cannot matter here`);
   });
 });
