@@ -47,6 +47,6 @@ export function findTrl(): string {
   if (isComplete()) return PYTHON;
   throw new EnvironmentError(
     "ENVIRONMENT_TRL_MISSING",
-    `the step is compared with TRL, whose environment is not in ${FOLDER}, or not complete. Run "npm run bench -- step --setup" first; it downloads about 300 MB.`,
+    `the step is compared with TRL, whose environment is not in ${FOLDER}, or not complete. Run "npm run bench -- step --setup" first.`,
   );
 }
