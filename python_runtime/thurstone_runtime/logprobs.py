@@ -17,7 +17,7 @@ tokens of all rows; N scored tokens of all rows; H hidden size; V vocabulary; 3 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from .batches import Group
 from .families import LoadedModel
 from .images import Picture
 from .packing import packed_hidden
+from .token_logprobs import TokenLogprobs
 from .vision import EncodedPicture, VisionTower
 
 LOGITS_BYTES = 512 * 2**20
@@ -108,10 +109,11 @@ def token_scores(
 
     def of_chunk(hidden_CH: Tensor, target_C: Tensor) -> tuple[Tensor, Tensor | None]:
         logits_CV = loaded.family.head(loaded.model, hidden_CH)
-        logits_CV = logits_CV.to(torch.promote_types(logits_CV.dtype, torch.float32)) / temperature
-        normaliser_C = logits_CV.logsumexp(dim=-1)
-        logprob_C = logits_CV.gather(1, target_C.unsqueeze(1)).squeeze(1) - normaliser_C
-        return logprob_C, _entropy(logits_CV.detach(), normaliser_C.detach()) if entropy else None
+        logits_CV = logits_CV.to(torch.promote_types(logits_CV.dtype, torch.float32))
+        if temperature != 1:
+            logits_CV = logits_CV / temperature
+        scored: Any = TokenLogprobs.apply(logits_CV, target_C, entropy)
+        return scored
 
     chunk = max(1, logits_bytes // (4 * loaded.vocab_size))
     if len(target_N) <= chunk:
@@ -123,11 +125,6 @@ def token_scores(
     return Scores(
         torch.cat([piece[0] for piece in pieces]), torch.cat([piece[1] for piece in pieces]) if entropy else None
     )
-
-
-def _entropy(logits_NV: Tensor, normaliser_N: Tensor) -> Tensor:
-    probability_NV = (logits_NV - normaliser_N.unsqueeze(1)).exp()
-    return normaliser_N - (probability_NV * logits_NV).sum(dim=-1)
 
 
 class _Rows(NamedTuple):
