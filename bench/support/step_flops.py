@@ -139,19 +139,26 @@ def count_step(
     generation = counter.get_total_flops()
 
     loss = {"surrogate": "clip", "epsilon": 0.2, "epsilon_high": None, "beta": beta, "kl": "k3", "old": "detach"}
-    part = {"batch_id": "1", "temperature": 1.0, "step": 1, "part": 0, "loss": loss, "return_logprobs": False}
-    count = len(sampled["tokens"])
-    tensors = {
-        **prompts,
-        "group_sizes": np.full(len(keys), generations, np.int32),
-        "completion_ids": sampled["tokens"],
-        "completion_lengths": sampled["lengths"],
-        "completion_index": np.arange(len(keys) * generations, dtype=np.int32),
-        "advantages": np.linspace(-1, 1, count, dtype=np.float32),
-        "weights": np.full(count, 1 / count, np.float32),
-    }
+    update = {"batch_id": "1", "temperature": 1.0, "step": 1, "loss": loss, "return_logprobs": False}
+    prompt_parts = np.split(encoded["ids"], np.cumsum(encoded["lengths"])[:-1])
+    length_parts = np.split(sampled["lengths"], len(keys))
+    token_parts = np.split(sampled["tokens"], np.cumsum([own.sum() for own in length_parts])[:-1])
+    # A part per group, as the planner cuts an update of a model of this size.
     with counter:
-        engine.forward_backward({**batch, **part}, tensors, CONTEXT)
+        for part, key in enumerate(keys):
+            count = len(token_parts[part])
+            tensors = {
+                "prompt_ids": prompt_parts[part],
+                "prompt_lengths": encoded["lengths"][part : part + 1],
+                "group_sizes": np.full(1, generations, np.int32),
+                "completion_ids": token_parts[part],
+                "completion_lengths": length_parts[part],
+                "completion_index": np.arange(part * generations, (part + 1) * generations, dtype=np.int32),
+                "advantages": np.linspace(-1, 1, count, dtype=np.float32),
+                "weights": np.full(count, 1 / count, np.float32),
+            }
+            own = {"policy_version": 0, "images": [[key]], "part": part}
+            engine.forward_backward({**update, **own}, tensors, CONTEXT)
     grids = [(height // SIDE * 2, width // SIDE * 2) for height, width in targets]
     lengths = sampled["lengths"].reshape(len(keys), generations).tolist()
     groups = [
