@@ -13,7 +13,7 @@
  *   --set '{"max_steps": 100}'   settings that replace the common ones (bench/support/ranking-conditions.ts); of these, supervised
  *                         runs take over only those of model and question
  *   --runs FOLDER         run folders and logs; default output/ranking
- *   --sft-steps 430       steps of supervised runs; default as in that file, where they take about the processor time of the others
+ *   --sft-steps 280       steps of supervised runs; default as in that file, where they take about the processor time of the others
  *   --blank a,b           these conditions are also evaluated with grey pictures; "start" is one of them
  *   --report              prints the results as Markdown tables and does nothing else
  *

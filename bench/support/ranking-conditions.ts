@@ -72,7 +72,7 @@ export const commonSettings = {
 export const LAYOUT_WEIGHT = 0.5;
 
 /** Steps that take about the processor time of 150 steps with rewards; `cpuSeconds` of the results says how nearly. */
-const SFT_STEPS = 430;
+const SFT_STEPS = 280;
 
 const paying = (name: string): RewardCondition => ({ kind: "rewards", name, control: false, pays: { [name]: 1 } });
 

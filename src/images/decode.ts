@@ -84,7 +84,7 @@ export async function decodeImage(input: string | Uint8Array, options: DecodeOpt
 
 /** SHA-256 over height and width (32-bit little-endian) and the pixels, in hex. Computed off the main thread. */
 export async function hashPixels(image: Pick<DecodedImage, "height" | "width" | "pixels">): Promise<string> {
-  const message = Buffer.alloc(8 + image.pixels.byteLength);
+  const message = Buffer.allocUnsafe(8 + image.pixels.byteLength);
   message.writeUInt32LE(image.height, 0);
   message.writeUInt32LE(image.width, 4);
   message.set(image.pixels, 8);

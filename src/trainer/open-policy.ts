@@ -112,26 +112,11 @@ export async function connectPython(config: SharedConfig, onStderr?: (line: stri
   const worker = await startWorker({
     python,
     args: ["-m", "thurstone_runtime"],
-    env: workerEnvironment(pythonPath),
+    env: { PYTHONPATH: pythonPath },
     ...(onStderr && { onStderr }),
     stallTimeout: config.worker_timeout * 1000,
   });
   return { caller: worker.caller, close: () => worker.stop() };
-}
-
-/**
- * Variables of a worker. Huge pages for what the C library hands out (glibc from 2.35 on; elsewhere the setting is not
- * read): a CPU step allocates and frees gigabytes, and a page fault per 4 KiB was a tenth of it. A `GLIBC_TUNABLES` of
- * the user's own stays.
- *
- * @param given the environment that the worker inherits
- */
-export function workerEnvironment(
-  pythonPath: string,
-  given: Readonly<Record<string, string | undefined>> = process.env,
-): Record<string, string> {
-  const own = given["GLIBC_TUNABLES"];
-  return { PYTHONPATH: pythonPath, ...(own === undefined && { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" }) };
 }
 
 interface ModelUse {
