@@ -17,13 +17,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from bench_engine import CONTEXT, open_engine
 from minimum_flops import GroupShape, MinimumFlops, minimum_flops
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 from transformers import AutoConfig
-
-from thurstone_runtime.context import CallContext, Pulse
-from thurstone_runtime.engine import Engine
 
 Shape = tuple[int, ...]
 
@@ -42,7 +40,6 @@ ATTENTION_ON_CPU = {
     aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }
-CONTEXT = CallContext(deadline=None, pulse=Pulse(), send_progress=lambda _fields: None)
 SIDE = 28
 """Targets are multiples of it: a patch of 14 pixels, merged two by two."""
 
@@ -64,31 +61,6 @@ class StepFlops:
         return (self.generation + self.loss) / self.minimum.total
 
 
-def open_engine(model: str, *, frozen_tower: bool) -> tuple[Engine, dict[str, Any]]:
-    """A model in training, with a reference."""
-    engine = Engine()
-    settings = {
-        "model": model,
-        "revision": None,
-        "device": "cpu",
-        "torch_dtype": "float32",
-        "train": True,
-        "reference": True,
-        "attention": "auto",
-        "gradient_checkpointing": False,
-        "freeze_vision": frozen_tower,
-        "optimizer": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0},
-        "strategy": "single",
-        "image_cache_bytes": 2**28,
-        "allowed_roots": [],
-        "threads": 1,
-        "min_pixels": None,
-        "max_pixels": None,
-        "deterministic": True,
-    }
-    return engine, engine.load(settings, {}, CONTEXT)[0]
-
-
 def count_step(
     model: str,
     pictures: list[np.ndarray],
@@ -100,7 +72,7 @@ def count_step(
     beta: float,
 ) -> StepFlops:
     """One step with a prompt per picture."""
-    engine, _ = open_engine(model, frozen_tower=frozen_tower)
+    engine, _ = open_engine(model, freeze_vision=frozen_tower, deterministic=True)
     keys = [str(index) for index in range(len(pictures))]
     targets = [[round(side / SIDE) * SIDE for side in picture.shape[:2]] for picture in pictures]
     announced = [

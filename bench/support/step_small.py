@@ -16,9 +16,9 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
+from bench_engine import CONTEXT, open_engine
 from numpy.typing import NDArray
 
-from thurstone_runtime.context import CallContext, Pulse
 from thurstone_runtime.engine import Engine
 from thurstone_runtime.make_checkpoint import make_checkpoint
 
@@ -27,32 +27,6 @@ ROUNDS = 5
 LOSS = {"surrogate": "clip", "epsilon": 0.2, "epsilon_high": None, "beta": 0.02, "kl": "k3", "old": "detach"}
 
 Tensors = dict[str, NDArray[Any]]
-CONTEXT = CallContext(deadline=None, pulse=Pulse(), send_progress=lambda _fields: None)
-
-
-def open_engine(checkpoint: Path, *, freeze_vision: bool) -> tuple[Engine, dict[str, Any]]:
-    """A model in training, with a reference."""
-    engine = Engine()
-    settings = {
-        "model": str(checkpoint),
-        "revision": None,
-        "device": "cpu",
-        "torch_dtype": "float32",
-        "train": True,
-        "reference": True,
-        "attention": "auto",
-        "gradient_checkpointing": False,
-        "freeze_vision": freeze_vision,
-        "optimizer": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0},
-        "strategy": "single",
-        "image_cache_bytes": 2**28,
-        "allowed_roots": [],
-        "threads": 1,
-        "min_pixels": None,
-        "max_pixels": None,
-        "deterministic": False,
-    }
-    return engine, engine.load(settings, {}, CONTEXT)[0]
 
 
 def send_pictures(engine: Engine, keys: list[str]) -> None:
@@ -93,7 +67,7 @@ def group_batches(prompts: Tensors, keys: list[str], sampled: Tensors) -> tuple[
 
 def measure(checkpoint: Path, *, freeze_vision: bool) -> dict[str, float]:
     """CPU seconds of each phase."""
-    engine, description = open_engine(checkpoint, freeze_vision=freeze_vision)
+    engine, description = open_engine(str(checkpoint), freeze_vision=freeze_vision, deterministic=False)
     keys = [f"picture {index}" for index in range(PROMPTS)]
     send_pictures(engine, keys)
     random = np.random.default_rng(2)

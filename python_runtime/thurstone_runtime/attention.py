@@ -25,6 +25,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from .ragged import cells
+
 ATTENTION = "thurstone"
 """The name that the text models of loaded checkpoints are set to."""
 NEVER = 1e30
@@ -128,17 +130,18 @@ class Rows:
     """int64 [tokens]: where each token lies; None together with `source`."""
 
     @staticmethod
-    def of_lengths(tokens: slice, length_R: NDArray[np.int64]) -> Rows:
-        """Rows of these lengths, one after the other in `tokens`; R rows."""
+    def of_lengths(tokens: slice, length_R: NDArray[np.int64], device: torch.device) -> Rows:
+        """Rows of these lengths, one after the other in `tokens`, for tensors on `device`; R rows."""
         longest = int(length_R.max())
         if (length_R == longest).all():
             return Rows(tokens, len(length_R), longest)
-        place = np.repeat(np.arange(len(length_R)) * longest, length_R) + counted(length_R)
+        place = cells(np.zeros_like(length_R), length_R, longest)
         source = np.zeros(len(length_R) * longest, np.int64)
         source[place] = np.arange(len(place))
         empty = np.ones(len(source), bool)
         empty[place] = False
-        return Rows(tokens, len(length_R), longest, *map(torch.from_numpy, (source, empty, place)))
+        indices = (torch.from_numpy(part).to(device) for part in (source, empty, place))
+        return Rows(tokens, len(length_R), longest, *indices)
 
     def laid_out(self, states_T: Tensor, fill: float | None = None) -> Tensor:
         """[T, heads, ...] -> [count, heads, length, ...]. Empty places hold `fill`, or anything finite."""
@@ -153,16 +156,6 @@ class Rows:
         """[count, heads, length, ...] -> [tokens, heads, ...]."""
         flat = states.transpose(1, 2).flatten(0, 1)
         return flat if self.place is None else flat[self.place]
-
-    def to(self, device: torch.device) -> Rows:
-        """The same on another device."""
-        moved = [None if part is None else part.to(device) for part in (self.source, self.empty, self.place)]
-        return Rows(self.tokens, self.count, self.length, *moved)
-
-
-def counted(length_R: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0 .. length - 1 of every row, one after the other."""
-    return np.arange(length_R.sum()) - np.repeat(np.cumsum(length_R) - length_R, length_R)
 
 
 @dataclass(frozen=True)

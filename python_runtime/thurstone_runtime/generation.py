@@ -165,7 +165,7 @@ def _prefill(loaded: LoadedModel, tower: VisionTower, prompts: Sequence[PromptIn
             [Group.without_completions(prompts[number].ids) for number in numbers],
             [pictures[number] for number in numbers],
         )
-        layout = PrefillLayout(row.blocks, plain=loaded.attention == "eager")
+        layout = PrefillLayout(row.blocks, plain=loaded.plain_attention)
         hidden_TH = forward_row(loaded, row, layout)
         last_BH = hidden_TH[row.last_prompt.to(loaded.device)]
         for number, logits_V in zip(numbers, loaded.family.head(loaded.model, last_BH), strict=True):
@@ -212,7 +212,7 @@ class _Rows:
             prefilled.sections,
             samples,
             min(FIRST_ROOM, options.max_new_tokens),
-            plain=loaded.attention == "eager",
+            plain=loaded.plain_attention,
         )
         prompt_R = self._layout.prompt_R
         self._origin_R = prompt_R * samples + np.tile(np.arange(samples), len(prompts))

@@ -107,7 +107,7 @@ class DecodeLayout:
         for section in self._sections:
             count_P = (self.prompt_R[:, None] == section.prompts).sum(axis=0)
             tokens = slice(filled, filled + int(count_P.sum()))
-            found.append(Rows.of_lengths(tokens, count_P).to(device))
+            found.append(Rows.of_lengths(tokens, count_P, device))
             filled = tokens.stop
         return found
 

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from .attention import counted
 from .batches import Group
 from .families import LoadedModel
 from .images import Picture
 from .packing import packed_hidden
+from .ragged import cells
 from .token_logprobs import TokenLogprobs
 from .vision import EncodedPicture, VisionTower
 
@@ -167,7 +167,7 @@ def _rows(loaded: LoadedModel, groups: Sequence[Group], encoded: Sequence[Sequen
     is_image_PL = is_prompt_PL & (ids_PL == loaded.family.image_token_id)
 
     ids_RL = ids_PL[group_R]
-    flat_F = _cells(prompt_P[group_R], fed_R, width)
+    flat_F = cells(prompt_P[group_R], fed_R, width)
     ids_RL.reshape(-1)[flat_F] = np.concatenate([completion[:-1] for completion in completions])
     rows = torch.from_numpy(group_R)
     return _Rows(
@@ -175,14 +175,8 @@ def _rows(loaded: LoadedModel, groups: Sequence[Group], encoded: Sequence[Sequen
         position=position_3PL[:, rows],
         image_mask=torch.from_numpy(is_image_PL)[rows],
         image_features=_features_of_rows(group_R, encoded),
-        predicting=torch.from_numpy(_cells(prompt_P[group_R] - 1, scored_R, width)),
+        predicting=torch.from_numpy(cells(prompt_P[group_R] - 1, scored_R, width)),
     )
-
-
-def _cells(first_R: NDArray[np.int64], count_R: NDArray[np.int64], width: int) -> NDArray[np.int64]:
-    """Indices into the flattened rows of `count_R` cells side by side, from column `first_R` on."""
-    row = np.repeat(np.arange(len(count_R)), count_R)
-    return row * width + first_R[row] + counted(count_R)
 
 
 def _features_of_rows(group_R: NDArray[np.int64], encoded: Sequence[Sequence[EncodedPicture]]) -> list[Tensor]:
@@ -194,5 +188,5 @@ def _features_of_rows(group_R: NDArray[np.int64], encoded: Sequence[Sequence[Enc
     first_P = np.cumsum(count_P) - count_P
     features = torch.cat(pieces)
     # Each group's features lie side by side, as one row of cells.
-    index_I = _cells(first_P[group_R], count_P[group_R], 0)
+    index_I = cells(first_P[group_R], count_P[group_R], 0)
     return [features[torch.from_numpy(index_I).to(features.device)]]

@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .attention import Block, PackedLayout, Rows, counted
+from .attention import Block, PackedLayout, Rows
 from .batches import Group
 from .families import LoadedModel
+from .ragged import counted
 from .vision import EncodedPicture
 
 Encoded = Sequence[Sequence[EncodedPicture]]
@@ -52,7 +53,7 @@ class PackedRow:
 def packed_hidden(loaded: LoadedModel, groups: Sequence[Group], encoded: Encoded) -> Tensor:
     """[N, H]: the hidden states that predict completion tokens; `encoded[group]` are the pictures of its prompt."""
     row = pack(loaded, groups, encoded)
-    layout = PackedLayout(row.blocks, plain=loaded.attention == "eager")
+    layout = PackedLayout(row.blocks, plain=loaded.plain_attention)
     return forward_row(loaded, row, layout)[row.predicting.to(loaded.device)]
 
 
@@ -100,7 +101,8 @@ def pack(loaded: LoadedModel, groups: Sequence[Group], encoded: Encoded) -> Pack
         positions.append(np.broadcast_to(counted_on, (3, len(counted_on))))
         tokens = slice(filled, filled + len(counted_on))
         filled = tokens.stop
-        by_prompt, by_completion = Rows.of_lengths(tokens, fed_P), Rows.of_lengths(tokens, fed_C[fed_C > 0])
+        by_prompt = Rows.of_lengths(tokens, fed_P, loaded.device)
+        by_completion = Rows.of_lengths(tokens, fed_C[fed_C > 0], loaded.device)
         blocks[1].append(Block(by_prompt, prompts, causal=False))
         blocks[1].append(Block(by_completion, by_completion, causal=True, more=True))
 
@@ -109,13 +111,12 @@ def pack(loaded: LoadedModel, groups: Sequence[Group], encoded: Encoded) -> Pack
     in_prompt_T = torch.zeros(filled, dtype=torch.bool)
     for block in blocks[0]:
         in_prompt_T[block.queries.tokens] = True
-    moved = (Block(b.queries.to(loaded.device), b.keys.to(loaded.device), b.causal, b.more) for b in blocks[1])
     return PackedRow(
         ids=ids_T,
         position=torch.from_numpy(np.concatenate(positions, axis=1)),
         image_mask=in_prompt_T & (ids_T == loaded.family.image_token_id),
         image_features=[picture.features for number in order for picture in encoded[number]],
-        blocks=(*blocks[0], *moved),
+        blocks=(*blocks[0], *blocks[1]),
         predicting=torch.from_numpy(_predicting(groups, last_prompt_P, first_fed_P)),
         sections=tuple(map(tuple, sections)),
         last_prompt=torch.from_numpy(last_prompt_P),

@@ -61,9 +61,8 @@ export interface PolicySettings {
   readonly maxPromptLength?: number | undefined;
   /** Gradient norm above which gradients are scaled down; null leaves them. */
   readonly maxGradNorm: number | null;
-  readonly planner: PlannerOptions;
-  /** Bytes of activations that a part keeps for its backward pass, from which `targetTokens` follows. */
-  readonly partBytes?: number;
+  /** `partBytes`: bytes of activations that a part keeps for its backward pass, from which `targetTokens` follows. */
+  readonly planner: Omit<PlannerOptions, "targetTokens"> & { readonly partBytes?: number };
 }
 
 /** What a policy is made of. */
@@ -90,9 +89,9 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     await call("load", options.load, abortable(options.signal)),
   );
   const description = replies.describeModel(loaded);
-  const { partBytes } = settings;
+  const { partBytes, ...limits } = settings.planner;
   const target = partBytes && { targetTokens: Math.max(1, Math.floor(partBytes / loaded.activation_bytes_per_token)) };
-  const planner = { ...target, ...settings.planner };
+  const planner = { ...target, ...limits };
   let version = loaded.policy_version;
   let parts = 0;
 

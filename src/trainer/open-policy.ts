@@ -62,16 +62,20 @@ export async function openPolicy(
       repetitionPenalty: config.repetition_penalty,
     },
     planner: {
-      ...(config.max_tokens_per_part !== null && { maxTokens: config.max_tokens_per_part }),
+      ...partLimit(config.max_tokens_per_part),
       ...(config.per_device_train_batch_size !== null && { maxSequences: config.per_device_train_batch_size }),
     },
-    ...(config.max_tokens_per_part === null && { partBytes: PART_ACTIVATIONS }),
   });
+}
+
+/** What bounds a part: so many tokens, or whole groups up to `PART_ACTIVATIONS` where no number is asked for. */
+export function partLimit(maxTokens: number | null): Pick<PolicySettings["planner"], "maxTokens" | "partBytes"> {
+  return maxTokens === null ? { partBytes: PART_ACTIVATIONS } : { maxTokens };
 }
 
 /** What a policy is opened with besides the keys that all tasks share. */
 export interface OpenModelOptions
-  extends OpenPolicyOptions, Pick<PolicySettings, "planner" | "partBytes">, Pick<ModelUse, "reference"> {
+  extends OpenPolicyOptions, Pick<PolicySettings, "planner">, Pick<ModelUse, "reference"> {
   readonly sampling: Pick<PolicySettings, "temperature" | "topP" | "topK" | "minP" | "repetitionPenalty">;
 }
 
@@ -89,7 +93,6 @@ export async function openModel(config: SharedConfig, options: OpenModelOptions)
       settings: {
         ...options.sampling,
         planner: options.planner,
-        ...(options.partBytes !== undefined && { partBytes: options.partBytes }),
         seed: config.seed,
         maxCompletionLength: config.max_completion_length,
         maxPromptLength: config.max_prompt_length ?? undefined,

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { PART_ACTIVATIONS, sftPassTokens } from "../config/index.js";
+import { sftPassTokens } from "../config/index.js";
 import type { ResolvedSftConfig, SftConfigInput } from "../config/index.js";
 import type { SftMetrics } from "./events.js";
 import { nllMetrics } from "./metrics.js";
 import type { Recipe, Run } from "./milestones.js";
-import { openModel } from "./open-policy.js";
+import { openModel, partLimit } from "./open-policy.js";
 import type { OpenModelOptions } from "./open-policy.js";
 import { scheduleOf } from "./prepare.js";
 import { startTraining } from "./run-loop.js";
@@ -45,20 +45,12 @@ export function sft(config: SftConfigInput | ResolvedSftConfig, options: SftOpti
   );
 }
 
-function modelUse(
-  config: ResolvedSftConfig,
-): Pick<OpenModelOptions, "reference" | "sampling" | "planner" | "partBytes"> {
-  const maxTokens = sftPassTokens(config);
+function modelUse(config: ResolvedSftConfig): Pick<OpenModelOptions, "reference" | "sampling" | "planner"> {
   const planner = {
-    ...(maxTokens !== null && { maxTokens }),
+    ...partLimit(sftPassTokens(config)),
     ...(!(config.packing && config.max_seq_length !== null) && { maxSequences: config.per_device_train_batch_size }),
   };
-  return {
-    reference: false,
-    sampling: PLAIN_SAMPLING,
-    planner,
-    ...(maxTokens === null && { partBytes: PART_ACTIVATIONS }),
-  };
+  return { reference: false, sampling: PLAIN_SAMPLING, planner };
 }
 
 function sftRecipe(

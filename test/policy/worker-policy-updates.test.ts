@@ -38,6 +38,24 @@ describe("forwardBackward and optimStep", () => {
     expect(policy.version).toBe(1);
   });
 
+  it.each([
+    [
+      1,
+      [
+        [0, 1],
+        [2, 3],
+        [4, 5],
+      ],
+    ],
+    [1e6, [[0, 1, 2, 3, 4, 5]]],
+  ])("fill a part with whole groups up to %d bytes of activations", async (partBytes, expected) => {
+    const worker = createFakeWorker();
+    await using policy = await createTestPolicy({ worker, planner: { partBytes } });
+    await policy.forwardBackward(await batchOf(policy), { surrogate: "clip" });
+    const parts = worker.calls.filter(({ method }) => method === "forwardBackward");
+    expect(parts.map(({ tensors }) => [...(tensors["completion_index"]!.data as Int32Array)])).toEqual(expected);
+  });
+
   it("add up over several calls of one step", async () => {
     const worker = createFakeWorker();
     await using policy = await createTestPolicy({ worker });

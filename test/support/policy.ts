@@ -4,7 +4,7 @@
  * @module
  */
 import { createWorkerPolicy } from "../../src/policy/index.js";
-import type { Picture, PlannerOptions, Policy, PolicySettings } from "../../src/policy/index.js";
+import type { Picture, Policy, PolicySettings } from "../../src/policy/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
 import type { FakeWorker } from "../../src/testing/index.js";
 import { meddle } from "./fake-run.js";
@@ -55,7 +55,7 @@ const SETTINGS: PolicySettings = {
 export interface TestPolicyOptions extends Meddling {
   readonly worker?: FakeWorker;
   readonly settings?: Partial<PolicySettings>;
-  readonly planner?: PlannerOptions;
+  readonly planner?: PolicySettings["planner"];
 }
 
 /** A policy whose rows are `TestRow`s; the n-th row of a call is line n of file 0. */

@@ -123,6 +123,11 @@ class LoadedModel:
     pad_token_id: int
     chat_template: str | None
 
+    @property
+    def plain_attention(self) -> bool:
+        """Whether text attention is plain matrix products, whatever kernels the device has."""
+        return self.attention == "eager"
+
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Computes in `compute_dtype`; nothing to do when the weights have that type already.
 
