@@ -64,6 +64,15 @@ class EngineError(RuntimeError):
         self.retryable = retryable
 
 
+def non_finite_logits() -> EngineError:
+    """What to raise when a log-probability is NaN or infinite."""
+    return EngineError(
+        "non_finite_logits",
+        "the model's logits hold NaN or infinity; the weights have diverged or the compute type overflows. Resume from "
+        "an earlier checkpoint, lower the learning rate, or use float32.",
+    )
+
+
 def describe_error(error: BaseException) -> dict[str, Any]:
     """The `e` field of the answer to a request that raised `error`.
 

@@ -10,9 +10,10 @@ H hidden size, V vocabulary, 3 axes of a position.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from .images import Picture
 from .kv_cache import DecodeLayout, PrefillLayout, PromptSection
 from .packing import forward_row, pack
 from .random_draws import row_seeds, token_uniforms
-from .sampling import SamplingOptions, sample_tokens
+from .sampling import SamplingOptions, check_finite, sample_tokens
 from .vision import VisionTower
 
 STOP, LENGTH, ABORTED = 0, 1, 2
@@ -38,6 +39,9 @@ FIRST_ROOM = 256
 FINISHED_SHARE = 1 / 8
 """Ended rows leave the cache once they are this share of it, because leaving copies the rest."""
 STEPS_PER_PROGRESS = 16
+READ_BEHIND = {"cuda": 1}
+"""By type of device: so many steps are under way before the tokens of the first are read, so that the device never waits
+for this loop. A row that has ended is then run on for as many steps, and what it draws is dropped."""
 
 
 class Context(Protocol):
@@ -191,6 +195,16 @@ def _prefill_batches(lengths: Sequence[int]) -> list[list[int]]:
     return batches
 
 
+class _Drawn(NamedTuple):
+    """The tokens of one step, on their way to this loop."""
+
+    step: int
+    origin_R: NDArray[np.int64]
+    tokens_R: Tensor
+    logprobs_R: Tensor
+    arrived: torch.cuda.Event | None
+
+
 class _Rows:
     """State of the decode loop. Its rows are those of `origin_R`; some of them may have ended already."""
 
@@ -216,7 +230,9 @@ class _Rows:
         )
         prompt_R = self._layout.prompt_R
         self._origin_R = prompt_R * samples + np.tile(np.arange(samples), len(prompts))
-        self._running_R = np.ones(count, dtype=bool)
+        self._running_N = np.ones(count, dtype=bool)
+        self._drawn: deque[_Drawn] = deque()
+        self._behind = READ_BEHIND.get(loaded.device.type, 0)
         self._steps = 0
         own_prompt = torch.from_numpy(prompt_R).to(loaded.device)
         self._logits_RV = prefilled.logits[own_prompt]
@@ -232,9 +248,12 @@ class _Rows:
             "cpu" if self._loaded.device.type == "mps" else self._loaded.device
         )
         tokens_R, logprobs_R = sample_tokens(self._logits_RV, uniforms_R, self._options.sampling, self._seen_RV)
-        self._record(step, tokens_R.cpu().numpy(), logprobs_R.cpu().numpy())
+        self._drawn.append(_on_its_way(step, self._origin_R, tokens_R, logprobs_R))
+        last = step + 1 == self._options.max_new_tokens
+        while len(self._drawn) > (0 if last else self._behind):
+            self._record(self._drawn.popleft())
         self._report(context, step)
-        if step + 1 == self._options.max_new_tokens or not self._running_R.any():
+        if last or not self._running_N.any():
             return False
         tokens_R = self._drop_ended(tokens_R)
         self._forward(tokens_R)
@@ -254,32 +273,37 @@ class _Rows:
             decode_seconds=decode_seconds,
         )
 
-    def _record(self, step: int, tokens_R: NDArray[np.int64], logprobs_R: NDArray[np.float32]) -> None:
-        running = self._origin_R[self._running_R]
-        self._tokens[running, step] = tokens_R[self._running_R]
-        self._logprobs[running, step] = logprobs_R[self._running_R]
-        self._lengths_N[running] = step + 1
-        ended_R = self._running_R & np.isin(tokens_R, self._ends)
-        self._finish_N[self._origin_R[ended_R]] = STOP
-        self._running_R &= ~ended_R
+    def _record(self, drawn: _Drawn) -> None:
+        if drawn.arrived is not None:
+            drawn.arrived.synchronize()
+        running_R = self._running_N[drawn.origin_R]
+        origin, step = drawn.origin_R[running_R], drawn.step
+        tokens, logprobs = drawn.tokens_R.numpy()[running_R], drawn.logprobs_R.numpy()[running_R]
+        check_finite(logprobs)
+        self._tokens[origin, step] = tokens
+        self._logprobs[origin, step] = logprobs
+        self._lengths_N[origin] = step + 1
+        ended = origin[np.isin(tokens, self._ends)]
+        self._finish_N[ended] = STOP
+        self._running_N[ended] = False
 
     def _report(self, context: Context, step: int) -> None:
         if step % STEPS_PER_PROGRESS:
             context.tick()
         else:
-            finished = len(self._lengths_N) - int(self._running_R.sum())
+            finished = int((~self._running_N).sum())
             context.progress(tokens=int(self._lengths_N.sum()), finished=finished)
 
     def _drop_ended(self, tokens_R: Tensor) -> Tensor:
-        if (~self._running_R).sum() < max(1.0, FINISHED_SHARE * len(self._running_R)):
+        running_R = self._running_N[self._origin_R]
+        if (~running_R).sum() < max(1.0, FINISHED_SHARE * len(running_R)):
             return tokens_R
-        rows = np.flatnonzero(self._running_R)
+        rows = np.flatnonzero(running_R)
         self._layout.keep(rows)
         kept = torch.from_numpy(rows).to(self._loaded.device)
         self._next_position_R = self._next_position_R[kept]
         self._seen_RV = None if self._seen_RV is None else self._seen_RV[kept]
-        self._origin_R = self._origin_R[self._running_R]
-        self._running_R = np.ones(len(self._origin_R), dtype=bool)
+        self._origin_R = self._origin_R[running_R]
         return tokens_R[kept]
 
     def _forward(self, tokens_R: Tensor) -> None:
@@ -294,6 +318,16 @@ class _Rows:
         self._layout.advance()
         self._logits_RV = self._loaded.family.head(self._loaded.model, hidden_1RH[0])
         self._next_position_R = self._next_position_R + 1
+
+
+def _on_its_way(step: int, origin_R: NDArray[np.int64], tokens_R: Tensor, logprobs_R: Tensor) -> _Drawn:
+    """Starts the copies to the host without waiting for them."""
+    drawn = (tokens_R.to("cpu", non_blocking=True), logprobs_R.to("cpu", non_blocking=True))
+    arrived = None
+    if tokens_R.device.type == "cuda":
+        arrived = torch.cuda.Event()
+        arrived.record(torch.cuda.current_stream(tokens_R.device))
+    return _Drawn(step, origin_R, *drawn, arrived)
 
 
 def _seen_tokens(loaded: LoadedModel, prompts: Sequence[PromptInput], options: GenerateOptions) -> Tensor | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from .batches import Group
-from .errors import EngineError
+from .errors import EngineError, non_finite_logits
 from .families import LoadedModel
 from .images import Picture
 from .layers import Watcher, watched_layers
@@ -86,9 +86,5 @@ class Scorer:
 
 def _finite(scores: Scores) -> Scores:
     if not torch.isfinite(scores.logprobs).all():
-        raise EngineError(
-            "non_finite_logits",
-            "the model's logits hold NaN or infinity; the weights have diverged or the compute type overflows. Resume "
-            "from an earlier checkpoint, lower the learning rate, or use float32.",
-        )
+        raise non_finite_logits()
     return scores

@@ -188,6 +188,28 @@ def test_a_sample_does_not_depend_on_the_batch(lively: Any, context: Any, monkey
     assert rows_of(generate(ending, prompts, options, context)) == rows
 
 
+@pytest.mark.parametrize("behind", [1, 3, 100])
+def test_reading_behind_the_device_changes_nothing(
+    lively: Any, context: Any, monkeypatch: pytest.MonkeyPatch, behind: int
+) -> None:
+    prompts = mixed_prompts(lively)
+    options = GenerateOptions(4, 24, SamplingOptions(temperature=1.2, top_p=0.95, repetition_penalty=1.1))
+    first = rows_of(generate(with_end_tokens(lively, -1), prompts, options, context))
+    ending = with_end_tokens(lively, first[0][6], first[5][3], first[10][12], first[19][20])
+    at_once = generate(ending, prompts, options, context)
+    monkeypatch.setitem(generation.READ_BEHIND, "cpu", behind)
+    later = generate(ending, prompts, options, context)
+    assert rows_of(later) == rows_of(at_once)
+    assert len(set(later.lengths.tolist())) > 3
+    assert np.array_equal(later.finish, at_once.finish)
+    assert np.allclose(later.logprobs, at_once.logprobs, atol=1e-9)
+
+    nothing_runs_on = with_end_tokens(lively, *(row[2] for row in first))
+    steps = generate(nothing_runs_on, prompts, options, context).decode_steps
+    monkeypatch.setitem(generation.READ_BEHIND, "cpu", 0)
+    assert steps <= generate(nothing_runs_on, prompts, options, context).decode_steps + behind
+
+
 def test_the_same_keys_give_the_same_tokens_and_other_keys_others(lively: Any, context: Any) -> None:
     (one, *_) = mixed_prompts(lively)
     options = GenerateOptions(6, 10)

@@ -21,7 +21,7 @@ from transformers import (
 from thurstone_runtime import sampling
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.random_draws import row_seeds, token_uniforms
-from thurstone_runtime.sampling import SamplingOptions, sample_tokens, sampling_logprobs
+from thurstone_runtime.sampling import SamplingOptions, check_finite, sample_tokens, sampling_logprobs
 
 VOCABULARY = 23
 
@@ -66,6 +66,25 @@ def test_equals_the_processors_of_transformers(
     assert torch.equal(ours == -torch.inf, expected == -torch.inf)
     kept = expected > -torch.inf
     assert torch.allclose(ours[kept], expected[kept], atol=1e-12)
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 5, VOCABULARY, 1000])
+@pytest.mark.parametrize("top_p", [0.01, 0.3, 0.7, 0.99, 1 - 1e-12])
+def test_the_nucleus_is_the_same_however_many_candidates_are_ordered_at_first(
+    monkeypatch: pytest.MonkeyPatch, candidates: int, top_p: float
+) -> None:
+    options = SamplingOptions(top_p=top_p)
+    logits = random_logits(17, rows=30)
+    whole = sampling_logprobs(logits, options)
+    monkeypatch.setattr(sampling, "NUCLEUS_CANDIDATES", candidates)
+    assert torch.equal(sampling_logprobs(logits, options), whole)
+
+
+def test_tokens_of_one_score_are_in_the_nucleus_together() -> None:
+    logits = torch.tensor([[0.25, 0.5, 0.125, 0.125]], dtype=torch.float64).log()
+    kept = sampling_logprobs(logits, SamplingOptions(top_p=0.8)).exp()
+    assert torch.allclose(kept, logits.exp())
+    assert sampling_logprobs(logits, SamplingOptions(top_p=0.7)).isfinite().tolist() == [[True, True, False, False]]
 
 
 @given(st.integers(0, 1000), st.floats(0, 1, exclude_max=True))
@@ -137,8 +156,11 @@ def test_the_penalty_can_move_the_argmax() -> None:
 def test_refuses_logits_that_are_not_finite(bad: float, temperature: float) -> None:
     logits = random_logits(1)
     logits[2, 5] = bad
+    options = SamplingOptions(temperature=temperature, top_p=0.9, top_k=4)
+    _, logprobs = sample_tokens(logits, torch.full((4,), 0.5), options)
+    assert torch.isfinite(logprobs).tolist() == [True, True, False, True]
     with pytest.raises(EngineError) as caught:
-        sample_tokens(logits, torch.full((4,), 0.5), SamplingOptions(temperature=temperature, top_p=0.9, top_k=4))
+        check_finite(logprobs.numpy())
     assert caught.value.code == "non_finite_logits"
 
 
