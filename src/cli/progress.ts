@@ -5,7 +5,7 @@
  */
 
 import { byEstimator } from "../trainer/index.js";
-import type { DatasetResult, HeldOutEvaluation, Sample, StepValues, TrainerEvent } from "../trainer/index.js";
+import type { DatasetResult, HeldOutEvaluation, Sample, StepTimings, StepValues, TrainerEvent } from "../trainer/index.js";
 import { formatDuration, formatNumber, printable } from "./table.js";
 
 /** A metric by its name in `metrics.jsonl`, and the word shown. */
@@ -41,8 +41,8 @@ export interface ProgressState {
   /** Last finished optimizer step, and steps planned; 0 planned steps: not known yet. */
   readonly step: number;
   readonly steps: number;
-  /** Seconds of the latest steps, newest last. */
-  readonly seconds: readonly number[];
+  /** Of the latest steps, newest last. */
+  readonly timings: readonly StepTimings[];
   readonly metrics: StepValues | null;
   readonly sample: Sample | null;
   /** The latest evaluation. */
@@ -62,7 +62,7 @@ const SAMPLE_LINES = 4;
 export const INITIAL_PROGRESS: ProgressState = {
   step: 0,
   steps: 0,
-  seconds: [],
+  timings: [],
   metrics: null,
   sample: null,
   evaluation: { results: [] },
@@ -88,7 +88,7 @@ export function advance(state: ProgressState, event: TrainerEvent<StepValues>): 
         steps: event.steps,
         metrics: event.metrics,
         sample: event.sample ?? state.sample,
-        seconds: [...state.seconds, event.timings.total].slice(-WINDOW),
+        timings: [...state.timings, event.timings].slice(-WINDOW),
       };
     case "eval-end":
       return { ...state, evaluation: event };
@@ -107,7 +107,7 @@ export function advance(state: ProgressState, event: TrainerEvent<StepValues>): 
 export function render(state: ProgressState, width: number): string[] {
   const lines = [
     barLine(state, width),
-    ...wrap(metricParts(state), width),
+    ...wrap([...metricParts(state), ...state.timings.slice(-1).map(shareText)], width),
     ...evaluationTexts(state.evaluation),
     ...Object.entries(state.alarms).map(([name, text]) => `! ${name}, ${text}`),
     ...sampleLines(state.sample, width),
@@ -123,7 +123,12 @@ export function render(state: ProgressState, width: number): string[] {
 export function plainLine(state: ProgressState, event: TrainerEvent<StepValues>): string | undefined {
   switch (event.type) {
     case "step-end":
-      return [`step ${event.step}/${event.steps}`, ...metricParts(state), ...timeParts(state)].join("  ");
+      return [
+        `step ${event.step}/${event.steps}`,
+        ...metricParts(state),
+        ...timeParts(state),
+        shareText(event.timings),
+      ].join("  ");
     case "eval-end":
       return evaluationTexts(event)
         .map((text) => `step ${event.step}  ${text}`)
@@ -149,11 +154,18 @@ function barLine(state: ProgressState, width: number): string {
   return `[${"#".repeat(done)}${"-".repeat(room - done)}]${text}`;
 }
 
-function timeParts({ seconds, step, steps }: ProgressState): string[] {
-  if (seconds.length === 0) return [];
-  const mean = seconds.reduce((sum, value) => sum + value, 0) / seconds.length;
+function timeParts({ timings, step, steps }: ProgressState): string[] {
+  if (timings.length === 0) return [];
+  const mean = timings.reduce((sum, { total }) => sum + total, 0) / timings.length;
   const remaining = step < steps ? [`ETA ${formatDuration(mean * (steps - step))}`] : [];
   return [`${formatNumber(Number(mean.toPrecision(3)))} s/step`, ...remaining];
+}
+
+/** Whose time a step was, and what crossed the bridge for it. */
+function shareText({ total, worker, bridge, control, bytesSent, bytesReceived }: StepTimings): string {
+  const percent = (seconds: number): string => `${total === 0 ? 0 : Math.round((100 * seconds) / total)} %`;
+  const megabytes = formatNumber(Number(((bytesSent + bytesReceived) / 1e6).toPrecision(2)));
+  return `worker ${percent(worker - bridge)}, bridge ${percent(bridge)}, TypeScript ${percent(control)}, ${megabytes} MB`;
 }
 
 function metricParts({ metrics }: ProgressState): string[] {

@@ -35,8 +35,10 @@ export interface SftMetrics {
 export interface StepTimings {
   /** Wall seconds of the step. */
   readonly total: number;
-  /** Seconds in which the worker was waited for. */
+  /** Seconds in which the worker was waited for, the way there and back included. */
   readonly worker: number;
+  /** The part of them that the worker does not report as its own work: packing, sending, waiting in line. */
+  readonly bridge: number;
   /** The rest: TypeScript alone. */
   readonly control: number;
   /** Stages: waiting for the prompts that were encoded ahead, sampling, rewards, loss and update. */

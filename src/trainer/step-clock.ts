@@ -1,5 +1,5 @@
 /**
- * Where the time of a step goes: waiting for the worker, or TypeScript alone.
+ * Where the time of a step goes: waiting for the worker (its own work, and the bridge), or TypeScript alone.
  *
  * The next step's prompts are encoded while this one trains. Such calls do not excuse TypeScript: outside of the wait for
  * this step's own prompts only the model's verbs count as waiting for the worker.
@@ -30,6 +30,7 @@ export function startStepClock(usage: () => PolicyUsage, now: () => number = () 
   const nothing = () => ({ between: 0, encode: 0, generate: 0, rewards: 0, update: 0 });
   let stages = nothing();
   let worker = 0;
+  let reported = 0;
   let bytes = { bytesSent: 0, bytesReceived: 0 };
   let last = read();
 
@@ -37,6 +38,7 @@ export function startStepClock(usage: () => PolicyUsage, now: () => number = () 
     const current = read();
     const waited = stage === "encode" ? "busySeconds" : "modelSeconds";
     worker += current.usage[waited] - last.usage[waited];
+    reported += current.usage.workerSeconds - last.usage.workerSeconds;
     stages[stage] += current.time - last.time;
     bytes = {
       bytesSent: bytes.bytesSent + current.usage.bytesSent - last.usage.bytesSent,
@@ -59,9 +61,11 @@ export function startStepClock(usage: () => PolicyUsage, now: () => number = () 
       end("update");
       const { between, ...shown } = stages;
       const total = between + shown.encode + shown.generate + shown.rewards + shown.update;
-      const timings = { total, worker, control: Math.max(0, total - worker), ...shown, ...bytes };
+      const bridge = Math.max(0, worker - reported);
+      const timings = { total, worker, bridge, control: Math.max(0, total - worker), ...shown, ...bytes };
       stages = nothing();
       worker = 0;
+      reported = 0;
       bytes = { bytesSent: 0, bytesReceived: 0 };
       return timings;
     },

@@ -17,14 +17,15 @@ const metrics: StepMetrics = {
 
 const timings = (total: number): StepTimings => ({
   total,
-  worker: 1,
-  control: 0.01,
+  worker: 0.9 * total,
+  bridge: 0.05 * total,
+  control: 0.1 * total,
   encode: 0,
   generate: 1,
   rewards: 0,
   update: 1,
-  bytesSent: 0,
-  bytesReceived: 0,
+  bytesSent: 1_200_000,
+  bytesReceived: 34_000,
 });
 
 const stepEnd = (step: number, seconds: number): TrainerEvent => ({
@@ -80,7 +81,7 @@ describe("the live view", () => {
     expect(render(state, 80)).toEqual([
       "[##########------------------------------] 2/8  3 s/step  ETA 18 s",
       "reward 1.235  reward_std 0.2  format 0.95  entropy 1.5  grad_norm 1.23e-4",
-      "length 35.25",
+      "length 35.25  worker 85 %, bridge 5 %, TypeScript 10 %, 1.2 MB",
       "held out: kadid, 12 pictures  greedy srcc 0.4123  format 1  expected srcc 0.5",
       "! truncation, step 2: 30 % of the completions were cut off",
       "sample photo-3: reward 1.5, mos 3.125",
@@ -147,7 +148,7 @@ describe("plain lines", () => {
   it("are written for what matters, one line each", () => {
     const state = after(stepEnd(1, 2), stepEnd(2, 4));
     expect(plainLine(state, stepEnd(2, 4))).toBe(
-      "step 2/8  reward 1.235  reward_std 0.2  format 0.95  entropy 1.5  grad_norm 1.23e-4  length 35.25  3 s/step  ETA 18 s",
+      "step 2/8  reward 1.235  reward_std 0.2  format 0.95  entropy 1.5  grad_norm 1.23e-4  length 35.25  3 s/step  ETA 18 s  worker 85 %, bridge 5 %, TypeScript 10 %, 1.2 MB",
     );
     expect(plainLine(state, evaluation)).toBe(
       "step 2  held out: kadid, 12 pictures  greedy srcc 0.4123  format 1  expected srcc 0.5",

@@ -97,6 +97,7 @@ const metrics: SftMetrics = { epoch: 1, loss: 0.5, entropy: 1.25, grad_norm: 2, 
 const timings = {
   total: 2,
   worker: 1.9,
+  bridge: 0,
   control: 0.1,
   encode: 0,
   generate: 0,
@@ -120,8 +121,9 @@ describe("what a supervised run shows", () => {
 
   it("in the live view: the loss, and the loss of held-out answers", () => {
     const state = [stepEnd, evalEnd].reduce(advance, INITIAL_PROGRESS);
-    expect(render(state, 80).slice(1, 3)).toEqual([
+    expect(render(state, 80).slice(1, 4)).toEqual([
       "loss 0.5  entropy 1.25  grad_norm 2  lr 1.00e-4  tokens 88",
+      "worker 95 %, bridge 0 %, TypeScript 5 %, 0 MB",
       "held out: loss 0.75",
     ]);
   });

@@ -10,12 +10,16 @@ function setUp() {
     () => usage,
     () => time * 1000,
   );
-  const pass = (seconds: number, spent: { busy?: number; model?: number; bytes?: number } = {}): void => {
+  const pass = (
+    seconds: number,
+    spent: { busy?: number; model?: number; reported?: number; bytes?: number } = {},
+  ): void => {
     time += seconds;
     usage = {
       ...usage,
       busySeconds: usage.busySeconds + (spent.busy ?? spent.model ?? 0),
       modelSeconds: usage.modelSeconds + (spent.model ?? 0),
+      workerSeconds: usage.workerSeconds + (spent.reported ?? 0),
       bytesSent: usage.bytesSent + (spent.bytes ?? 0),
       bytesReceived: usage.bytesReceived + 2 * (spent.bytes ?? 0),
     };
@@ -28,14 +32,15 @@ describe("the step clock", () => {
     const { clock, pass } = setUp();
     pass(1, { busy: 0.75 });
     clock.lap("encode");
-    pass(4, { model: 3.5, bytes: 10 });
+    pass(4, { model: 3.5, reported: 3, bytes: 10 });
     clock.lap("generate");
     pass(0.5);
     clock.lap("rewards");
-    pass(2, { model: 2, bytes: 5 });
+    pass(2, { model: 2, reported: 1.75, bytes: 5 });
     expect(clock.finish()).toEqual({
       total: 7.5,
       worker: 6.25,
+      bridge: 1.5,
       control: 1.25,
       encode: 1,
       generate: 4,
