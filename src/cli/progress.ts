@@ -5,7 +5,14 @@
  */
 
 import { byEstimator } from "../trainer/index.js";
-import type { DatasetResult, HeldOutEvaluation, Sample, StepTimings, StepValues, TrainerEvent } from "../trainer/index.js";
+import type {
+  DatasetResult,
+  HeldOutEvaluation,
+  Sample,
+  StepTimings,
+  StepValues,
+  TrainerEvent,
+} from "../trainer/index.js";
 import { formatDuration, formatNumber, printable } from "./table.js";
 
 /** A metric by its name in `metrics.jsonl`, and the word shown. */
