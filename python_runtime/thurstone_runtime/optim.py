@@ -1,7 +1,7 @@
 """AdamW on float32 master weights, with clipping by the global norm and steps that a broken gradient cannot spoil.
 
 AdamW: Loshchilov and Hutter, arXiv 1711.05101, as torch implements it. Weight decay leaves out what has fewer than two
-dimensions (norms and biases), as Hugging Face's Trainer does.
+dimensions (norms and biases), as Hugging Face's Trainer means to (docs/parity.md has where it does not).
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@
 import { batchSizes } from "./batch-arithmetic.js";
 import { rewardKeys } from "./keys/rewards.js";
 import { nearestName } from "./nearest.js";
+import { parityChecks } from "./reference-parity.js";
 import type { ConfigKey, ParsedConfig } from "./schema.js";
 
 /** Built-in rewards, and whether they compare pictures with each other. */
@@ -48,15 +49,6 @@ const BATCH_KEYS = [
   "gradient_accumulation_steps",
   "num_iterations",
 ] as const satisfies readonly ConfigKey[];
-
-/** How scores are compared when nothing is asked for; `reference_parity` replaces all of it. */
-const PLAIN_COMPARISON = {
-  fidelity_variance: "floored",
-  fidelity_variance_floor: defaultVarianceFloor("floored"),
-  fidelity_opponent: "mean",
-  tie_band: 0,
-} as const;
-const COMPARISON_KEYS = ["fidelity_variance", "fidelity_variance_floor", "fidelity_opponent", "tie_band"] as const;
 
 const conflict = (message: string): Finding => ({ code: "CONFIG_CONFLICT", message });
 const indivisible = (message: string): Finding => ({ code: "CONFIG_NOT_DIVISIBLE", message });
@@ -197,20 +189,6 @@ const rewardChecks: readonly Check[] = [
         : null,
   },
   {
-    keys: ["reference_parity", ...COMPARISON_KEYS],
-    find: (config) => {
-      if (!config.reference_parity) return null;
-      const floor = config.fidelity_variance_floor ?? defaultVarianceFloor(config.fidelity_variance);
-      const asked = { ...config, fidelity_variance_floor: floor };
-      const changed = COMPARISON_KEYS.find((key) => asked[key] !== PLAIN_COMPARISON[key]);
-      if (changed === undefined) return null;
-      return conflict(
-        `reference_parity is true, which compares as the reference code does, and ${changed} is ` +
-          `${JSON.stringify(asked[changed])}. Remove one of them.`,
-      );
-    },
-  },
-  {
     keys: ["fidelity_warmup", "reward_funcs"],
     find: ({ fidelity_warmup, reward_funcs }) =>
       fidelity_warmup === null || reward_funcs.some((name) => name === "fidelity" || name === "accuracy")
@@ -219,16 +197,6 @@ const rewardChecks: readonly Check[] = [
             `fidelity_warmup is "${fidelity_warmup}", and fidelity is not among reward_funcs, ${reward_funcs.join(", ")}: ` +
               "there is nothing to warm up for. Add fidelity, or remove fidelity_warmup.",
           ),
-  },
-  {
-    keys: ["fidelity_warmup", "reference_parity"],
-    find: ({ fidelity_warmup, reference_parity }) =>
-      fidelity_warmup !== null && reference_parity
-        ? conflict(
-            `fidelity_warmup is "${fidelity_warmup}" and reference_parity is true, which computes rewards as the reference ` +
-              "code does, and that has no warm-up. Remove one of them.",
-          )
-        : null,
   },
   {
     keys: ["fidelity_warmup_srcc", "fidelity_warmup"],
@@ -354,6 +322,7 @@ export const checks: readonly Check[] = [
   ...modelChecks,
   ...dataChecks,
   ...rewardChecks,
+  ...parityChecks,
   ...supervisedChecks,
   ...scheduleChecks,
   ...outputChecks,

@@ -10,6 +10,7 @@ import { nearestName } from "./nearest.js";
 import { isNotBuiltKey, notBuilt, NOT_BUILT_KEYS } from "./not-built.js";
 import { configError, NOWHERE, problemAt } from "./problems.js";
 import type { ConfigProblem, Place } from "./problems.js";
+import { presetOf } from "./reference-parity.js";
 import { configSchema } from "./schema.js";
 import type {
   ConfigInput,
@@ -86,9 +87,10 @@ function parse(
     }
   }
 
+  const preset = presetOf(input);
   for (const [key, schema] of Object.entries(KEYS)) {
     if (wrong.has(key) || isForeign(task, key)) continue;
-    const value = input[key];
+    const value = input[key] === undefined ? preset[key] : input[key];
     const result = schema.safeParse(value);
     if (result.success) values[key] = result.data;
     else if (value === undefined) {

@@ -11,6 +11,7 @@ import { objectiveKeys } from "./keys/objective.js";
 import { rewardKeys } from "./keys/rewards.js";
 import { samplingKeys } from "./keys/sampling.js";
 import { supervisedKeys } from "./keys/supervised.js";
+import { referenceComparisonSet } from "./reference-parity.js";
 import type {
   ConfigKey,
   ParsedConfig,
@@ -56,6 +57,7 @@ export const TRAIN: Task<ResolvedConfig> = {
     prompts_per_step: batchSizes(parsed).promptsPerStep,
     reward_weights: parsed.reward_weights ?? parsed.reward_funcs.map(() => 1),
     fidelity_variance_floor: parsed.fidelity_variance_floor ?? defaultVarianceFloor(parsed.fidelity_variance),
+    comparison_set: referenceComparisonSet(parsed),
     epsilon_high: parsed.epsilon_high ?? parsed.epsilon,
   }),
 };

@@ -5,20 +5,19 @@
  */
 
 import { z } from "zod";
-import { foldKey, uniform } from "../stats/index.js";
 import { defineReward, type Reward, type ScoreBatchContext } from "./define.js";
 import { formatReward, type FormatOptions } from "./format.js";
 import type { GroupRewards, RatedGroup } from "./pairs.js";
 import { parseScore, type ParseOptions } from "./parse.js";
 import { binary, constantAnswerReward, fidelity, margin, winProbability, type FidelityOptions } from "./ranking.js";
 import { regression, threshold, type ThresholdOptions } from "./rating.js";
+import { withQuirks } from "./reference-quirks.js";
 import type { RewardGroup } from "./score.js";
+import { unreadableScore, type UnreadableOptions } from "./unreadable.js";
 
 /** Options of all built-in rewards; each takes those that concern it. */
-export interface BuiltInRewardOptions extends FormatOptions, FidelityOptions, ThresholdOptions {
-  /** Under `referenceParity` an unreadable answer counts as a random score, as in the reference; this seeds it. Default 0. */
-  readonly seed?: number;
-}
+export interface BuiltInRewardOptions
+  extends ParseOptions, FormatOptions, FidelityOptions, ThresholdOptions, UnreadableOptions {}
 
 /** The columns a rating reward needs. */
 const ratedRow = z.object({
@@ -27,9 +26,6 @@ const ratedRow = z.object({
   mosStd: z.number().nonnegative().optional(),
 });
 type RatedRow = z.output<typeof ratedRow>;
-
-/** Keeps the draws of random scores apart from those of docs/protocol.md section 5, which use streams 1 to 5. */
-const RANDOM_SCORE_STREAM = 6;
 
 /** The built-in rewards by name. */
 export const builtInRewards = {
@@ -69,14 +65,14 @@ function comparing(name: string, options: BuiltInRewardOptions, formula: Formula
 }
 
 function ratedGroups(batch: ScoreBatchContext<RatedRow>, options: BuiltInRewardOptions): RatedGroup[] {
-  const { referenceParity = false, seed = 0 } = options;
+  const chosen = withQuirks(options);
   return batch.groups.map(({ row, completions }, prompt) => ({
     ...row,
-    scores: completions.map(({ text, index }) => {
-      const { score } = parseScore(text, { referenceParity });
-      if (score !== null || !referenceParity) return score;
-      return 1 + Math.floor(5 * uniform(foldKey(seed, RANDOM_SCORE_STREAM, batch.step ?? 0, prompt, index)));
-    }),
+    scores: completions.map(
+      ({ text, index }) =>
+        parseScore(text, chosen).score ??
+        unreadableScore(chosen, { step: batch.step ?? 0, prompt, sample: index }),
+    ),
   }));
 }
 

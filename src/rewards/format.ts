@@ -2,17 +2,23 @@
  * The format reward: did the completion think, then answer, and nothing else?
  *
  * Source: VisualQuality-R1 (arXiv 2505.14460). Its pattern accepts repeated tags and answers without a number; that is
- * kept under `referenceParity`.
+ * kept as the layout "loose".
  *
  * @module
  */
 
 import { parseScore } from "./parse.js";
+import { withQuirks } from "./reference-quirks.js";
 
 export interface FormatOptions {
   /** False where the question asks for the answer alone: then the text is one answer block. Default true. */
   readonly thinking?: boolean;
-  /** Accept what the reference's training code accepts. Default false. */
+  /**
+   * `exact`: every tag once, and an answer that parses. `loose`: the reference's pattern, a think block before an answer block
+   * with anything inside them, whatever the question asks for. Default "exact".
+   */
+  readonly layout?: "exact" | "loose";
+  /** Accept what the reference's training code accepts: sets `layout`. Default false. */
   readonly referenceParity?: boolean;
 }
 
@@ -27,8 +33,8 @@ const REFERENCE = new RegExp(`^<think>.*?</think>${WHITE_SPACE}<answer>.*?</answ
  *   nothing but white space between the two and nothing around them; else 0
  */
 export function formatReward(text: string, options: FormatOptions = {}): 0 | 1 {
-  const { thinking = true, referenceParity = false } = options;
-  if (referenceParity) return REFERENCE.test(text) ? 1 : 0;
+  const { thinking = true, layout = "exact" } = withQuirks(options);
+  if (layout === "loose") return REFERENCE.test(text) ? 1 : 0;
   return blocks(text, thinking) && parseScore(text).status !== "failed" ? 1 : 0;
 }
 

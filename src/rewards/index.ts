@@ -44,11 +44,12 @@ export {
   constantAnswerReward,
   fidelity,
   margin,
-  referenceQuirks,
   winProbability,
   type FidelityOptions,
   type ProbabilityOptions,
 } from "./ranking.js";
 export { regression, threshold, type ThresholdOptions } from "./rating.js";
+export { referenceQuirks } from "./reference-quirks.js";
 export { findRowProblems, type RowProblem } from "./rows.js";
+export type { UnreadableOptions } from "./unreadable.js";
 export { scoreRewards, type RewardGroup, type ScoredRewards, type ScoreRewardsOptions } from "./score.js";

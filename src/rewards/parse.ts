@@ -2,10 +2,12 @@
  * Reading a score out of a completion: the one parser of training, evaluation and scoring.
  *
  * Source: the answer layout of VisualQuality-R1 (arXiv 2505.14460). Its own reading (any first number anywhere, no range)
- * is kept under `referenceParity`, for comparison runs.
+ * is kept as the reading "anywhere", for comparison runs.
  *
  * @module
  */
+
+import { withQuirks } from "./reference-quirks.js";
 
 /** Whether a score was read as it stands, was brought into the range, or could not be read. */
 export type ParseStatus = "ok" | "clamped" | "failed";
@@ -18,9 +20,11 @@ export interface ParsedScore {
 
 export interface ParseOptions {
   /**
-   * Read as the reference's training code does: the first number of the last answer, or of the whole text where there is
-   * no closed answer tag; no range. Where it would make up a random score, this fails. Default false.
+   * `answer`: the last closed answer, which has to be one number. `anywhere`: the first number of the last closed answer, or
+   * of the whole text where there is none, and no range, as in the reference's training code. Default "answer".
    */
+  readonly reading?: "answer" | "anywhere";
+  /** Read as the reference does: sets `reading`. Where the reference would make up a score, this fails. Default false. */
   readonly referenceParity?: boolean;
 }
 
@@ -41,7 +45,8 @@ const FAILED: ParsedScore = { status: "failed", score: null };
  */
 export function parseScore(text: string, options: ParseOptions = {}): ParsedScore {
   const answer = lastAnswer(text);
-  if (options.referenceParity === true) {
+  const { reading = "answer" } = withQuirks(options);
+  if (reading === "anywhere") {
     const first = FIRST_NUMBER.exec(answer ?? text);
     const score = first === null ? Infinity : decimalValue(first[0]);
     return Number.isFinite(score) ? { status: "ok", score } : FAILED;

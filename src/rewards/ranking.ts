@@ -19,6 +19,7 @@ import {
   type RatedGroup,
   type VarianceOptions,
 } from "./pairs.js";
+import { withQuirks } from "./reference-quirks.js";
 import { checkScale } from "./scale.js";
 
 export interface ProbabilityOptions extends ComparisonOptions, VarianceOptions {}
@@ -29,22 +30,6 @@ export interface FidelityOptions extends ProbabilityOptions {
   /** Compute as the reference's training code does: sets the flags of `referenceQuirks`, whatever else is given. */
   readonly referenceParity?: boolean;
 }
-
-/** One named flag for each way in which the reference's fidelity reward differs. */
-export const referenceQuirks = {
-  /** Sample variances, no floor; 1e-6 on the sum of the two, so a group that agrees meets z-scores in the hundreds. */
-  variance: "additive",
-  varianceFloor: 0.5e-6,
-  rootEpsilon: 1e-6,
-  /** Nothing asks whether two images belong to the same data set. */
-  acrossDatasets: true,
-  /** A group of one has no variance; the error is caught and p becomes 0.5. */
-  undefinedVariance: "undecided",
-  /** Ties are exact, preferences hard. */
-  tieBand: 0,
-  preference: "order",
-  opponent: "mean",
-} as const satisfies FidelityOptions;
 
 /**
  * Fidelity of the predicted to the labelled preference, `sqrt(p g) + sqrt((1 - p)(1 - g))`, in [0, 1].
@@ -107,10 +92,6 @@ export function constantAnswerReward(groups: readonly RatedGroup[], options: Fid
     .filter((opponents) => opponents.length > 0)
     .map((opponents) => mean(opponents.map(({ preference }) => constantFidelity(preference)))!);
   return mean(perImage);
-}
-
-function withQuirks(options: FidelityOptions): FidelityOptions {
-  return options.referenceParity === true ? { ...options, ...referenceQuirks } : options;
 }
 
 function constantFidelity(preference: number): number {

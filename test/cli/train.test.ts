@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { runCommandLine } from "../../src/cli/program.js";
@@ -60,6 +61,47 @@ describe("thurstone train --dry-run", () => {
     });
     const unknown = await thurstone(file, "--dry-run", "--rewards", path, "--reward_funcs", "breif");
     expect(unknown.err).toMatch(/^ConfigError CONFIG_UNKNOWN_REWARD {2}--reward_funcs .*Did you mean "brief"\?/);
+  });
+});
+
+describe("thurstone train --dry-run of the flagship recipes", () => {
+  /** As many rows as KADID-10k's training split has in the reference, all of one picture. */
+  const ROWS = 6125;
+  const config = (name: string): string => fileURLToPath(new URL(`../../configs/${name}`, import.meta.url));
+  let data: string;
+  beforeAll(() => {
+    data = join(set.folder, "kadid.jsonl");
+    const conversations = [
+      { from: "human", value: "Rate the picture." },
+      { from: "gpt", value: 3.5 },
+    ];
+    const rows = Array.from({ length: ROWS }, (_, id) =>
+      JSON.stringify({ id, dataset_name: "KADID-10K", image: ["picture_0.png"], conversations }),
+    );
+    writeFileSync(data, rows.join("\n"));
+  });
+  const plan = async (name: string): Promise<string> => {
+    const flags = ["--data_file_paths", data, "--image_folders", set.images];
+    const { code, out, err } = await thurstone("--config", config(name), ...flags, "--dry-run");
+    expect([code, err]).toEqual([0, ""]);
+    return out;
+  };
+
+  it("prints the paper's 128 prompts, 768 completions and 478 steps", async () => {
+    const out = await plan("vq-r1-paper.yaml");
+    expect(out).toMatch(/^ {2}a rollout batch: 128 prompts x 6 completions = 768 completions$/m);
+    expect(out).toMatch(/^ {2}an update: 768 completions$/m);
+    expect(out).toMatch(/^ {2}478 steps = 478 rollout batches x 1$/m);
+    expect(out).toMatch(/^ {2}a forward and backward pass: at most 48 completions and /m);
+    expect(out).toMatch(/^ {2}comparison_set +8$/m);
+  });
+
+  it("prints the script's 64 prompts, 384 completions and 957 steps", async () => {
+    const out = await plan("vq-r1-script.yaml");
+    expect(out).toMatch(/^ {2}a rollout batch: 64 prompts x 6 completions = 384 completions$/m);
+    expect(out).toMatch(/^ {2}957 steps = 957 rollout batches x 1$/m);
+    expect(out).toMatch(/^ {2}comparison_set +8$/m);
+    expect(out).toMatch(/^ {2}reference_parity +true$/m);
   });
 });
 

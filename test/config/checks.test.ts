@@ -73,7 +73,22 @@ it.each<[string, object, string]>([
   [
     "parity with another way of comparing",
     { reference_parity: true, tie_band: 0.5 },
-    "CONFIG_CONFLICT: reference_parity is true, which compares as the reference code does, and tie_band is 0.5. Remove one of them.",
+    "CONFIG_CONFLICT: reference_parity is true, which does as the reference's code does and sets tie_band to 0, and tie_band is 0.5. Remove one of them.",
+  ],
+  [
+    "parity with the value that is the default otherwise",
+    { reference_parity: true, top_k: 0 },
+    "CONFIG_CONFLICT: reference_parity is true, which does as the reference's code does and sets top_k to 50, and top_k is 0. Remove one of them.",
+  ],
+  [
+    "parity with weights of rewards, which the reference never reads",
+    { reference_parity: true, reward_weights: [1, 0.5] },
+    "CONFIG_CONFLICT: reference_parity is true, and reward_weights is [1,0.5]: the reference's code adds its rewards up and never reads the weights. Remove one of them.",
+  ],
+  [
+    "parity with one picture per device, of which the reference divides 0 by 0",
+    { reference_parity: true, per_device_train_batch_size: 6, gradient_accumulation_steps: 2 },
+    "CONFIG_NOT_DIVISIBLE: reference_parity is true, and per_device_train_batch_size is 6 with num_generations 6: the reference compares the 1 pictures of a device with each other, which takes a whole number of at least 2. Make it 12 or another multiple of 6.",
   ],
   [
     "one picture to compare with itself",
@@ -158,7 +173,7 @@ it("accepts the neighbours of what it refuses", () => {
   expect(said({ torch_dtype: "bfloat16", bf16: true })).toEqual([]);
   expect(said({ data_file_paths: "a:b:c", image_folders: "x" })).toEqual([]);
   expect(said({ prompts_per_step: 1, reward_funcs: ["format"] })).toEqual([]);
-  expect(said({ reference_parity: true, fidelity_variance_floor: 0.05 })).toEqual([]);
+  expect(said({ reference_parity: true, fidelity_variance_floor: 0.5e-6, reward_weights: [1, 1] })).toEqual([]);
   expect(said({ comparison_set: 8, prompts_per_step: 24 })).toEqual([]);
   expect(said({ fidelity_warmup: "win_probability", reward_funcs: "accuracy", prompts_per_step: 3 })).toEqual([]);
   expect(said({ fidelity_warmup: null, fidelity_warmup_srcc: 0.45 })).toEqual([]);

@@ -5,7 +5,7 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { loadConfig, loadSftConfig } from "../../src/config/index.js";
 
@@ -40,6 +40,47 @@ it("qwen2.5vl_kadid.yaml is the recipe of the paper", async () => {
     freeze_vision_modules: false,
     reward_funcs: ["accuracy", "format"],
     reward_weights: [1, 1],
+  });
+});
+
+describe("the recipes of VisualQuality-R1 on all devices", () => {
+  const recipe = {
+    model_name_or_path: "Qwen/Qwen2.5-VL-7B-Instruct",
+    question_template: "scoring",
+    num_generations: 6,
+    num_iterations: 1,
+    learning_rate: 1e-6,
+    lr_scheduler_type: "linear",
+    warmup_ratio: 0,
+    weight_decay: 0,
+    max_grad_norm: 1,
+    beta: 0.04,
+    epsilon: 0.2,
+    epsilon_high: 0.2,
+    loss_type: "grpo",
+    scale_rewards: "group",
+    temperature: 1,
+    max_completion_length: 256,
+    num_train_epochs: 10,
+    bf16: true,
+    freeze_vision_modules: false,
+    reward_funcs: ["accuracy", "format"],
+    reward_weights: [1, 1],
+    fidelity_variance: "additive",
+    fidelity_variance_floor: 0.5e-6,
+    comparison_set: 8,
+  };
+
+  it.each([
+    ["vq-r1-paper.yaml", { prompts_per_step: 128, reference_parity: false, top_k: 0 }],
+    ["vq-r1-script.yaml", { prompts_per_step: 64, reference_parity: true, top_k: 50, save_only_model: true }],
+  ])("%s is complete", async (name, own) => {
+    expect(await loadConfig([`${folder}/${name}`])).toMatchObject({ ...recipe, ...own });
+  });
+
+  it("vq-r1-paper.yaml takes the code's quirks as a flag", async () => {
+    const config = await loadConfig([`${folder}/vq-r1-paper.yaml`], { reference_parity: true });
+    expect(config).toMatchObject({ ...recipe, reference_parity: true, top_k: 50 });
   });
 });
 

@@ -8,7 +8,9 @@ import { describe, expect, it } from "vitest";
 import { computeDtype, defineConfig, resolveConfig } from "../../src/config/index.js";
 import type { ConfigInput } from "../../src/config/index.js";
 import type { ConfigProblem } from "../../src/config/problems.js";
+import { REFERENCE_SETTINGS } from "../../src/config/reference-parity.js";
 import { ConfigError } from "../../src/errors.js";
+import { referenceQuirks } from "../../src/rewards/index.js";
 
 const model = { model_name_or_path: "some/model" };
 
@@ -60,6 +62,34 @@ describe("defaults", () => {
     });
     expect(resolveConfig(model).prompts_per_step).toBe(8);
     expect(resolveConfig({ ...model, fidelity_variance: "fixed" }).fidelity_variance_floor).toBe(1);
+  });
+});
+
+describe("reference_parity", () => {
+  it("sets what the reference leaves no choice in, and compares the pictures of a device", () => {
+    const resolved = resolveConfig({
+      ...model,
+      reference_parity: true,
+      per_device_train_batch_size: 48,
+      gradient_accumulation_steps: 16,
+    });
+    expect(resolved).toMatchObject({ ...REFERENCE_SETTINGS, prompts_per_step: 128, comparison_set: 8 });
+    expect(resolveConfig(resolved)).toEqual(resolved);
+    expect(resolveConfig({ ...model, reference_parity: true }).comparison_set).toBeNull();
+    expect(resolveConfig({ ...model, per_device_train_batch_size: 48 })).toMatchObject({
+      comparison_set: null,
+      top_k: 0,
+      fidelity_variance: "floored",
+    });
+  });
+
+  it("says of fidelity what the rewards' flags say", () => {
+    expect(referenceQuirks).toMatchObject({
+      variance: REFERENCE_SETTINGS.fidelity_variance,
+      varianceFloor: REFERENCE_SETTINGS.fidelity_variance_floor,
+      opponent: REFERENCE_SETTINGS.fidelity_opponent,
+      tieBand: REFERENCE_SETTINGS.tie_band,
+    });
   });
 });
 

@@ -78,6 +78,8 @@ export const rewardKeys = {
     .boolean()
     .default(false)
     .describe(
-      "Compute rewards as the reference code does, quirks included: variance, opponent and ties are then fixed. For comparison runs only.",
+      "Compute rewards, advantages and loss as the reference's code does, quirks included (docs/parity.md): sets the keys that " +
+        "it leaves no choice in, `comparison_set` to the pictures of `per_device_train_batch_size`, and flags that no key " +
+        "has. For comparison runs only.",
     ),
 };
