@@ -70,8 +70,7 @@ function ratedGroups(batch: ScoreBatchContext<RatedRow>, options: BuiltInRewardO
     ...row,
     scores: completions.map(
       ({ text, index }) =>
-        parseScore(text, chosen).score ??
-        unreadableScore(chosen, { step: batch.step ?? 0, prompt, sample: index }),
+        parseScore(text, chosen).score ?? unreadableScore(chosen, { step: batch.step ?? 0, prompt, sample: index }),
     ),
   }));
 }

@@ -115,6 +115,7 @@ beforeAll(async () => {
     // 1e-6 is for billions of parameters; with it five updates could not differ by as much as is allowed.
     learning_rate: 3e-4,
     weight_decay: 0.1,
+    max_grad_norm: 0.5,
   };
   config = await loadConfig([RECIPE], small);
 });
@@ -161,7 +162,10 @@ it("five updates of the script's recipe end at the weights of the reference's ow
   expect(steps).toHaveLength(STEPS);
   for (const [index, { step, metrics }] of steps.entries()) {
     const wanted = expected.steps[index]!;
-    const records = readFileSync(join(config.output_dir, `rollouts/step_${String(step).padStart(6, "0")}.jsonl`), "utf8");
+    const records = readFileSync(
+      join(config.output_dir, `rollouts/step_${String(step).padStart(6, "0")}.jsonl`),
+      "utf8",
+    );
     const rewards = records
       .trimEnd()
       .split("\n")
@@ -174,7 +178,7 @@ it("five updates of the script's recipe end at the weights of the reference's ow
   }
   expect(expected.difference).toBeLessThan(1e-5);
   // The comparison is worth something: gradients were clipped, and weights went far beyond what they may differ by.
-  expect(Math.max(...expected.steps.map(({ grad_norm }) => grad_norm))).toBeGreaterThan(1);
+  expect(Math.min(...expected.steps.map(({ grad_norm }) => grad_norm))).toBeGreaterThan(0.5);
   expect(expected.moved).toBeGreaterThan(5e-4);
 });
 

@@ -1,15 +1,16 @@
-"""The reference's training step (VisualQuality-R1, GRPO with fidelity and format rewards) in plain PyTorch, for comparison.
+"""The reference's training step (VisualQuality-R1: GRPO with fidelity and format rewards) in plain PyTorch.
 
 Written from a description of its code, padding and all; nothing of thurstone's own is used. stdin is a JSON object:
     model, exported   folders of the checkpoint before and after the updates
     template          how a question is put
     settings          beta, epsilon, learning_rate, weight_decay, max_grad_norm, pictures_per_device
     steps             list of steps, each a list of {question, image: path, mos, completions: texts}
-stdout is one: {steps: [{rewards, advantages, loss, kl, grad_norm}], difference, moved}: rewards and advantages by picture
-and completion, the largest difference between the exported weights and those computed here, the largest way of any.
+stdout is one: {steps: [{rewards, advantages, loss, kl, grad_norm}], difference, moved}: rewards and advantages by
+picture and completion, the largest difference between the exported weights and those computed here, the largest way
+that any weight went.
 
-A device takes `pictures_per_device` pictures, compares them with each other alone, and means its loss over its completions;
-gradients are averaged over devices, as DDP and ZeRO do.
+A device takes `pictures_per_device` pictures, compares them with each other alone, and means its loss over its
+completions; gradients are averaged over devices, as DDP and ZeRO do.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def advantages_of(rewards: Tensor) -> Tensor:
 class Batch:
     """One device's completions as the reference feeds them: prompts padded on the left, completions on the right."""
 
-    def __init__(self, pictures: list[Picture], template: str, tokenizer: Any, processor: Any, image_token: int) -> None:
+    def __init__(
+        self, pictures: list[Picture], template: str, tokenizer: Any, processor: Any, image_token: int
+    ) -> None:
         prompts, completions, images = [], [], []
         for one in pictures:
             question = template.replace("{Question}", one["question"])
@@ -108,7 +111,9 @@ class Batch:
         return chosen[:, self.prompt - 1 :]
 
 
-def loss_of(batch: Batch, advantages: Tensor, model: Any, reference: Any, settings: dict[str, Any]) -> tuple[Tensor, float]:
+def loss_of(
+    batch: Batch, advantages: Tensor, model: Any, reference: Any, settings: dict[str, Any]
+) -> tuple[Tensor, float]:
     """The reference's compute_loss with num_iterations 1, and its mean KL."""
     new = batch.logprobs(model)
     with torch.no_grad():
@@ -129,7 +134,10 @@ def adamw(model: Any, settings: dict[str, Any]) -> torch.optim.AdamW:
     named = list(model.named_parameters())
     return torch.optim.AdamW(
         [
-            {"params": [one for name, one in named if not plain.search(name)], "weight_decay": settings["weight_decay"]},
+            {
+                "params": [one for name, one in named if not plain.search(name)],
+                "weight_decay": settings["weight_decay"],
+            },
             {"params": [one for name, one in named if plain.search(name)], "weight_decay": 0.0},
         ],
         lr=settings["learning_rate"],

@@ -104,7 +104,14 @@ it("26: what a token weighs", () => {
 });
 
 it("29: how many steps the flagship recipe has", () => {
-  const row = (id: number) => ({ id: `${id}`, dataset: "K", images: [], messages: [], source: { file: 0, line: id }, extra: {} });
+  const row = (id: number) => ({
+    id: `${id}`,
+    dataset: "K",
+    images: [],
+    messages: [],
+    source: { file: 0, line: id },
+    extra: {},
+  });
   const rows = Array.from({ length: 6125 }, (_, id) => row(id + 1));
   const config = resolveConfig({ model_name_or_path: "m", prompts_per_step: 128, num_train_epochs: 10 });
   const { batches: steps, leftOver } = createSampler(rows, config);

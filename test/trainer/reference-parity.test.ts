@@ -49,15 +49,18 @@ function expectClose(values: readonly (number | null)[], wanted: readonly number
 }
 
 describe("reference_parity", () => {
-  it.each([...rewards.cases, ...rewards.mixed_dataset_cases])("pays what the reference pays on $name", async (given) => {
-    const set = combineRewards({ accuracy: 1, format: 1 }, rewardOptions(parity));
-    const { totals, breakdown } = await scoreRewards(groupsOf(given), set);
-    const { accuracy } = given.expected_f64;
-    const { format } = given.expected;
-    const wanted = accuracy.map((image, at) => image.map((earned, sample) => earned + format[at]![sample]!));
-    expectClose(totals.flat(), wanted.flat());
-    expectClose(breakdown["format"]!.flat(), format.flat());
-  });
+  it.each([...rewards.cases, ...rewards.mixed_dataset_cases])(
+    "pays what the reference pays on $name",
+    async (given) => {
+      const set = combineRewards({ accuracy: 1, format: 1 }, rewardOptions(parity));
+      const { totals, breakdown } = await scoreRewards(groupsOf(given), set);
+      const { accuracy } = given.expected_f64;
+      const { format } = given.expected;
+      const wanted = accuracy.map((image, at) => image.map((earned, sample) => earned + format[at]![sample]!));
+      expectClose(totals.flat(), wanted.flat());
+      expectClose(breakdown["format"]!.flat(), format.flat());
+    },
+  );
 
   it.each(losses)("has the reference's advantages, loss and gradient on $name", (given) => {
     const { epsilon_low: epsilon, epsilon_high, beta } = given;
