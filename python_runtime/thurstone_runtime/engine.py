@@ -23,6 +23,7 @@ from .full_memory import reports_full_memory
 from .images import ImageRequest, ImageStore, Picture
 from .layers import enable_checkpointing
 from .logprob_store import LogprobStore
+from .losses import read_spec
 from .optim import AdamWSettings
 from .reference import freeze
 from .sampling import SamplingOptions
@@ -251,11 +252,11 @@ class Engine:
             batch = session.group_batch(asked["images"], tensors)
             advantages = to_torch(read_vector(tensors, "advantages", np.float32, batch.token_count))
             weights = to_torch(read_vector(tensors, "weights", np.float32, batch.token_count))
+            spec = read_spec({name: value for name, value in asked["loss"].items() if name != "old"})
             pictures = session.pictures(asked["images"])
         except BaseException:
             trainer.discard()
             raise
-        spec = {name: value for name, value in asked["loss"].items() if name != "old"}
         objective = Objective(spec, asked["loss"]["old"] == "stored", asked["temperature"], asked["batch_id"])
         sums, logprobs = trainer.forward_backward(
             asked["step"], asked["part"], batch, pictures, advantages, weights, objective, context

@@ -43,7 +43,7 @@ class Scores(NamedTuple):
     logprobs: Tensor
     """log p(token) under softmax(logits / temperature), over the whole vocabulary. Differentiable."""
     entropy: Tensor | None
-    """Of that distribution, in nats; no gradient."""
+    """Of that distribution, in nats. Differentiable; only a loss that holds it pays for its gradient."""
 
 
 def group_scores(

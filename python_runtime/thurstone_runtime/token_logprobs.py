@@ -19,9 +19,14 @@ BYTES_AT_A_TIME = 2**24
 
 class TokenLogprobs(torch.autograd.Function):
     """`apply(logits_NV, target_N, entropy)` -> log-probabilities [N] under softmax(logits), and the entropy of that
-    distribution [N] in nats, without gradient, or None when `entropy` is False.
+    distribution [N] in nats, or None when `entropy` is False.
 
-    The backward pass overwrites `logits`: it can run once, and no other function may need them for its own.
+    Both are differentiable. With p = softmax(logits) and H its entropy
+
+        d log p(target) / d logits = [target] - p        d H / d logits = -p (log p + H)
+
+    and the second costs nothing where the entropy goes into no loss. The backward pass overwrites `logits`: it can run
+    once, and no other function may need them for its own.
     """
 
     @staticmethod
@@ -34,17 +39,23 @@ class TokenLogprobs(torch.autograd.Function):
             if entropy_N is not None:
                 probability_MV = (logits_MV - normaliser_N[rows].unsqueeze(1)).exp_()
                 entropy_N[rows] = normaliser_N[rows] - probability_MV.mul_(logits_MV).sum(dim=-1)
-        context.save_for_backward(logits_NV, target_N, normaliser_N)
-        if entropy_N is not None:
-            context.mark_non_differentiable(entropy_N)
+        context.save_for_backward(logits_NV, target_N, normaliser_N, entropy_N)
+        # An entropy that is only counted has no gradient then, rather than one of zeros.
+        context.set_materialize_grads(False)
         return logits_NV.gather(1, target_N.unsqueeze(1)).squeeze(1) - normaliser_N, entropy_N
 
     @staticmethod
-    def backward(context: Any, grad_N: Tensor, _entropy: Tensor | None) -> tuple[Tensor, None, None]:  # pyright: ignore
-        logits_NV, target_N, normaliser_N = context.saved_tensors
+    def backward(context: Any, grad_N: Tensor | None, entropy_grad_N: Tensor | None) -> tuple[Tensor, None, None]:  # pyright: ignore
+        logits_NV, target_N, normaliser_N, entropy_N = context.saved_tensors
+        if grad_N is None:
+            grad_N = torch.zeros_like(normaliser_N)
         grad_NV = logits_NV.detach()
         for rows in _pieces(grad_NV):
-            grad_NV[rows].sub_(normaliser_N[rows].unsqueeze(1)).exp_().mul_(-grad_N[rows].unsqueeze(1))
+            factor = -grad_N[rows].unsqueeze(1)
+            grad_MV = grad_NV[rows].sub_(normaliser_N[rows].unsqueeze(1))
+            if entropy_grad_N is not None:
+                factor = factor - (grad_MV + entropy_N[rows].unsqueeze(1)).mul_(entropy_grad_N[rows].unsqueeze(1))
+            grad_MV.exp_().mul_(factor)
         grad_NV.scatter_add_(1, target_N.unsqueeze(1), grad_N.unsqueeze(1))
         return grad_NV, None, None
 

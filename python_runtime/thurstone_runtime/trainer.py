@@ -146,6 +146,8 @@ class Trainer:
         context.set_phase("reference")
         old_N = self._old(batch.groups, objective)
         ref_N = self._ref(batch.groups, pictures, objective, context)
+        lengths = np.array([len(completion) for group in batch.groups for completion in group.completions])
+        completion_N = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
         context.set_phase("forward")
         with checkpointed_layers(loaded.model):
             scores = self._scorer.policy(batch.groups, pictures, objective.temperature, context, entropy=True)
@@ -157,14 +159,14 @@ class Trainer:
                 None if ref_N is None else ref_N.to(new_N),
                 advantages_N.to(new_N),
                 weights_N.to(new_N),
+                segments=completion_N.to(new_N.device),
                 entropy=scores.entropy,
             )
             context.set_phase("backward")
             self._strategy.backward(loss)
 
         sums = {"loss": loss.item(), **{name: value.item() for name, value in parts.items()}}
-        rows = [len(completion) for group in batch.groups for completion in group.completions]
-        sums["sequences"] = sum(bool(row.any()) for row in np.split(weights_N.numpy() != 0, np.cumsum(rows)[:-1]))
+        sums["sequences"] = len(completion_N[weights_N != 0].unique())
         return sums, new_N.detach().float().cpu()
 
     def _old(self, groups: Sequence[Group], objective: Objective) -> Tensor | None:

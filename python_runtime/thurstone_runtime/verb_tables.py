@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from . import losses
 from .arguments import Table, anything, choice, flag, integer, list_of, number, optional, record, text
-from .losses import KL_ESTIMATORS, SURROGATES
 from .strategies import STRATEGIES
 
 _SMALLEST = 1e-6
@@ -108,16 +108,7 @@ FORWARD_BACKWARD: Table = {
     "part": integer(0),
     "batch_id": text,
     "temperature": number(_SMALLEST),
-    "loss": record(
-        {
-            "surrogate": choice(*SURROGATES),
-            "epsilon": optional(number(0), 0.2),
-            "epsilon_high": optional(number(0)),
-            "beta": optional(number(0), 0.0),
-            "kl": optional(choice(*KL_ESTIMATORS), "k3"),
-            "old": optional(choice("detach", "stored"), "detach"),
-        }
-    ),
+    "loss": record({**losses.SPEC, "old": optional(choice("detach", "stored"), "detach")}),
     "return_logprobs": flag,
 }
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.losses import weighted_loss
+from thurstone_runtime.surrogates import SURROGATES
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -20,14 +21,6 @@ def load(name: str) -> list[dict]:
 
 
 REFERENCE_CASES = load("grpo_golden.json")
-TRL_CASES = [
-    case
-    for case in load("trl_losses_golden.json")
-    if case["loss_type"] in ("grpo", "bnpo", "dr_grpo", "dapo")
-    and case["level"] == "token"
-    and case["delta"] is None
-    and case["quantile"] == 1.0
-]
 
 
 def grpo_weights(mask_NT: torch.Tensor) -> torch.Tensor:
@@ -77,97 +70,107 @@ def test_equals_the_reference_trainer(case, dtype):
             assert token["kl"].item() == pytest.approx(expected["per_token_kl"][row][column], **tolerance)
 
 
-def trl_weights(case: dict, mask_NT: torch.Tensor) -> torch.Tensor:
-    count = len(mask_NT)
-    return {
-        "grpo": lambda: grpo_weights(mask_NT),
-        "bnpo": lambda: mask_NT / mask_NT.sum(),
-        "dapo": lambda: mask_NT / mask_NT.sum(),
-        "dr_grpo": lambda: mask_NT / (count * case["max_completion_length"]),
-    }[case["loss_type"]]()
-
-
-@pytest.mark.parametrize("case", TRL_CASES, ids=lambda case: f"{case['loss_type']}-{case['seed']}")
-def test_equals_trl_through_weights(case):
-    new = tensor(case["logp_new"], torch.float64, grad=True)
-    old, ref = tensor(case["logp_old"], torch.float64), tensor(case["logp_ref"], torch.float64)
-    mask = tensor(case["mask"], torch.float64)
-    advantages = tensor(case["advantages"], torch.float64)[:, None].expand_as(new)
-    spec = {
-        "surrogate": "clip",
-        "epsilon": case["epsilon"],
-        "epsilon_high": case["epsilon_high"],
-        "beta": case["beta"],
-        "kl": "k3",
-    }
-    loss, _ = weighted_loss(spec, new, old, ref, advantages, trl_weights(case, mask))
-    loss.backward()
-    assert loss.item() == pytest.approx(case["loss"], rel=1e-9, abs=1e-9)
-    expected = [value for row in case["grad_logp_new"] for value in row]
-    assert new.grad.flatten().tolist() == pytest.approx(expected, rel=1e-9, abs=1e-9)
-
-
-def test_all_eight_trl_cases_are_used():
-    assert len(TRL_CASES) == 8
-
-
 @st.composite
-def token_sets(draw):
-    count = draw(st.integers(1, 24))
-    seed = draw(st.integers(0, 2**31))
-    generator = torch.Generator().manual_seed(seed)
+def batches(draw):
+    """Completions of one and more tokens, some tokens without weight, and a spec with everything in it."""
+    lengths = draw(st.lists(st.integers(1, 6), min_size=1, max_size=6))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    count = sum(lengths)
 
     def values(scale, shift=0.0):
         return torch.randn(count, generator=generator, dtype=torch.float64) * scale + shift
 
     new = values(0.5, -1.5)
     weights = values(0.1) * (torch.rand(count, generator=generator) > 0.2)
+    surrogate = draw(st.sampled_from(list(SURROGATES)))
+    delta = draw(st.sampled_from([None, 1.05, 1.5])) if "clip" in surrogate else None
     return {
         "new": new,
         "old": new + values(0.3),
         "ref": new + values(0.5),
         "advantages": values(1.0),
         "weights": weights,
+        # The numbers themselves must mean nothing, only which are equal.
+        "segments": torch.repeat_interleave(torch.randperm(len(lengths), generator=generator), torch.tensor(lengths)),
+        "entropy": values(0.3, 1.5),
         "spec": {
-            "surrogate": draw(st.sampled_from(["clip", "nll"])),
+            "surrogate": surrogate,
             "epsilon": draw(st.sampled_from([0.0, 0.1, 0.2])),
-            "epsilon_high": draw(st.sampled_from([0.1, 0.28])),
+            "epsilon_high": draw(st.sampled_from([0.1, 0.28, 1.2])),
+            "delta": delta,
+            "tau_positive": draw(st.sampled_from([0.5, 1.0])),
             "beta": draw(st.sampled_from([0.0, 0.04, 1.0])),
             "kl": draw(st.sampled_from(["k1", "k2", "k3"])),
+            "entropy_coefficient": draw(st.sampled_from([0.0, 0.01, -0.5])),
         },
     }
 
 
-def loss_and_gradient(tokens: dict, order: torch.Tensor) -> tuple[float, torch.Tensor]:
-    new = tokens["new"][order].clone().requires_grad_()
-    others = (tokens[name][order] for name in ("old", "ref", "advantages", "weights"))
-    loss, _ = weighted_loss(tokens["spec"], new, *others)
+NAMES = ("new", "old", "ref", "advantages", "weights", "segments", "entropy")
+
+
+def results(batch: dict, chosen: torch.Tensor) -> tuple[float, dict[str, float], torch.Tensor, torch.Tensor]:
+    """Loss, parts and both gradients for the chosen tokens."""
+    tokens = {name: batch[name][chosen].clone() for name in NAMES}
+    new, entropy = tokens["new"].requires_grad_(), tokens["entropy"].requires_grad_()
+    loss, parts = weighted_loss(batch["spec"], **tokens)
     loss.backward()
-    return loss.item(), new.grad
+    of_entropy = torch.zeros_like(new) if entropy.grad is None else entropy.grad
+    return loss.item(), {name: part.item() for name, part in parts.items()}, new.grad, of_entropy
 
 
-@given(token_sets(), st.data())
+@given(batches(), st.data())
+@settings(max_examples=150, deadline=None)
+def test_cutting_a_batch_between_completions_changes_neither_loss_nor_gradient(batch, data):
+    loss, parts, gradient, of_entropy = results(batch, torch.ones_like(batch["segments"], dtype=torch.bool))
+    count = int(batch["segments"].max()) + 1
+    part_of = torch.tensor(data.draw(st.lists(st.integers(0, 2), min_size=count, max_size=count)))[batch["segments"]]
+    pieces = [results(batch, part_of == number) for number in range(3)]
+    assert sum(piece[0] for piece in pieces) == pytest.approx(loss, rel=1e-12, abs=1e-12)
+    for name, value in parts.items():
+        assert sum(piece[1][name] for piece in pieces) == pytest.approx(value, rel=1e-12, abs=1e-12)
+    for number, piece in enumerate(pieces):
+        assert torch.allclose(piece[2], gradient[part_of == number], rtol=1e-13, atol=1e-15)
+        assert torch.equal(piece[3], of_entropy[part_of == number])
+
+
+@given(batches(), st.data())
 @settings(max_examples=60, deadline=None)
-def test_splitting_tokens_over_calls_never_changes_loss_or_gradient(tokens, data):
-    everything = torch.arange(len(tokens["new"]))
-    whole, gradient = loss_and_gradient(tokens, everything)
-    chosen = torch.tensor(data.draw(st.lists(st.booleans(), min_size=len(everything), max_size=len(everything))))
-    pieces = [everything[chosen], everything[~chosen]]
-    results = [loss_and_gradient(tokens, piece) for piece in pieces]
-    assert sum(loss for loss, _ in results) == pytest.approx(whole, rel=1e-12, abs=1e-12)
-    for piece, (_, part) in zip(pieces, results, strict=True):
-        assert torch.equal(part, gradient[piece])
+def test_cutting_through_completions_changes_nothing_where_ratios_are_of_tokens(batch, data):
+    if batch["spec"]["surrogate"] == "sequence_clip":
+        batch["spec"]["surrogate"] = "clip"
+    count = len(batch["new"])
+    loss, _, gradient, _ = results(batch, torch.ones(count, dtype=torch.bool))
+    chosen = torch.tensor(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
+    one, other = results(batch, chosen), results(batch, ~chosen)
+    assert one[0] + other[0] == pytest.approx(loss, rel=1e-12, abs=1e-12)
+    assert torch.equal(one[2], gradient[chosen])
+    assert torch.equal(other[2], gradient[~chosen])
 
 
-@given(token_sets(), st.randoms(use_true_random=False))
+@given(batches(), st.randoms(use_true_random=False))
 @settings(max_examples=60, deadline=None)
-def test_order_of_tokens_does_not_matter(tokens, random):
-    order = list(range(len(tokens["new"])))
-    whole, gradient = loss_and_gradient(tokens, torch.tensor(order))
+def test_order_of_tokens_does_not_matter(batch, random):
+    order = list(range(len(batch["new"])))
+    whole, _, gradient, _ = results(batch, torch.tensor(order))
     random.shuffle(order)
-    permuted, permuted_gradient = loss_and_gradient(tokens, torch.tensor(order))
+    permuted, _, permuted_gradient, _ = results(batch, torch.tensor(order))
     assert permuted == pytest.approx(whole, rel=1e-12, abs=1e-12)
-    assert torch.equal(permuted_gradient, gradient[order])
+    assert torch.allclose(permuted_gradient, gradient[order], rtol=1e-13, atol=1e-15)
+
+
+@given(batches(), st.sampled_from([float("nan"), float("inf"), float("-inf"), 1e30]))
+@settings(max_examples=100, deadline=None)
+def test_whatever_a_token_of_weight_zero_holds_changes_nothing(batch, value):
+    everything = torch.ones_like(batch["segments"], dtype=torch.bool)
+    loss, parts, gradient, of_entropy = results(batch, everything)
+    left_out = batch["weights"] == 0
+    for name in ("new", "old", "ref", "advantages", "entropy"):
+        batch[name] = torch.where(left_out, value, batch[name])
+    assert results(batch, everything)[:2] == (loss, parts)
+    assert torch.equal(results(batch, everything)[2], gradient)
+    assert torch.equal(results(batch, everything)[3], of_entropy)
+    assert not gradient[left_out].any()
 
 
 def test_first_update_of_a_batch_has_ratio_one_and_full_gradient():
@@ -249,9 +252,31 @@ def test_entropy_is_summed_over_counted_tokens():
     assert parts["entropy"].item() == 0.75
 
 
-def test_no_tokens_give_a_zero_loss():
+def test_the_entropy_bonus_lowers_the_loss_by_weights_coefficient_and_entropy():
+    new = torch.tensor([-1.0, -1.0, -1.0], requires_grad=True)
+    entropy = torch.tensor([0.5, 0.25, float("nan")], requires_grad=True)
+    weights = torch.tensor([1.0, 2.0, 0.0])
+    spec = {"surrogate": "nll", "entropy_coefficient": 0.5}
+    loss, parts = weighted_loss(spec, new, None, None, torch.ones(3), weights, entropy=entropy)
+    loss.backward()
+    assert loss.item() == 3.0 - 0.5 * (0.5 + 2 * 0.25)
+    assert parts["policy_loss"].item() == 3.0
+    assert new.grad.tolist() == [-1.0, -2.0, 0.0]
+    assert entropy.grad.tolist() == [-0.5, -1.0, 0.0]
+
+
+def test_without_a_coefficient_the_entropy_gets_no_gradient():
+    new, entropy = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    loss, _ = weighted_loss({"surrogate": "nll"}, new, None, None, torch.ones(2), torch.ones(2), entropy=entropy)
+    loss.backward()
+    assert entropy.grad is None
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_no_tokens_give_a_zero_loss(surrogate):
     empty = torch.zeros(0, requires_grad=True)
-    loss, parts = weighted_loss({"surrogate": "clip"}, empty, None, None, torch.zeros(0), torch.zeros(0))
+    segments = torch.zeros(0, dtype=torch.int64)
+    loss, parts = weighted_loss({"surrogate": surrogate}, empty, None, None, torch.zeros(0), torch.zeros(0), segments)
     loss.backward()
     assert loss.item() == 0.0
     assert parts["tokens"].item() == 0
@@ -260,13 +285,17 @@ def test_no_tokens_give_a_zero_loss():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"surrogate": "ppo"}, 'unknown surrogate "ppo"; known are clip, nll'),
-        ({}, 'unknown surrogate "None"'),
-        ({"surrogate": "clip", "kl": "k9"}, 'unknown kl estimator "k9"; known are k1, k2, k3'),
-        ({"surrogate": "clip", "epsilom": 0.1}, 'the loss has no field "epsilom"'),
-        ({"surrogate": "clip", "epsilon": "0.2"}, "epsilon of the loss must be a finite number"),
-        ({"surrogate": "clip", "epsilon": -0.1}, "must not be negative"),
-        ({"surrogate": "clip", "beta": float("nan")}, "beta of the loss must be a finite number"),
+        ({"surrogate": "ppo"}, "surrogate must be one of clip, sequence_clip, cispo, sapo, nll; it is 'ppo'"),
+        ({}, "surrogate must be one of clip, sequence_clip, cispo, sapo, nll; it is missing"),
+        ({"surrogate": "clip", "kl": "k9"}, "kl must be one of k1, k2, k3; it is 'k9'"),
+        ({"surrogate": "clip", "epsilom": 0.1}, 'loss has no parameter "epsilom"; it has surrogate, epsilon,'),
+        ({"surrogate": "clip", "epsilon": "0.2"}, "epsilon must be a finite number from 0; it is '0.2'"),
+        ({"surrogate": "clip", "epsilon": -0.1}, "epsilon must be a finite number from 0; it is -0.1"),
+        ({"surrogate": "clip", "delta": 0.9}, "delta must be a finite number from 1; it is 0.9"),
+        ({"surrogate": "cispo", "delta": 3}, "delta caps the ratio of clip and sequence_clip; surrogate cispo has no"),
+        ({"surrogate": "sapo", "tau_negative": 0}, "tau_negative must be a finite number from 1e-06; it is 0"),
+        ({"surrogate": "clip", "beta": float("nan")}, "beta must be a finite number from 0; it is nan"),
+        ({"surrogate": "clip", "entropy_coefficient": True}, "entropy_coefficient must be a finite number; it is True"),
     ],
 )
 def test_a_wrong_spec_is_refused_by_name(spec, message):
@@ -282,6 +311,19 @@ def test_beta_without_reference_is_refused():
     with pytest.raises(EngineError) as caught:
         weighted_loss({"surrogate": "clip", "beta": 0.1}, one, None, None, one, one)
     assert caught.value.code == "no_reference"
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"surrogate": "sequence_clip"}, "sequence_clip needs segments"),
+        ({"surrogate": "nll", "entropy_coefficient": 0.1}, "entropy_coefficient is 0.1, so the loss needs the entropy"),
+    ],
+)
+def test_what_a_spec_needs_must_be_there(spec, message):
+    one = torch.ones(1)
+    with pytest.raises(EngineError, match=message):
+        weighted_loss(spec, one, None, None, one, one)
 
 
 def test_tensors_of_different_shapes_are_refused():

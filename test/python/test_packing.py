@@ -30,13 +30,14 @@ def assert_same_gradients(model, other_model, tolerance):
 @pytest.mark.parametrize("seed", range(12))
 def test_equal_to_padded_rows(lively, seed, kernel):
     groups = random_groups(lively.family.image_token_id, seed)
-    factors = torch.randn(groups[-1].tokens.stop, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    factors = torch.randn(2, groups[-1].tokens.stop, generator=generator, dtype=torch.float64)
     packed, padded = dataclasses.replace(trainable(lively), attention=kernel), trainable(lively)
     found, expected = scores(packed, groups, True), scores(padded, groups, False)
     assert torch.allclose(found.logprobs, expected.logprobs, rtol=0, atol=1e-10)
     assert torch.allclose(found.entropy, expected.entropy, rtol=0, atol=1e-10)
-    (found.logprobs * factors).sum().backward()
-    (expected.logprobs * factors).sum().backward()
+    (found.logprobs * factors[0] + found.entropy * factors[1]).sum().backward()
+    (expected.logprobs * factors[0] + expected.entropy * factors[1]).sum().backward()
     assert_same_gradients(packed.model, padded.model, 1e-6)
 
 

@@ -142,10 +142,11 @@ def scores_of(loaded: LoadedModel, *groups: Group, tower: VisionTower | None = N
     return group_scores(loaded, tower or VisionTower(loaded), groups, pictures, **options)
 
 
-def plain_logprobs(
+def plain_distribution(
     model: Any, loaded: LoadedModel, keys: str, prompt: list[int], completion: list[int], temperature: float
 ) -> torch.Tensor:
-    """What transformers itself says: one row through the model's own forward, whole logits, log-softmax."""
+    """What transformers itself says, [completion tokens, vocabulary]: one row through the model's own forward, whole
+    logits, log-softmax."""
     ids = torch.tensor([prompt + completion])
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if keys:
@@ -154,7 +155,15 @@ def plain_logprobs(
         inputs["image_grid_thw"] = torch.tensor([[1, *patch.grid] for patch in patches])
         inputs["mm_token_type_ids"] = (ids == loaded.family.image_token_id).int()
     logits = model(**inputs, use_cache=False).logits[0, len(prompt) - 1 : -1] / temperature
-    return torch.log_softmax(logits, dim=-1)[torch.arange(len(completion)), torch.tensor(completion)]
+    return torch.log_softmax(logits, dim=-1)
+
+
+def plain_logprobs(
+    model: Any, loaded: LoadedModel, keys: str, prompt: list[int], completion: list[int], temperature: float
+) -> torch.Tensor:
+    """Of the completion's own tokens under `plain_distribution`."""
+    whole = plain_distribution(model, loaded, keys, prompt, completion, temperature)
+    return whole[torch.arange(len(completion)), torch.tensor(completion)]
 
 
 def load_parameters(checkpoint: Path, **changes: Any) -> dict[str, Any]:
