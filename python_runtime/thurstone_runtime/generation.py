@@ -40,8 +40,8 @@ FINISHED_SHARE = 1 / 8
 """Ended rows leave the cache once they are this share of it, because leaving copies the rest."""
 STEPS_PER_PROGRESS = 16
 READ_BEHIND = {"cuda": 1}
-"""By type of device: so many steps are under way before the tokens of the first are read, so that the device never waits
-for this loop. A row that has ended is then run on for as many steps, and what it draws is dropped."""
+"""By type of device: so many steps are under way before the tokens of the first are read, so that the device never
+waits for this loop. A row that has ended is then run on for as many steps, and what it draws is dropped."""
 
 
 class Context(Protocol):

@@ -56,8 +56,8 @@ def sample_tokens(
     `seen_BV` (bool) marks the tokens of prompt and completion, for the repetition penalty. Returns int64 [B] and the
     log-probability float32 [B] under the distribution that was drawn from: after penalty, temperature and cuts. At
     temperature 0 nothing is drawn, and the log-probability is that of the whole distribution at temperature 1 (after
-    the penalty). A row with NaN or +inf has a log-probability that is not finite: see `check_finite`. Results are on the
-    device of the logits, which is never waited for.
+    the penalty). A row with NaN or +inf has a log-probability that is not finite: see `check_finite`. Results are on
+    the device of the logits, which is never waited for.
     """
     device = logits_BV.device
     if device.type == "mps":  # has no float64
@@ -112,8 +112,8 @@ def sampling_logprobs(logits_BV: Tensor, options: SamplingOptions, seen_BV: Tens
 
 
 def _least_of_nucleus(scores_BV: Tensor, top_p: float) -> Tensor:
-    """[B, 1]: the lowest score in the smallest set of most likely tokens whose probabilities reach `top_p`. Tokens of one
-    score are in or out together, as with top_k.
+    """[B, 1]: the lowest score in the smallest set of most likely tokens whose probabilities reach `top_p`. Tokens of
+    one score are in or out together, as with top_k.
 
     The set is small as a rule, so that only its candidates are put in order, and not the vocabulary (Holtzman et al.,
     arXiv 1904.09751).
