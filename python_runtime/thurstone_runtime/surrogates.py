@@ -1,8 +1,7 @@
 """The surrogates of the policy gradient that `losses.weighted_loss` weighs, token by token.
 
 r_t = exp(new_t - old_t) is the ratio of a token under the policy now and under the one it was sampled from, A_t its
-advantage. On the first update of a batch r is 1 everywhere, and every surrogate but `nll` has the gradient -A dnew,
-`cispo` up to its cap.
+advantage. On the first update of a batch r is 1, and all of them have the same gradient, -A.
 
 clip
     -min(min(r, delta) A, clamp(r, 1 - epsilon, 1 + epsilon_high) A). PPO (arXiv 1707.06347, eq. 7), as GRPO uses it per
@@ -11,16 +10,16 @@ clip
     dual clip of arXiv 1912.09729; None leaves it out. TRL: loss_type grpo, bnpo, dr_grpo, dapo.
 sequence_clip
     The same with s in the place of r: s = exp(mean of (new_t - old_t) over the completion's tokens), which gives every
-    token of a completion the same ratio. GSPO (arXiv 2507.18071, eq. 5 to 7). TRL: importance_sampling_level sequence,
+    token of a completion the same ratio. GSPO (arXiv 2507.18071). TRL: importance_sampling_level sequence,
     and with one weight for all tokens loss_type luspo (arXiv 2602.05261).
 cispo
     -min(r, epsilon_high) A new, with the ratio detached: a token beyond the cap keeps a gradient, where `clip` cuts it.
-    MiniMax-M1 (arXiv 2506.13585, eq. 4 and 5) without a lower bound, as there in practice. `epsilon_high` is the cap
-    itself, as TRL's is for loss_type cispo (epsilon_max of ScaleRL, arXiv 2510.13786; 5 is usual there): what the paper
-    writes as 1 + epsilon_high. Not given, it is 1 + epsilon.
+    MiniMax-M1 (arXiv 2506.13585), with nothing that bounds it below. `epsilon_high` is the cap itself, as TRL's is for
+    loss_type cispo (epsilon_max of ScaleRL, arXiv 2510.13786; TRL recommends 5): what the first paper writes as
+    1 + epsilon_high. Not given, it is 1 + epsilon.
 sapo
     -4 / tau sigmoid(tau (r - 1)) A, tau = tau_positive where A > 0, else tau_negative: a gate that closes softly on
-    both sides. SAPO (arXiv 2511.20347, eq. 5 to 7). TRL: loss_type sapo, sapo_temperature_pos and sapo_temperature_neg.
+    both sides. SAPO (arXiv 2511.20347). TRL: loss_type sapo, sapo_temperature_pos and sapo_temperature_neg.
 nll
     -A new: maximum likelihood when A is 1 (supervised fine-tuning). With weights of any sign the gradient of the loss
     with respect to new is -w A, which lets a caller execute a gradient it worked out itself.

@@ -54,7 +54,8 @@ class TokenLogprobs(torch.autograd.Function):
             factor = -grad_N[rows].unsqueeze(1)
             grad_MV = grad_NV[rows].sub_(normaliser_N[rows].unsqueeze(1))
             if entropy_grad_N is not None:
-                factor = factor - (grad_MV + entropy_N[rows].unsqueeze(1)).mul_(entropy_grad_N[rows].unsqueeze(1))
+                surplus_MV = grad_MV + entropy_N[rows].unsqueeze(1)
+                factor = surplus_MV.mul_(-entropy_grad_N[rows].unsqueeze(1)).add_(factor)
             grad_MV.exp_().mul_(factor)
         grad_NV.scatter_add_(1, target_N.unsqueeze(1), grad_N.unsqueeze(1))
         return grad_NV, None, None
