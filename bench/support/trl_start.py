@@ -16,19 +16,25 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 
 
+def torchvision_names() -> torch.library.Library:
+    """transformers wants torchvision for its resize alone. Its compiled operators were made for another torch than the
+    CPU one; all that the import asks of them is that their names are known, for as long as the result lives."""
+    names = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        names.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return names
+
+
 def main() -> None:
     """One thread, and a torchvision that can be imported."""
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    # transformers wants torchvision for its resize alone. Its compiled operators were made for another torch than the
-    # CPU one; all that the import asks of them is that their names are known, for as long as `names` lives.
-    names = torch.library.Library("torchvision", "FRAGMENT")
-    for operator in ("nms", "qnms"):
-        names.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    names = torchvision_names()
 
     import step_trl
 
     step_trl.main()
+    del names
 
 
 if __name__ == "__main__":

@@ -19,10 +19,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import torch
-import transformers
-import trl
-from trl.trainer.grpo_trainer import GRPOTrainer
+sys.path.append(str(Path(__file__).parents[2] / "bench" / "support"))
+
+from trl_start import torchvision_names  # noqa: E402 - stands in a folder of scripts, not in a package
+
+TORCHVISION = torchvision_names()
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+import trl  # noqa: E402
+from trl.trainer.grpo_trainer import GRPOTrainer  # noqa: E402
 
 ROWS, COLUMNS = 6, 9
 
