@@ -29,8 +29,9 @@ TEMPERATURE = 0.8
 
 
 def part_of(image_token: int) -> Part:
-    """Some completions, and some tokens within others, have no weight."""
+    """Advantages of both signs; a completion, and some tokens within others, have no weight."""
     part = make_part(image_token, samples=4, seed=3)
+    part.advantages = [np.full(len(own), (-1) ** row * (1 + row / 10)) for row, own in enumerate(part.weights)]
     random = np.random.default_rng(3)
     for weights in part.weights:
         weights[random.random(len(weights)) < 0.2] = 0
@@ -94,6 +95,9 @@ def test_packed_rows_padded_rows_parts_and_plain_torch_agree(lively, spec):
     sums, expected = packed.forward_backward(spec, part), padded.forward_backward(spec, part)
     for name, value in expected.items():
         assert sums[name] == pytest.approx(value, rel=1e-9, abs=1e-12)
+    assert (sums["clipped_low"] > 0) == ("clip" in spec["surrogate"])
+    assert (sums["clipped_high"] > 0) == (spec["surrogate"] != "sapo")
+    assert sums["sequences"] == 11
     # Gradients pass through the float32 that transformers keeps in the rotations of the vision tower.
     assert_same(packed, padded.gradients(), 2e-6)
 
