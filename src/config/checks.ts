@@ -6,6 +6,7 @@
 import { batchSizes } from "./batch-arithmetic.js";
 import { rewardKeys } from "./keys/rewards.js";
 import { nearestName } from "./nearest.js";
+import { objectiveChecks } from "./objective-checks.js";
 import { parityChecks } from "./reference-parity.js";
 import type { ConfigKey, ParsedConfig } from "./schema.js";
 
@@ -323,6 +324,7 @@ export const checks: readonly Check[] = [
   ...dataChecks,
   ...rewardChecks,
   ...parityChecks,
+  ...objectiveChecks,
   ...supervisedChecks,
   ...scheduleChecks,
   ...outputChecks,

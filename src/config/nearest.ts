@@ -1,5 +1,5 @@
 /**
- * The name a user probably meant: the nearest known one by edit distance.
+ * The name a user probably meant: the nearest known one by edit distance, or one that begins with what was written.
  *
  * @module
  */
@@ -28,7 +28,10 @@ export function editDistance(from: string, to: string): number {
   return last[to.length]!;
 }
 
-/** @returns the known name nearest to `name`; null when none is near enough to be a slip of the pen */
+/** Letters from which on a name counts as the beginning of a longer one (`entropy_coef`). */
+const BEGINNING = 6;
+
+/** @returns the known name nearest to `name`; null when none is near enough to be a slip of the pen, or unfinished */
 export function nearestName(name: string, known: readonly string[]): string | null {
   const limit = Math.max(2, Math.floor(name.length / 3));
   let best: string | null = null;
@@ -40,5 +43,5 @@ export function nearestName(name: string, known: readonly string[]): string | nu
       bestDistance = distance;
     }
   }
-  return best;
+  return best ?? (name.length < BEGINNING ? null : (known.find((candidate) => candidate.startsWith(name)) ?? null));
 }

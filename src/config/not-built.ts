@@ -80,16 +80,6 @@ export const NOT_BUILT_KEYS = {
     feature: "running code from a checkpoint",
     instead: "Checkpoints are read as weights and JSON only: remove trust_remote_code.",
   },
-  mask_truncated_completions: {
-    off: [false],
-    feature: "leaving truncated completions out of the loss",
-    instead: "Raise max_completion_length, or remove mask_truncated_completions.",
-  },
-  importance_sampling_level: {
-    off: ["token"],
-    feature: "probability ratios per sequence",
-    instead: 'Use "token", or remove importance_sampling_level.',
-  },
 } as const satisfies Record<string, NotBuiltKey>;
 
 /** The not-built keys as a user may write them. */
@@ -99,7 +89,7 @@ export type NotBuiltInput = {
 
 /** Values of built keys that are known elsewhere and not built here. */
 const NOT_BUILT_VALUES: Readonly<Record<string, readonly string[]>> = {
-  loss_type: ["bnpo", "cispo", "sapo", "luspo", "gspo"],
+  loss_type: ["vespo"],
   report_to: ["wandb", "mlflow", "comet_ml", "swanlab", "trackio", "clearml", "all"],
   torch_dtype: ["float16"],
   attn_implementation: ["flash_attention_3", "flex_attention"],

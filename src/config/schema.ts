@@ -83,8 +83,9 @@ interface DerivedValues extends SharedDerivedValues {
   readonly reward_weights: number[];
   /** In squared score points. */
   readonly fidelity_variance_floor: number;
-  /** Clip range above 1. */
+  /** Clip range above 1; with cispo the cap of the ratio. */
   readonly epsilon_high: number;
+  readonly importance_sampling_level: "token" | "sequence";
 }
 
 /** Keys whose default follows from other keys, once resolved for `sft`. */

@@ -11,6 +11,7 @@ import { objectiveKeys } from "./keys/objective.js";
 import { rewardKeys } from "./keys/rewards.js";
 import { samplingKeys } from "./keys/sampling.js";
 import { supervisedKeys } from "./keys/supervised.js";
+import { defaultEpsilonHigh, defaultRatioLevel } from "./objective-checks.js";
 import { referenceComparisonSet } from "./reference-parity.js";
 import type {
   ConfigKey,
@@ -58,7 +59,8 @@ export const TRAIN: Task<ResolvedConfig> = {
     reward_weights: parsed.reward_weights ?? parsed.reward_funcs.map(() => 1),
     fidelity_variance_floor: parsed.fidelity_variance_floor ?? defaultVarianceFloor(parsed.fidelity_variance),
     comparison_set: referenceComparisonSet(parsed),
-    epsilon_high: parsed.epsilon_high ?? parsed.epsilon,
+    epsilon_high: parsed.epsilon_high ?? defaultEpsilonHigh(parsed),
+    importance_sampling_level: parsed.importance_sampling_level ?? defaultRatioLevel(parsed),
   }),
 };
 

@@ -4,4 +4,22 @@
  * @module
  */
 
+export { entropyMask, type EntropyMask } from "./entropy-mask.js";
+export {
+  importanceCorrection,
+  logprobDifferences,
+  type ImportanceCorrection,
+  type ImportanceMode,
+  type ImportanceOptions,
+} from "./importance.js";
+export { klOfCompletions } from "./kl-penalty.js";
+export {
+  objectiveOf,
+  type KlEstimator,
+  type LossType,
+  type Objective,
+  type ObjectiveOptions,
+  type PolicyLoss,
+  type RatioLevel,
+} from "./objectives.js";
 export { tokenWeights, type Normaliser, type TokenWeightOptions } from "./weights.js";

@@ -12,8 +12,9 @@ import { ConfigError } from "../errors.js";
  * - `grpo`: every completion the same, 1 / (N length): DeepSeekMath (arXiv 2402.03300).
  * - `dapo`: every token the same, 1 / (sum of lengths): DAPO (arXiv 2503.14476). TRL's `bnpo` over one undivided batch.
  * - `dr_grpo`: every token the same, by a constant, 1 / (N maxCompletionLength): Dr. GRPO (arXiv 2503.20783).
+ * - `luspo`: every completion by its length, 1 / N for each token: LUSPO (arXiv 2602.05261).
  */
-export type Normaliser = "grpo" | "dapo" | "dr_grpo";
+export type Normaliser = "grpo" | "dapo" | "dr_grpo" | "luspo";
 
 export interface TokenWeightOptions {
   /** Default "grpo". */
@@ -46,6 +47,8 @@ function weigher(
   switch (normaliser) {
     case "grpo":
       return (length) => 1 / (lengths.length * length);
+    case "luspo":
+      return () => 1 / lengths.length;
     case "dapo": {
       const tokens = lengths.reduce((sum, length) => sum + length, 0);
       return () => 1 / tokens;

@@ -126,17 +126,27 @@ export interface TrainBatch {
   readonly groups: readonly TrainGroup[];
 }
 
-/** The generic loss a worker can execute: sum over tokens of w * (surrogate + beta * kl). */
+/**
+ * The generic loss a worker can execute: sum over tokens of w * (surrogate + beta * kl - entropyCoefficient * entropy).
+ * What the surrogates are: docs/algorithms.md.
+ */
 export interface LossSpec {
-  readonly surrogate: "clip" | "nll";
+  readonly surrogate: "clip" | "sequence_clip" | "cispo" | "sapo" | "nll";
   /** Clip range below 1. Default 0.2. */
   readonly epsilon?: number;
-  /** Clip range above 1. Default: epsilon. */
+  /** Clip range above 1, default epsilon; of cispo the cap of the ratio itself, default 1 + epsilon. */
   readonly epsilonHigh?: number;
+  /** Cap of the ratio where the clip leaves it open, at negative advantages (dual clip). Default null: none. */
+  readonly delta?: number | null;
+  /** Temperatures of sapo for positive advantages and for the rest. Default 1 and 1.05. */
+  readonly tauPositive?: number;
+  readonly tauNegative?: number;
   /** Weight of the KL term against the reference. Default 0: no reference needed. */
   readonly beta?: number;
   /** Estimator of the KL term. Default "k3". */
   readonly kl?: "k1" | "k2" | "k3";
+  /** Weight of the entropy of the policy, which it is paid for. Default 0. */
+  readonly entropyCoefficient?: number;
   /** Log-probabilities the ratio is taken against: this forward's own, or those kept for the batch. Default "detach". */
   readonly old?: "detach" | "stored";
 }
@@ -193,7 +203,17 @@ export interface LogprobsOptions {
   readonly of?: LogprobsOf;
   /** Keep the result on the worker for this batch id, as `old` or `ref` of the loss. Default false. */
   readonly store?: boolean;
+  /** Also the entropy of the distribution at every token. Default false. */
+  readonly entropy?: boolean;
   readonly signal?: AbortSignal;
+}
+
+/** Log-probabilities and entropies of the same tokens. */
+export interface LogprobsAndEntropies {
+  /** [group][completion][token] */
+  readonly logprobs: Float32Array[][];
+  /** [group][completion][token] in nats, of the distribution each token is predicted with. */
+  readonly entropies: Float32Array[][];
 }
 
 /** Options of `candidates`. */
@@ -254,8 +274,9 @@ export interface Policy<R = unknown> extends AsyncDisposable {
   /** Plain text to ids, the end-of-turn token appended on request: for targets of supervised steps. */
   tokenize(texts: readonly string[], options?: { readonly appendEos?: boolean }): Promise<Int32Array[]>;
   generate(prompts: readonly Prompt<R>[], options: GenerateOptions): Promise<RolloutGroup<R>[]>;
-  /** [group][completion][token] */
-  logprobs(batch: TrainBatch, options?: LogprobsOptions): Promise<Float32Array[][]>;
+  /** [group][completion][token]; with `entropy` in an object, together with the entropies. */
+  logprobs(batch: TrainBatch, options: LogprobsOptions & { readonly entropy: true }): Promise<LogprobsAndEntropies>;
+  logprobs(batch: TrainBatch, options?: LogprobsOptions & { readonly entropy?: false }): Promise<Float32Array[][]>;
   /**
    * Log-probabilities of the same few tokens wherever a token of a completion is predicted. Each prompt is read once,
    * whatever the number of its completions, and a group's numbers do not depend on the others.

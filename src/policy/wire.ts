@@ -5,7 +5,7 @@
  */
 import { BridgeError } from "../errors.js";
 import type { Plain, PlainMap, Reply, Tensor, Tensors } from "../bridge/index.js";
-import type { Completion, FinishReason, ImageReference, Prompt, RolloutGroup, TrainGroup } from "./types.js";
+import type { Completion, FinishReason, ImageReference, LossSpec, Prompt, RolloutGroup, TrainGroup } from "./types.js";
 
 const FINISH_REASONS: readonly FinishReason[] = ["stop", "length", "aborted"];
 
@@ -136,6 +136,22 @@ export function groupBatch(groups: readonly TrainGroup[]): { params: PlainMap; t
       completion_lengths: completions.lengths,
       completion_index: int32(indices),
     },
+  };
+}
+
+/** A loss as `forwardBackward` takes it; null stands for the default. */
+export function lossParams(loss: LossSpec): PlainMap {
+  return {
+    surrogate: loss.surrogate,
+    epsilon: loss.epsilon ?? 0.2,
+    epsilon_high: loss.epsilonHigh ?? null,
+    delta: loss.delta ?? null,
+    tau_positive: loss.tauPositive ?? 1,
+    tau_negative: loss.tauNegative ?? 1.05,
+    beta: loss.beta ?? 0,
+    kl: loss.kl ?? "k3",
+    entropy_coefficient: loss.entropyCoefficient ?? 0,
+    old: loss.old ?? "detach",
   };
 }
 

@@ -15,6 +15,8 @@ import type { PlannerOptions } from "./planner.js";
 import * as replies from "./replies.js";
 import type {
   GenerateOptions,
+  LogprobsAndEntropies,
+  LogprobsOptions,
   LossSums,
   ModelDescription,
   Picture,
@@ -29,6 +31,7 @@ import {
   imageKeys,
   int32,
   keyTensor,
+  lossParams,
   lossTensors,
   need,
   needSequences,
@@ -175,28 +178,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
       return groups;
     },
 
-    async logprobs(batch, { of = "policy", store = false, signal } = {}) {
-      const rows: Float32Array[] = [];
-      for (const groups of planParts(batch.groups, planner)) {
-        const { params, tensors } = groupBatch(groups);
-        const reply = await call(
-          "logprobs",
-          {
-            ...params,
-            ...lossTemperature(settings),
-            policy_version: version,
-            batch_id: batch.id,
-            of,
-            store,
-            entropy: false,
-          },
-          { tensors, ...abortable(signal) },
-        );
-        const lengths = groups.flatMap((group) => group.sequences.map((one) => one.tokenIds.length));
-        rows.push(...split(need(reply, "logprobs", "f32"), lengths));
-      }
-      return regroupRows(batch.groups, rows);
-    },
+    logprobs,
 
     async candidates(batch, candidates, { temperature = 1, signal } = {}) {
       const rows: Float32Array[] = [];
@@ -228,14 +210,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
               step,
               part: parts,
               batch_id: batch.id,
-              loss: {
-                surrogate: loss.surrogate,
-                epsilon: loss.epsilon ?? 0.2,
-                epsilon_high: loss.epsilonHigh ?? loss.epsilon ?? 0.2,
-                beta: loss.beta ?? 0,
-                kl: loss.kl ?? "k3",
-                old: loss.old ?? "detach",
-              },
+              loss: lossParams(loss),
               return_logprobs: false,
             },
             { tensors: { ...tensors, ...lossTensors(groups) }, ...abortable(signal) },
@@ -292,6 +267,35 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     [Symbol.asyncDispose]: options.close,
   };
   return policy;
+
+  async function logprobs(
+    batch: TrainBatch,
+    options: LogprobsOptions & { readonly entropy: true },
+  ): Promise<LogprobsAndEntropies>;
+  async function logprobs(
+    batch: TrainBatch,
+    options?: LogprobsOptions & { readonly entropy?: false },
+  ): Promise<Float32Array[][]>;
+  async function logprobs(
+    batch: TrainBatch,
+    { of = "policy", store = false, entropy = false, signal }: LogprobsOptions = {},
+  ): Promise<Float32Array[][] | LogprobsAndEntropies> {
+    const rows: Float32Array[] = [];
+    const entropies: Float32Array[] = [];
+    for (const groups of planParts(batch.groups, planner)) {
+      const { params, tensors } = groupBatch(groups);
+      const reply = await call(
+        "logprobs",
+        { ...params, ...lossTemperature(settings), policy_version: version, batch_id: batch.id, of, store, entropy },
+        { tensors, ...abortable(signal) },
+      );
+      const lengths = groups.flatMap((group) => group.sequences.map((one) => one.tokenIds.length));
+      rows.push(...split(need(reply, "logprobs", "f32"), lengths));
+      if (entropy) entropies.push(...split(need(reply, "entropy", "f32"), lengths));
+    }
+    const found = regroupRows(batch.groups, rows);
+    return entropy ? { logprobs: found, entropies: regroupRows(batch.groups, entropies) } : found;
+  }
 
   /** Gradients of a failed step must not survive it; a worker that is gone has none. */
   async function discarded(error: unknown, step: number): Promise<unknown> {

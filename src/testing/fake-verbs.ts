@@ -39,6 +39,10 @@ export interface FakeVerbsOptions {
    * verb `candidates`. Default: all tokens are equally likely.
    */
   readonly probability?: (asked: { readonly text: string; readonly next: string }) => number;
+  /** Log-probability of a token under the policy as it is trained; under sampling it is -1. Default -1. */
+  readonly logprob?: (token: number) => number;
+  /** Entropy of the distribution a token was predicted with, in nats. Default 1. */
+  readonly entropy?: (token: number) => number;
   /** Pictures kept; those that a step pins always are. Default: all. */
   readonly pictures?: number;
 }
@@ -57,6 +61,7 @@ function defaultCompletion({ draw }: FakePrompt): string {
 /** The verbs of one fake worker; its only weights are the number of updates and the sum of their losses. */
 export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVerb> {
   const { complete = defaultCompletion, probability = () => 1 / FAKE_TOKENS.vocabulary } = options;
+  const { logprob = () => -1, entropy = () => 1 } = options;
   const pictures = createFakePictures(options.pictures);
   /** Completions whose log-probabilities are kept, as "batch:index". */
   const kept = new Set<string>();
@@ -98,18 +103,25 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
     if (params["part"] === 0) discard();
     checkParts(params["part"]);
     pictures.need(params["images"] as string[][]);
-    const { old } = params["loss"] as { readonly old: string };
+    const { old, entropy_coefficient: coefficient } = params["loss"] as {
+      readonly old: string;
+      readonly entropy_coefficient: number;
+    };
     if (old === "stored" && keysOf(params, tensors).some((key) => !kept.has(key))) {
       throw new WorkerError("OLD_LOGPROBS_MISSING", `batch ${params["batch_id"] as string} has none stored.`);
     }
     const weights = tensors["weights"]!.data as Float32Array;
     const advantages = tensors["advantages"]!.data as Float32Array;
-    const loss = weights.reduce((total, value, index) => total - value * advantages[index]!, 0);
+    const policyLoss = weights.reduce((total, value, index) => total - value * advantages[index]!, 0);
+    const entropies = Array.from(integersOf(tensors["completion_ids"]), entropy);
+    const bonus = weights.reduce((total, value, index) => total + value * entropies[index]!, 0);
+    const loss = policyLoss - coefficient * bonus;
     gradient += loss;
     parts += 1;
-    const sums = { loss, policy_loss: loss, kl: 0, weighted_kl: 0, clipped_low: 0, clipped_high: 0 };
+    const sums = { loss, policy_loss: policyLoss, kl: 0, weighted_kl: 0, clipped_low: 0, clipped_high: 0 };
     const sequences = tensors["completion_lengths"]!.data.length;
-    return { ...sums, entropy: weights.length, tokens: weights.length, sequences, seconds: 0 };
+    const total = entropies.reduce((sum, one) => sum + one, 0);
+    return { ...sums, entropy: total, tokens: weights.length, sequences, seconds: 0 };
   };
 
   return {
@@ -176,8 +188,10 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
       checkVersion(params);
       pictures.need(params["images"] as string[][]);
       if (params["store"] === true) for (const key of keysOf(params, tensors)) kept.add(key);
-      const values = new Float32Array(tensors["completion_ids"]!.data.length).fill(-1);
-      return reply({}, { logprobs: floats(values) });
+      const ids = integersOf(tensors["completion_ids"]);
+      const own = { logprobs: floats(Float32Array.from(ids, logprob)) };
+      if (params["entropy"] !== true) return reply({}, own);
+      return reply({}, { ...own, entropy: floats(Float32Array.from(ids, entropy)) });
     },
     candidates: (params, tensors) => {
       checkVersion(params);

@@ -13,6 +13,8 @@ import { splitUpdates } from "../policy/index.js";
 import type { LossSpec, LossSums, Policy, Prompt, RolloutGroup, UpdateResult } from "../policy/index.js";
 import { scoreRewards } from "../rewards/index.js";
 import type { RewardSet, ScoredRewards } from "../rewards/index.js";
+import { correct, measure } from "./corrections.js";
+import type { Corrected, Corrections } from "./corrections.js";
 import { toTrainBatch } from "./train-batch.js";
 
 /** What a step aims at; all but the rewards stays the same over a run. */
@@ -24,6 +26,7 @@ export interface GrpoObjective {
   readonly normaliser: Normaliser;
   readonly maxCompletionLength: number;
   readonly loss: LossSpec;
+  readonly corrections: Corrections;
   /** Updates one pass over the rollout batch is cut into, and passes over it. */
   readonly updates: number;
   readonly iterations: number;
@@ -36,6 +39,7 @@ export interface GrpoObserver {
   onProgress(progress: { readonly tokens: number; readonly finished: number }): void;
   onRollout(groups: readonly RolloutGroup<Row>[]): void;
   onScored(groups: readonly RolloutGroup<Row>[], scored: ScoredRewards): void;
+  onCorrected(metrics: Corrected["metrics"]): void;
   onUpdate(update: UpdateRecord): Promise<void>;
 }
 
@@ -71,11 +75,14 @@ export async function grpoStep(
   const scored = await scoreRewards(groups, objective.rewards, { step: rollout, ...(signal && { signal }) });
   observer.onScored(groups, scored);
 
-  const advantages = groupAdvantages(scored.totals, { scale: objective.scaleRewards });
-  const batch = toTrainBatch(groups, advantages, objective);
-
+  const { corrections } = objective;
   const reused = objective.updates * objective.iterations > 1;
-  if (reused) await policy.logprobs(batch, { of: "policy", store: true, ...(signal && { signal }) });
+  const measured = await measure(policy, groups, { corrections, store: reused, signal });
+  const corrected = correct(groups, scored.totals, measured, corrections);
+  observer.onCorrected(corrected.metrics);
+
+  const advantages = groupAdvantages(corrected.totals, { scale: objective.scaleRewards });
+  const batch = toTrainBatch(groups, advantages, { ...objective, ...corrected });
   const loss: LossSpec = { ...objective.loss, old: reused ? "stored" : "detach" };
 
   for (let iteration = 0; iteration < objective.iterations; iteration += 1) {

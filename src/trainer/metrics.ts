@@ -18,7 +18,7 @@ export type MetricValues = Record<string, number | null>;
 const present = (values: readonly (number | null)[]): number[] => values.filter((value) => value !== null);
 
 /** Largest and smallest without spreading an array of any length onto the stack. */
-function extreme(values: readonly number[], pick: (a: number, b: number) => number): number | null {
+export function extreme(values: readonly number[], pick: (a: number, b: number) => number): number | null {
   return values.length === 0 ? null : values.reduce((a, b) => pick(a, b));
 }
 

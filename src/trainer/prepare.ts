@@ -7,7 +7,6 @@ import { createSchedule, planRun, resolveConfig } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig, RunPlan, Schedule, SharedConfig } from "../config/index.js";
 import { createSampler, dataError, loadRows } from "../data/index.js";
 import type { Row, Sampler } from "../data/index.js";
-import type { LossSpec } from "../policy/index.js";
 import { asksForThinking } from "../prompts/index.js";
 import {
   checkRewards,
@@ -103,11 +102,6 @@ function rewardKeys(given: RewardRecord): { readonly reward_funcs: string[]; rea
     return "weight" in entry ? (entry.weight ?? 1) : 1;
   });
   return { reward_funcs: Object.keys(given), reward_weights: weights };
-}
-
-/** The loss that the configuration asks for. */
-export function lossOf({ epsilon, epsilon_high, beta }: ResolvedConfig): LossSpec {
-  return { surrogate: "clip", epsilon, epsilonHigh: epsilon_high, beta, kl: "k3" };
 }
 
 /** The learning rate of every step. */

@@ -6,10 +6,12 @@
 import { groupAdvantages } from "../advantages/index.js";
 import type { ConfigInput, ResolvedConfig } from "../config/index.js";
 import { scoreRewards } from "../rewards/index.js";
+import { correct, measure } from "./corrections.js";
 import { completionMetrics, rewardMetrics } from "./metrics.js";
 import type { MetricValues } from "./metrics.js";
+import { configuredObjective } from "./objective.js";
 import { openPolicy } from "./open-policy.js";
-import { lossOf, prepareRun } from "./prepare.js";
+import { prepareRun } from "./prepare.js";
 import { rolloutRecords } from "./rollout-records.js";
 import type { TrainOptions } from "./train.js";
 import { toTrainBatch } from "./train-batch.js";
@@ -23,12 +25,14 @@ export interface ProbeResult {
   readonly advantages: readonly (readonly number[])[];
   readonly metrics: MetricValues;
   /** Wall seconds of each stage; the model is loaded in "load". */
-  readonly seconds: Readonly<Record<"load" | "encode" | "generate" | "rewards" | "forwardBackward", number>>;
+  readonly seconds: Readonly<
+    Record<"load" | "encode" | "generate" | "rewards" | "logprobs" | "forwardBackward", number>
+  >;
 }
 
 /** Runs the first step of the configuration without an update and without a run folder. */
 export async function probe(config: ConfigInput | ResolvedConfig, options: TrainOptions = {}): Promise<ProbeResult> {
-  const seconds = { load: 0, encode: 0, generate: 0, rewards: 0, forwardBackward: 0 };
+  const seconds = { load: 0, encode: 0, generate: 0, rewards: 0, logprobs: 0, forwardBackward: 0 };
   const timed = async <T>(stage: keyof typeof seconds, work: () => Promise<T>): Promise<T> => {
     const started = performance.now();
     const result = await work();
@@ -46,17 +50,26 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
     policy.generate(prompts, { samples: resolved.num_generations, step: 1, ...signal }),
   );
   const scored = await timed("rewards", () => scoreRewards(groups, rewardsInForce(prepared), { step: 1, ...signal }));
-  const advantages = groupAdvantages(scored.totals, { scale: resolved.scale_rewards });
+  const { loss, normaliser, corrections } = configuredObjective(resolved);
+  const measured = await timed("logprobs", () => measure(policy, groups, { corrections, store: false, ...signal }));
+  const corrected = correct(groups, scored.totals, measured, corrections);
+  const advantages = groupAdvantages(corrected.totals, { scale: resolved.scale_rewards });
   const batch = toTrainBatch(groups, advantages, {
-    normaliser: resolved.loss_type,
+    normaliser,
     maxCompletionLength: resolved.max_completion_length,
+    ...corrected,
   });
-  const losses = await timed("forwardBackward", () => policy.forwardBackward(batch, lossOf(resolved), signal));
+  const losses = await timed("forwardBackward", () => policy.forwardBackward(batch, loss, signal));
   await policy.discard();
   return {
     completions: rolloutRecords(groups, scored, resolved.reference_parity),
     advantages,
-    metrics: { ...rewardMetrics(scored), ...completionMetrics(groups, resolved.reference_parity), loss: losses.loss },
+    metrics: {
+      ...rewardMetrics(scored),
+      ...completionMetrics(groups, resolved.reference_parity),
+      ...corrected.metrics,
+      loss: losses.loss,
+    },
     seconds,
   };
 }

@@ -66,9 +66,12 @@ export function createRecorder(run: Run<StepMetrics>, config: ResolvedConfig): R
       const completions = groups.reduce((total, group) => total + group.completions.length, 0);
       control.emit({ type: "rollout-end", step, completions, sample });
     },
+    onCorrected(metrics) {
+      rollout = { ...rollout!, metrics: { ...rollout!.metrics, ...metrics } };
+    },
     async onUpdate(record: UpdateRecord) {
       const { constantAnswers, sample, metrics: shared } = rollout!;
-      const metrics = { ...shared, ...updateMetrics(record, config.beta > 0) };
+      const metrics = { ...shared, ...updateMetrics(record, config.beta > 0 && !config.kl_in_reward) };
       const watched = { metrics, constantAnswers, updateSkipped: record.update.skipped, firstOfRollout };
       firstOfRollout = false;
       await steps.finish({ step: record.step, metrics, watched, sample, settle: () => copies.settle() });

@@ -17,6 +17,12 @@ export interface TrainBatchOptions {
   readonly maxCompletionLength?: number;
   /** Optimizer updates that `splitUpdates` will cut the batch into; weights are normalised over each. Default 1. */
   readonly updates?: number;
+  /** [P][G][T] multiply the advantages of single tokens: importance corrections, masks. Default: 1 each. */
+  readonly factors?: readonly (readonly ArrayLike<number>[])[];
+  /** [P][G] true for completions that are left out of the loss; they still count where N is counted. Default: none. */
+  readonly truncated?: readonly (readonly boolean[])[];
+  /** The name under which the worker already keeps log-probabilities of these completions. Default: a new one. */
+  readonly id?: string;
 }
 
 /** What is needed of a prompt and its completions; a `RolloutGroup` is one. */
@@ -29,23 +35,37 @@ export interface CompletedPrompt {
  * @param groups [P] completions as sampled
  * @param advantages [P][G]
  * @returns a batch whose weights add up over the whole update, however it is cut into parts
- * @throws RangeError when an advantage is missing or not a number, or there are more updates than prompts
+ * @throws RangeError when an advantage, a factor or a mark is missing or not a number, or there are more updates than
+ *   prompts
  */
 export function toTrainBatch(
   groups: readonly CompletedPrompt[],
   advantages: readonly (readonly number[])[],
   options: TrainBatchOptions = {},
 ): TrainBatch {
-  const { normaliser = "grpo", maxCompletionLength, updates = 1 } = options;
-  checkShape(groups, advantages);
-  const weights = cutIntoUpdates(groups, updates).flatMap((own) => {
-    const lengths = own.flatMap((group) => group.completions.map((completion) => completion.tokenIds.length));
-    return tokenWeights(lengths, { normaliser, ...(maxCompletionLength !== undefined && { maxCompletionLength }) });
-  });
+  const { normaliser = "grpo", maxCompletionLength, updates = 1, factors, truncated } = options;
+  checkShape(groups, advantages, "advantages");
+  if (!advantages.flat().every(Number.isFinite)) throw new RangeError("toTrainBatch: an advantage is not finite.");
+  if (factors !== undefined) checkFactors(groups, factors);
+  if (truncated !== undefined) checkShape(groups, truncated, "truncation marks");
+  const prompts = groups.map(({ completions }, prompt) => ({
+    lengths: completions.map(({ tokenIds }) => tokenIds.length),
+    truncated: truncated?.[prompt] ?? completions.map(() => false),
+  }));
+  const weights = cutIntoUpdates(prompts, updates).flatMap((own) =>
+    tokenWeights(
+      own.flatMap(({ lengths }) => lengths),
+      {
+        normaliser,
+        truncated: own.flatMap((prompt) => prompt.truncated),
+        ...(maxCompletionLength !== undefined && { maxCompletionLength }),
+      },
+    ),
+  );
 
   let at = 0;
   return {
-    id: randomUUID(),
+    id: options.id ?? randomUUID(),
     groups: groups.map((group, prompt) => {
       const firstIndex = at;
       at += group.completions.length;
@@ -55,7 +75,10 @@ export function toTrainBatch(
         firstIndex,
         sequences: group.completions.map(({ tokenIds }, sample) => ({
           tokenIds,
-          advantages: new Float32Array(tokenIds.length).fill(advantages[prompt]![sample]!),
+          advantages: Float32Array.from(
+            tokenIds,
+            (_, token) => advantages[prompt]![sample]! * (factors?.[prompt]![sample]![token] ?? 1),
+          ),
           weights: new Float32Array(tokenIds.length).fill(weights[firstIndex + sample]!),
         })),
       };
@@ -63,11 +86,29 @@ export function toTrainBatch(
   };
 }
 
-function checkShape(groups: readonly CompletedPrompt[], advantages: readonly (readonly number[])[]): void {
+function checkShape(
+  groups: readonly CompletedPrompt[],
+  values: readonly { readonly length: number }[],
+  what: string,
+): void {
   const expected = groups.map((group) => group.completions.length).join(", ");
-  const given = advantages.map((group) => group.length).join(", ");
+  const given = values.map((group) => group.length).join(", ");
   if (given !== expected) {
-    throw new RangeError(`toTrainBatch: advantages of shape [${given}] for completions of shape [${expected}].`);
+    throw new RangeError(`toTrainBatch: ${what} of shape [${given}] for completions of shape [${expected}].`);
   }
-  if (!advantages.flat().every(Number.isFinite)) throw new RangeError("toTrainBatch: an advantage is not finite.");
+}
+
+function checkFactors(groups: readonly CompletedPrompt[], factors: NonNullable<TrainBatchOptions["factors"]>): void {
+  checkShape(groups, factors, "factors");
+  groups.forEach(({ completions }, prompt) =>
+    completions.forEach(({ tokenIds }, sample) => {
+      const own = Array.from(factors[prompt]![sample]!);
+      if (own.length !== tokenIds.length || !own.every(Number.isFinite)) {
+        throw new RangeError(
+          `toTrainBatch: completion ${sample} of prompt ${prompt} has ${tokenIds.length} tokens and needs as many finite ` +
+            `factors, not [${own.slice(0, 8).join(", ")}${own.length > 8 ? ", ..." : ""}].`,
+        );
+      }
+    }),
+  );
 }

@@ -14,7 +14,8 @@ import type { GrpoObjective } from "./grpo.js";
 import { ratingOptions } from "./hold-out.js";
 import type { Recipe, Run } from "./milestones.js";
 import { openPolicy } from "./open-policy.js";
-import { fidelityOptions, lossOf, prepareRun, scheduleOf } from "./prepare.js";
+import { configuredObjective } from "./objective.js";
+import { fidelityOptions, prepareRun, scheduleOf } from "./prepare.js";
 import type { PreparedRun } from "./prepare.js";
 import { createRecorder } from "./recorder.js";
 import { startTraining } from "./run-loop.js";
@@ -83,9 +84,8 @@ function objectiveOf(prepared: PreparedRun, { policy, signal }: Run<StepMetrics>
     policy,
     samples: config.num_generations,
     scaleRewards: config.scale_rewards,
-    normaliser: config.loss_type,
+    ...configuredObjective(config),
     maxCompletionLength: config.max_completion_length,
-    loss: lossOf(config),
     updates: plan.updatesPerRollout / config.num_iterations,
     iterations: config.num_iterations,
     schedule: scheduleOf(prepared),

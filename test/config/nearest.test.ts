@@ -38,3 +38,9 @@ it("offers the nearest name, and none when nothing is near", () => {
   expect(nearestName("betta", known)).toBe("beta");
   expect(nearestName("gradient", known)).toBeNull();
 });
+
+it("offers the name of which only the beginning was written, if that is more than a syllable", () => {
+  const known = ["entropy_coefficient", "top_entropy_quantile"];
+  expect(nearestName("entropy_coef", known)).toBe("entropy_coefficient");
+  expect(nearestName("entro", known)).toBeNull();
+});

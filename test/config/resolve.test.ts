@@ -183,7 +183,10 @@ describe("wrong values", () => {
   it.each([
     [{ num_generations: 1 }, "num_generations is 1; it must be a whole number at least 2"],
     [{ num_generations: 2.5 }, "num_generations is 2.5; it must be a whole number at least 2"],
-    [{ loss_type: "ppo" }, 'loss_type is "ppo"; it must be "grpo" | "dapo" | "dr_grpo"'],
+    [
+      { loss_type: "ppo" },
+      'loss_type is "ppo"; it must be "grpo" | "dapo" | "bnpo" | "dr_grpo" | "gspo" | "luspo" | "cispo" | "sapo"',
+    ],
     [{ bf16: "yes" }, 'bf16 is "yes"; it must be true or false'],
     [{ temperature: 0 }, "temperature is 0; it must be a number above 0"],
     [{ reward_funcs: [] }, "reward_funcs is []; it must be a text, or a list of texts"],
@@ -240,7 +243,7 @@ describe("what is known and not built", () => {
   });
 
   it.each([
-    ["loss_type", "bnpo"],
+    ["loss_type", "vespo"],
     ["report_to", ["tensorboard", "wandb"]],
     ["torch_dtype", "float16"],
     ["lr_scheduler_type", "polynomial"],

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { splitUpdates } from "../../src/policy/index.js";
 import type { RolloutGroup, TrainBatch } from "../../src/policy/index.js";
 import { toTrainBatch } from "../../src/trainer/index.js";
+import type { TrainBatchOptions } from "../../src/trainer/index.js";
 
 function groupOf(lengths: readonly number[], prompt = 3): RolloutGroup {
   return {
@@ -115,6 +116,50 @@ describe("toTrainBatch", () => {
   it("gives every batch a name of its own", () => {
     const make = (): string => toTrainBatch([groupOf([1])], [[0]]).id;
     expect(make()).not.toBe(make());
+  });
+
+  it("multiplies advantages by the factors of each token, and leaves weights alone", () => {
+    const factors = [[[2, 0], [1]], [[0.5, 1, 3]]];
+    const batch = toTrainBatch([groupOf([2, 1]), groupOf([3])], [[0.5, -0.5], [2]], { factors });
+    const advantages = batch.groups.flatMap((group) => group.sequences.map((one) => [...one.advantages]));
+    expect(advantages).toEqual([[1, 0], [-0.5], [1, 2, 6]]);
+    expect(weightsOf(batch)).toEqual(weightsOf(toTrainBatch([groupOf([2, 1]), groupOf([3])], [[0, 0], [0]])));
+  });
+
+  it("weighs truncated completions 0, update by update, and keeps the others' weights", () => {
+    const groups = [groupOf([2, 1]), groupOf([3, 4])];
+    const truncated = [
+      [false, true],
+      [false, false],
+    ];
+    const kept = weightsOf(
+      toTrainBatch(
+        groups,
+        ones([
+          [1, 1],
+          [1, 1],
+        ]),
+        { truncated, normaliser: "dapo", updates: 2 },
+      ),
+    );
+    expect(kept).toEqual([
+      [0.5, 0.5],
+      [0],
+      new Array(3).fill(Math.fround(1 / 7)),
+      new Array(4).fill(Math.fround(1 / 7)),
+    ]);
+  });
+
+  it("takes the name under which the worker already keeps log-probabilities", () => {
+    expect(toTrainBatch([groupOf([1])], [[0]], { id: "kept" }).id).toBe("kept");
+  });
+
+  it("refuses factors and marks of another shape, or factors that are no numbers", () => {
+    const make = (options: TrainBatchOptions) => () => toTrainBatch([groupOf([2])], [[1]], options);
+    expect(make({ factors: [] })).toThrow("factors of shape [] for completions of shape [1]");
+    expect(make({ factors: [[[1]]] })).toThrow("completion 0 of prompt 0 has 2 tokens");
+    expect(make({ factors: [[[1, Number.NaN]]] })).toThrow("as many finite factors, not [1, NaN]");
+    expect(make({ truncated: [[true, true]] })).toThrow("truncation marks of shape [2]");
   });
 
   it("refuses advantages of another shape, or that are no numbers", () => {

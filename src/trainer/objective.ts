@@ -1,0 +1,41 @@
+/**
+ * The objective that a configuration asks for, in the words of the losses room.
+ *
+ * @module
+ */
+import type { ResolvedConfig } from "../config/index.js";
+import { objectiveOf } from "../losses/index.js";
+import type { Objective } from "../losses/index.js";
+import type { Corrections } from "./corrections.js";
+
+/** Loss and normaliser, and what is corrected before them. */
+export function configuredObjective(config: ResolvedConfig): Objective & { readonly corrections: Corrections } {
+  const { beta, kl_estimator: estimator, kl_in_reward } = config;
+  const objective = objectiveOf({
+    lossType: config.loss_type,
+    ratioLevel: config.importance_sampling_level,
+    epsilon: config.epsilon,
+    epsilonHigh: config.epsilon_high,
+    delta: config.delta,
+    tauPositive: config.sapo_temperature_pos,
+    tauNegative: config.sapo_temperature_neg,
+    beta: kl_in_reward ? 0 : beta,
+    kl: estimator,
+    entropyCoefficient: config.entropy_coefficient,
+  });
+  return {
+    ...objective,
+    corrections: {
+      importance: config.importance_sampling_correction
+        ? {
+            mode: config.importance_sampling_mode,
+            clipMax: config.importance_sampling_clip_max,
+            clipMin: config.importance_sampling_clip_min,
+          }
+        : null,
+      topEntropyQuantile: config.top_entropy_quantile,
+      maskTruncated: config.mask_truncated_completions,
+      klInReward: kl_in_reward ? { beta, estimator } : null,
+    },
+  };
+}
