@@ -22,6 +22,7 @@ interface Case {
   logp_new: Table;
   logp_old: Table | null;
   logp_ref: Table | null;
+  entropy?: Table;
   mask: Table;
 }
 
@@ -41,13 +42,14 @@ interface TrlCase extends Case {
   sapo: [number, number];
   level: RatioLevel;
   max_completion_length: number;
+  entropy_coef?: number;
   entropy: Table;
   advantages: number[];
   loss: number;
   grad_logp_new: Table;
 }
 
-const trl = readGolden<{ cases: TrlCase[] }>("trl_losses").cases;
+const trl = ["trl_losses", "trl_more_losses"].flatMap((name) => readGolden<{ cases: TrlCase[] }>(name).cases);
 const grpo = readGolden<{ cases: GrpoCase[] }>("grpo").cases;
 
 /** The tokens of the golden file that count, by completion. */
@@ -63,6 +65,7 @@ function tokensOf(
 ): Token[] {
   const old = given.logp_old && masked(given.logp_old, given.mask);
   const reference = given.logp_ref && masked(given.logp_ref, given.mask);
+  const entropy = given.entropy && masked(given.entropy, given.mask);
   return masked(given.logp_new, given.mask).flatMap((row, sequence) =>
     row.map((logprob, position) => ({
       sequence,
@@ -71,6 +74,7 @@ function tokensOf(
       logprob,
       old: old?.[sequence]![position],
       reference: reference?.[sequence]![position],
+      entropy: entropy?.[sequence]![position],
     })),
   );
 }
@@ -105,6 +109,7 @@ describe("an objective", () => {
       tauPositive: given.sapo[0],
       tauNegative: given.sapo[1],
       beta: given.beta,
+      entropyCoefficient: given.entropy_coef ?? 0,
     });
     const weights = tokenWeights(lengthsOf(given.mask), {
       normaliser,
@@ -116,13 +121,14 @@ describe("an objective", () => {
     expectClose(gradient, masked(given.grad_logp_new, given.mask).flat());
   });
 
-  it("covers TRL's loss types, the dual clip, ratios of sequences and the entropy mask that way", () => {
+  it("covers TRL's loss types, the dual clip, ratios of sequences, the entropy mask and the entropy bonus that way", () => {
     const types = ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo"];
     expect(new Set(trl.map(({ loss_type }) => loss_type))).toEqual(new Set(types));
     for (const has of [
       ({ delta }: TrlCase) => delta !== null,
       ({ level }: TrlCase) => level === "sequence",
       ({ quantile }: TrlCase) => quantile < 1,
+      ({ entropy_coef }: TrlCase) => entropy_coef !== undefined && entropy_coef !== 0,
     ])
       expect(trl.some(has)).toBe(true);
   });

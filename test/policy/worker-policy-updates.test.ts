@@ -16,6 +16,24 @@ async function batchOf(policy: Awaited<ReturnType<typeof createTestPolicy>>): Pr
   ]);
 }
 
+describe("logprobs", () => {
+  it("come alone, or with entropies, in the order of the batch over all parts", async () => {
+    const worker = createFakeWorker({ logprob: (token) => -token, entropy: (token) => token / 2 });
+    await using policy = await createTestPolicy({ worker, planner: { maxSequences: 1 } });
+    const batch = await batchOf(policy);
+    const ids = batch.groups.map(({ sequences }) => sequences.map(({ tokenIds }) => [...tokenIds]));
+    const plain = (values: Float32Array[][]): number[][][] => values.map((group) => group.map((own) => [...own]));
+    const times = (factor: number): number[][][] =>
+      ids.map((group) => group.map((own) => own.map((id) => id * factor)));
+    expect(plain(await policy.logprobs(batch))).toEqual(times(-1));
+    const { logprobs, entropies } = await policy.logprobs(batch, { entropy: true });
+    expect(plain(logprobs)).toEqual(times(-1));
+    expect(plain(entropies)).toEqual(times(0.5));
+    const asked = worker.calls.filter(({ method }) => method === "logprobs").map(({ params }) => params["entropy"]);
+    expect(asked).toEqual([...new Array(6).fill(false), ...new Array(6).fill(true)]);
+  });
+});
+
 describe("forwardBackward and optimStep", () => {
   it("send a batch in parts that together are the whole, groups cut where they must be", async () => {
     const worker = createFakeWorker();

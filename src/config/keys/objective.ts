@@ -59,9 +59,8 @@ export const objectiveKeys = {
   sapo_temperature_neg: z.number().positive().default(1.05).describe("Temperature of sapo at all other advantages."),
   entropy_coefficient: z
     .number()
-    .min(0)
     .default(0)
-    .describe("Weight of the entropy bonus, normalised as the loss is. 0: none."),
+    .describe("Weight of the entropy bonus, normalised as the loss is; negative, it is a penalty. 0: none."),
   top_entropy_quantile: z
     .number()
     .min(0)
