@@ -145,8 +145,8 @@ describe("toTrainBatch", () => {
     expect(kept).toEqual([
       [0.5, 0.5],
       [0],
-      new Array(3).fill(Math.fround(1 / 7)),
-      new Array(4).fill(Math.fround(1 / 7)),
+      Array.from({ length: 3 }, () => Math.fround(1 / 7)),
+      Array.from({ length: 4 }, () => Math.fround(1 / 7)),
     ]);
   });
 
