@@ -8,7 +8,8 @@ import { groupAdvantages } from "../../src/advantages/index.js";
 import { resolveConfig } from "../../src/config/index.js";
 import { tokenWeights } from "../../src/losses/index.js";
 import { combineRewards, scoreRewards, type RewardGroup } from "../../src/rewards/index.js";
-import { lossOf, rewardOptions } from "../../src/trainer/prepare.js";
+import { configuredObjective } from "../../src/trainer/objective.js";
+import { rewardOptions } from "../../src/trainer/prepare.js";
 import { readGolden } from "../golden/read.js";
 import { weightedLoss } from "../losses/weighted-loss.js";
 
@@ -69,11 +70,12 @@ describe("reference_parity", () => {
     expectClose(advantages, given.expected_f64.advantages.flat());
 
     const lengths = given.mask.map((row) => row.reduce((sum, kept) => sum + kept, 0));
-    const weights = tokenWeights(lengths, { normaliser: config.loss_type });
+    const { loss: spec, normaliser, corrections } = configuredObjective(config);
+    expect(corrections).toEqual({ importance: null, topEntropyQuantile: 1, maskTruncated: false, klInReward: null });
+    const weights = tokenWeights(lengths, { normaliser });
     const kept = given.mask.flatMap((row, sequence) =>
       row.flatMap((mask, position) => (mask === 0 ? [] : [{ sequence, position }])),
     );
-    const spec = lossOf(config);
     expect(spec).toMatchObject({ surrogate: "clip", kl: "k3", epsilon, epsilonHigh: epsilon_high, beta });
     const { loss, gradient } = weightedLoss(
       kept.map(({ sequence, position }) => ({
@@ -83,7 +85,7 @@ describe("reference_parity", () => {
         old: given.logp_old?.[sequence]![position],
         reference: given.logp_ref?.[sequence]![position],
       })),
-      { epsilon, epsilonHigh: epsilon_high, beta },
+      spec,
     );
     expectClose([loss], [given.expected_f64.total_loss]);
     expectClose(
