@@ -27,7 +27,14 @@ describe("probe", () => {
     expect(result.completions.length).toBe(12);
     expect(result.advantages.map((group) => group.length)).toEqual([4, 4, 4]);
     expect(result.metrics).toMatchObject({ "rewards/format/mean": 1, "parse/failed_ratio": 0 });
-    expect(Object.keys(result.seconds)).toEqual(["load", "encode", "generate", "rewards", "logprobs", "forwardBackward"]);
+    expect(Object.keys(result.seconds)).toEqual([
+      "load",
+      "encode",
+      "generate",
+      "rewards",
+      "logprobs",
+      "forwardBackward",
+    ]);
   });
 
   it("shows the completions that the first step of the run will have", async () => {
