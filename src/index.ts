@@ -67,7 +67,7 @@ export type {
 } from "./trainer/index.js";
 export { splitUpdates } from "./policy/index.js";
 export type * from "./policy/types.js";
-export { createSampler, loadRows, splitRows, splitRowsInThree } from "./data/index.js";
+export { createSampler, indexRows, loadRows, splitRows, splitRowsInThree } from "./data/index.js";
 export type { Row } from "./data/index.js";
 export { combineRewards, defineReward, scoreRewards } from "./rewards/index.js";
 export type { Reward, RewardRecord, RewardSet, ScoredRewards } from "./rewards/index.js";

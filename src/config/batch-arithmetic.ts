@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { ConfigError } from "../errors.js";
 import type { ParsedConfig } from "./schema.js";
 
 /** Prompts of a rollout batch when the configuration says nothing. */
@@ -47,7 +48,7 @@ export function batchSizes(config: BatchKeys): BatchSizes {
 /**
  * Full batches that the first `epochs` passes over one data set give; rows left over by one pass are used by the next.
  *
- * @param options.rows rows of the data set
+ * @param options.rows rows that a pass over the data set draws
  * @param options.epochs passes; may be a fraction
  * @returns whole batches, and the rows that remain after them
  */
@@ -61,6 +62,36 @@ export function countBatches(options: {
   const drawn = Math.floor(rows * epochs + 1e-9);
   const batches = Math.floor(drawn / promptsPerStep);
   return { batches, leftOver: drawn - batches * promptsPerStep };
+}
+
+/**
+ * Rows that an epoch draws of each data set: as many in all as there are, in the proportions asked for.
+ *
+ * @param rows of each data set
+ * @returns may be fractions; the rows themselves for "proportional"
+ * @throws ConfigError CONFIG_DATASET_WEIGHTS when numbers are given and do not name exactly these data sets
+ */
+export function drawsPerEpoch(
+  rows: Readonly<Record<string, number>>,
+  weights: ParsedConfig["dataset_weights"],
+): Record<string, number> {
+  if (weights === "proportional") return { ...rows };
+  const names = Object.keys(rows);
+  const given = weights === "uniform" ? Object.fromEntries(names.map((name) => [name, 1])) : weights;
+  const wrong = [
+    ...Object.keys(given).flatMap((name) => (Object.hasOwn(rows, name) ? [] : [`"${name}", which no row belongs to`])),
+    ...names.flatMap((name) => (Object.hasOwn(given, name) ? [] : [`no number for "${name}"`])),
+  ];
+  if (wrong.length > 0) {
+    throw new ConfigError(
+      "CONFIG_DATASET_WEIGHTS",
+      `dataset_weights has ${wrong.join(", ")}. Give one number for each data set: ${names.join(", ")}.`,
+      { fields: { datasets: names, weights: given } },
+    );
+  }
+  const all = names.reduce((total, name) => total + rows[name]!, 0);
+  const sum = names.reduce((total, name) => total + given[name]!, 0);
+  return Object.fromEntries(names.map((name) => [name, (all * given[name]!) / sum]));
 }
 
 /**

@@ -8,6 +8,7 @@ import { rewardKeys } from "./keys/rewards.js";
 import { nearestName } from "./nearest.js";
 import { objectiveChecks } from "./objective-checks.js";
 import { parityChecks } from "./reference-parity.js";
+import { orderContradiction } from "./order-contradiction.js";
 import type { ConfigKey, ParsedConfig } from "./schema.js";
 
 /** Built-in rewards, and whether they compare pictures with each other. */
@@ -140,6 +141,26 @@ const dataChecks: readonly Check[] = [
       eval_steps !== null && val_split_ratio === 0 && eval_data_file_paths.length === 0
         ? conflict(
             `eval_steps is ${eval_steps}, and no rows are held out. Set val_split_ratio or eval_data_file_paths.`,
+          )
+        : null,
+  },
+];
+
+const orderChecks: readonly Check[] = [
+  {
+    keys: ["batch_datasets", "batch_groups", "dataset_weights", "curriculum_mix", "shuffle_dataset"],
+    find: (config) => {
+      const contradiction = orderContradiction(config);
+      return contradiction === null ? null : conflict(contradiction);
+    },
+  },
+  {
+    keys: ["dataset_streaming", "val_split_ratio"],
+    find: ({ dataset_streaming, val_split_ratio }) =>
+      dataset_streaming && val_split_ratio > 0
+        ? conflict(
+            `dataset_streaming is true and val_split_ratio is ${val_split_ratio}: rows that are held out are kept in memory. ` +
+              "Write them to a file of their own (eval_data_file_paths), or read all rows at once.",
           )
         : null,
   },
@@ -322,6 +343,7 @@ const outputChecks: readonly Check[] = [
 export const checks: readonly Check[] = [
   ...modelChecks,
   ...dataChecks,
+  ...orderChecks,
   ...rewardChecks,
   ...parityChecks,
   ...objectiveChecks,

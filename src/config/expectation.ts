@@ -47,7 +47,8 @@ function words(json: Json): string {
   return "a text";
 }
 
-function fields({ properties = {} }: Json): string {
+function fields({ properties = {}, additionalProperties: others }: Json): string {
+  if (typeof others === "object") return `{name: ${words(others)}, ...}`;
   const each = Object.entries(properties).map(([name, value]) => `${name}: ${words(value as Json)}`);
   return `{${each.join(", ")}}`;
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { batchSizes, countBatches, isDue, sftPassTokens } from "./batch-arithmetic.js";
+export { batchSizes, countBatches, drawsPerEpoch, isDue, sftPassTokens } from "./batch-arithmetic.js";
 export type { BatchKeys, BatchSizes } from "./batch-arithmetic.js";
 export { readCheckpointSize } from "./checkpoint-size.js";
 export type { CheckpointSize } from "./checkpoint-size.js";
@@ -15,7 +15,9 @@ export { estimateMemory, PART_ACTIVATIONS } from "./memory.js";
 export type { MemoryEstimate, MemoryFacts } from "./memory.js";
 export { nearestName } from "./nearest.js";
 export { planRun } from "./plan.js";
-export type { DatasetPlan, PlanKeys, RunFacts, RunPlan } from "./plan.js";
+export { orderContradiction } from "./order-contradiction.js";
+export type { OrderKeys } from "./order-contradiction.js";
+export type { DatasetPlan, OrderCounts, PlanKeys, RunFacts, RunPlan } from "./plan.js";
 export type { ConfigProblem } from "./problems.js";
 export { flagHelp, jsonSchema } from "./reference.js";
 export { computeDtype, defineConfig, readKeys, resolveConfig, resolveSftConfig } from "./resolve.js";

@@ -6,7 +6,7 @@
  * @module
  */
 import { ConfigError } from "../errors.js";
-import { batchSizes, countBatches, isDue } from "./batch-arithmetic.js";
+import { batchSizes, countBatches, drawsPerEpoch, isDue } from "./batch-arithmetic.js";
 import type { BatchKeys } from "./batch-arithmetic.js";
 import { createSchedule } from "./schedules.js";
 import type { SharedConfig } from "./schema.js";
@@ -23,23 +23,36 @@ export type PlanKeys = BatchKeys &
     | "learning_rate"
     | "save_steps"
     | "eval_steps"
+    | "dataset_weights"
+    | "batch_datasets"
   >;
 
 /** What is known about the data when the plan is made. */
 export interface RunFacts {
   /** Rows to train on, by data set. */
   readonly rows: Readonly<Record<string, number>>;
+  /** What the order of the data comes to. Default: counted from `rows`, as for `batch_groups` any. */
+  readonly order?: OrderCounts;
   /** Rows held out for evaluation. Default 0. */
   readonly heldOutRows?: number;
 }
 
-/** A data set's share of the run. Batches hold rows of one data set only. */
+/** How many batches the data give. */
+export interface OrderCounts {
+  readonly datasets: readonly DatasetPlan[];
+  /** Rollouts in all; not used when `max_steps` ends the run. */
+  readonly batches: number;
+  /** Rows of the last pass over all data sets together that fill no batch, where batches mix data sets. */
+  readonly leftOver: number;
+}
+
+/** A data set's share of the run. */
 export interface DatasetPlan {
   readonly name: string;
   readonly rows: number;
-  /** Rollouts made of its rows; null when `max_steps` ends the run, since the order of the data then decides. */
+  /** Rollouts made of its rows alone; null when `max_steps` ends the run, since the order of the data then decides, and where batches mix data sets. */
   readonly rollouts: number | null;
-  /** Rows of the last pass that fill no batch and are not used. */
+  /** Rows that fill no batch and are not used, over the whole run. */
   readonly leftOver: number;
 }
 
@@ -76,12 +89,10 @@ export interface RunPlan {
  */
 export function planRun(config: PlanKeys, facts: RunFacts): RunPlan {
   const { promptsPerStep, completionsPerBatch, completionsPerUpdate, updatesPerBatch } = batchSizes(config);
-  const datasets = planDatasets(config, facts.rows, promptsPerStep);
+  const order = facts.order ?? countOrder(config, facts.rows, promptsPerStep);
+  const { datasets } = order;
   const rows = datasets.reduce((total, dataset) => total + dataset.rows, 0);
-  const rollouts =
-    config.max_steps > 0
-      ? config.max_steps / updatesPerBatch
-      : datasets.reduce((total, dataset) => total + (dataset.rollouts ?? 0), 0);
+  const rollouts = config.max_steps > 0 ? config.max_steps / updatesPerBatch : order.batches;
   if (rollouts === 0 || rows === 0) throw tooFewRows(config, datasets, promptsPerStep);
 
   const steps = rollouts * updatesPerBatch;
@@ -104,7 +115,7 @@ export function planRun(config: PlanKeys, facts: RunFacts): RunPlan {
     updatesPerRollout: updatesPerBatch,
     rollouts,
     steps,
-    leftOver: datasets.reduce((total, dataset) => total + dataset.leftOver, 0),
+    leftOver: datasets.reduce((total, dataset) => total + dataset.leftOver, order.leftOver),
     warmupSteps,
     firstLearningRate: schedule(1),
     lastLearningRate: schedule(steps),
@@ -113,16 +124,25 @@ export function planRun(config: PlanKeys, facts: RunFacts): RunPlan {
   };
 }
 
-function planDatasets(
+function countOrder(
   config: PlanKeys,
   rowCounts: Readonly<Record<string, number>>,
   promptsPerStep: number,
-): DatasetPlan[] {
-  return Object.entries(rowCounts).map(([name, rows]) => {
-    if (config.max_steps > 0) return { name, rows, rollouts: null, leftOver: 0 };
-    const { batches, leftOver } = countBatches({ rows, epochs: config.num_train_epochs, promptsPerStep });
-    return { name, rows, rollouts: batches, leftOver };
+): OrderCounts {
+  const endless = config.max_steps > 0;
+  const draws = drawsPerEpoch(rowCounts, config.dataset_weights);
+  const count = (rows: number): { batches: number; leftOver: number } =>
+    countBatches({ rows, epochs: config.num_train_epochs, promptsPerStep });
+  if (config.batch_datasets === "mixed") {
+    const { batches, leftOver } = count(Object.values(rowCounts).reduce((total, rows) => total + rows, 0));
+    const datasets = Object.entries(rowCounts).map(([name, rows]) => ({ name, rows, rollouts: null, leftOver: 0 }));
+    return { datasets, batches, leftOver: endless ? 0 : leftOver };
+  }
+  const datasets = Object.entries(rowCounts).map(([name, rows]) => {
+    const { batches, leftOver } = count(draws[name]!);
+    return endless ? { name, rows, rollouts: null, leftOver: 0 } : { name, rows, rollouts: batches, leftOver };
   });
+  return { datasets, batches: datasets.reduce((total, { rollouts }) => total + (rollouts ?? 0), 0), leftOver: 0 };
 }
 
 function tooFewRows(config: PlanKeys, datasets: readonly DatasetPlan[], promptsPerStep: number): ConfigError {

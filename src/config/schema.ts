@@ -12,6 +12,7 @@ import { hardwareKeys } from "./keys/hardware.js";
 import { modelKeys } from "./keys/model.js";
 import { objectiveKeys } from "./keys/objective.js";
 import { optimiserKeys } from "./keys/optimiser.js";
+import { orderKeys } from "./keys/order.js";
 import { outputKeys } from "./keys/output.js";
 import { rewardKeys } from "./keys/rewards.js";
 import { samplingKeys } from "./keys/sampling.js";
@@ -23,6 +24,7 @@ import type { NotBuiltInput } from "./not-built.js";
 export const configSections = {
   Model: modelKeys,
   Data: dataKeys,
+  "Order of the data": orderKeys,
   Sampling: samplingKeys,
   Rewards: rewardKeys,
   Objective: objectiveKeys,
@@ -37,6 +39,7 @@ export const configSections = {
 export const configSchema = z.strictObject({
   ...modelKeys,
   ...dataKeys,
+  ...orderKeys,
   ...samplingKeys,
   ...rewardKeys,
   ...objectiveKeys,
@@ -73,6 +76,8 @@ interface SharedDerivedValues {
   /** At least one. */
   readonly eval_estimators: ("sampled" | "greedy" | "expected")[];
   readonly run_name: string;
+  /** Whether a batch holds rows of one data set or of all. */
+  readonly batch_datasets: "one" | "mixed";
 }
 
 /** Keys whose default follows from other keys, once resolved for `train`. */

@@ -55,6 +55,7 @@ export const TRAIN: Task<ResolvedConfig> = {
   derive: (parsed) => ({
     ...parsed,
     ...sharedValues(parsed),
+    batch_datasets: parsed.batch_datasets ?? "one",
     prompts_per_step: batchSizes(parsed).promptsPerStep,
     reward_weights: parsed.reward_weights ?? parsed.reward_funcs.map(() => 1),
     fidelity_variance_floor: parsed.fidelity_variance_floor ?? defaultVarianceFloor(parsed.fidelity_variance),
@@ -72,6 +73,8 @@ export const SFT: Task<ResolvedSftConfig> = {
   derive: (parsed) => ({
     ...parsed,
     ...sharedValues(parsed),
+    // Nothing is compared within a batch.
+    batch_datasets: parsed.batch_datasets ?? "mixed",
     per_device_train_batch_size: parsed.per_device_train_batch_size ?? DEFAULT_ROWS,
   }),
 };

@@ -17,7 +17,17 @@ export {
   type QuickstartSetOptions,
 } from "./quickstart-set.js";
 export type { ContentPart, Message, Row } from "./row.js";
-export { createSampler, type SampledBatch, type Sampler, type SamplerConfig } from "./sampler.js";
+export type { RowWithoutPictures } from "./build-row.js";
+export type { CurriculumFunction } from "./curriculum.js";
+export { indexRows, type IndexRowsOptions, type RowIndex } from "./row-index.js";
+export {
+  createSampler,
+  type SampledBatch,
+  type Sampler,
+  type SamplerConfig,
+  type SamplerOptions,
+  type StreamingSampler,
+} from "./sampler.js";
 export { ratingQuestion } from "./rating-question.js";
 export {
   splitRows,

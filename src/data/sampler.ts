@@ -1,20 +1,23 @@
 /**
  * Which rows each rollout batch takes: a pure function of the seed and the batch's number, so resuming needs no state.
  *
- * A batch is of one data set. In epoch e a data set of n rows completes floor(n e / P) - floor(n (e - 1) / P) batches of P
- * rows; the batches of all data sets that an epoch completes come in a seeded order, so larger sets come more often and
- * every set is spread over the epoch. Rows that one epoch leaves over begin the next epoch's first batch.
+ * How batches come about is described in docs/data-order.md.
  *
  * @module
  */
-import { batchSizes, countBatches, readKeys } from "../config/index.js";
-import type { ConfigInput, ConfigKey } from "../config/index.js";
+import { batchSizes, orderContradiction, readKeys } from "../config/index.js";
+import type { ConfigInput, ConfigKey, OrderCounts } from "../config/index.js";
 import { ConfigError, DataError } from "../errors.js";
-import { foldKey, seedStreams, shuffle } from "../stats/index.js";
-import { createEpochOrder } from "./epoch-order.js";
-import type { EpochOrder } from "./epoch-order.js";
+import { curriculumReader } from "./curriculum.js";
+import type { CurriculumFunction } from "./curriculum.js";
+import { createOrder } from "./order/order.js";
+import type { OrderSettings } from "./order/order.js";
+import { createTableBuilder } from "./order/table.js";
+import type { OrderTable } from "./order/table.js";
+import { dataError } from "./problems.js";
+import type { DataProblem } from "./problems.js";
 import type { Row } from "./row.js";
-import { textKey } from "./text-key.js";
+import type { RowIndex } from "./row-index.js";
 
 const KEYS = [
   "seed",
@@ -26,19 +29,28 @@ const KEYS = [
   "num_iterations",
   "per_device_train_batch_size",
   "gradient_accumulation_steps",
+  "shuffle_dataset",
+  "dataset_weights",
+  "batch_datasets",
+  "batch_groups",
+  "curriculum_key",
+  "curriculum_order",
+  "curriculum_mix",
+  "data_file_paths",
 ] as const satisfies readonly ConfigKey[];
 
-/** The configuration's keys that decide on order and number of batches; a whole configuration will do. */
+/**
+ * The configuration's keys that decide on order and number of batches; a whole configuration will do. `data_file_paths`
+ * is only used to name rows in errors.
+ */
 export type SamplerConfig = Partial<Pick<ConfigInput, (typeof KEYS)[number]>>;
 
-/** What follows from the keys. */
-interface Settings {
-  readonly seed: number;
-  /** Rows of a batch. */
-  readonly size: number;
-  readonly epochs: number;
-  /** Batches in all, where `max_steps` says so. */
-  readonly wanted: number | null;
+type Keys = ReturnType<typeof readKeys<(typeof KEYS)[number]>>;
+
+/** Options of `createSampler`. */
+export interface SamplerOptions {
+  /** Sorts each pass instead of `curriculum_key`; `curriculum_order` and `curriculum_mix` count as they do for the key. */
+  readonly curriculum?: CurriculumFunction;
 }
 
 export interface SampledBatch {
@@ -46,80 +58,107 @@ export interface SampledBatch {
   readonly step: number;
   /** Epoch in which the batch is completed, 1-based. */
   readonly epoch: number;
-  /** prompts_per_step rows of one data set, no row twice. */
+  /** prompts_per_step rows, no row twice; of one data set unless `batch_datasets` is mixed. */
   readonly rows: readonly Row[];
 }
 
-/** Iterating starts at batch 1 every time. */
-export interface Sampler extends AsyncIterable<SampledBatch> {
+/** What is known of all batches before the first is drawn. */
+interface BatchCounts {
   /** Rollout batches in all. */
   readonly batches: number;
   /** Rows by data set that remain at the end of the epochs because they fill no batch; 0 where `max_steps` sets the end. */
   readonly leftOver: Readonly<Record<string, number>>;
+  /** The same for a plan. */
+  readonly counts: OrderCounts;
+}
+
+/** Iterating starts at batch 1 every time. */
+export interface Sampler extends BatchCounts, AsyncIterable<SampledBatch> {
   /** Rows of a batch, 1-based; in any order, any number of times. */
   at(step: number): readonly Row[];
   /** A batch with its number and epoch. Throws DataError DATA_NO_SUCH_BATCH beyond the last. */
   batch(step: number): SampledBatch;
 }
 
-/** Where a batch comes from. */
-interface Slot {
-  readonly dataset: Dataset;
-  /** Number of the batch within its data set, from 0. */
-  readonly ordinal: number;
-  readonly epoch: number;
-}
-
-interface Dataset {
-  readonly name: string;
-  readonly rows: readonly Row[];
-  readonly order: EpochOrder;
-  /** Batches it may give. */
-  readonly limit: number;
-  readonly leftOver: number;
+/** The same over rows that are read when they are asked for. */
+export interface StreamingSampler extends BatchCounts, AsyncIterable<SampledBatch> {
+  /** As `batch`. */
+  at(step: number): Promise<readonly Row[]>;
+  /** Rejects with what is wrong with the batch's rows, by file and line, or with DATA_FILE_CHANGED. */
+  batch(step: number): Promise<SampledBatch>;
 }
 
 /**
  * @param config `max_steps` counts optimizer steps and replaces `num_train_epochs`
- * @throws DataError DATA_TOO_FEW_ROWS when a data set is smaller than a batch, or no batch comes about at all
+ * @throws DataError DATA_TOO_FEW_ROWS when a data set is smaller than a batch, or no batch comes about at all; others
+ *   where groups, weights or a curriculum ask for what the rows do not allow
  */
-export function createSampler(rows: readonly Row[], config: SamplerConfig): Sampler {
-  const settings = readSettings(config);
-  const { size, epochs } = settings;
-  const datasets = groupByDataset(rows, settings);
-  const batches = settings.wanted ?? datasets.reduce((total, { limit }) => total + limit, 0);
-  if (batches === 0) {
-    throw new DataError(
-      "DATA_TOO_FEW_ROWS",
-      `${rows.length} rows x num_train_epochs (${epochs}) fill no batch of prompts_per_step (${size}) rows. Raise num_train_epochs, or lower prompts_per_step.`,
-      { fields: { rows: rows.length, epochs, promptsPerStep: size } },
-    );
+export function createSampler(rows: readonly Row[], config: SamplerConfig, options?: SamplerOptions): Sampler;
+/** @param index of `indexRows`, which was given the same curriculum */
+export function createSampler(index: RowIndex, config: SamplerConfig): StreamingSampler;
+export function createSampler(
+  source: readonly Row[] | RowIndex,
+  config: SamplerConfig,
+  options: SamplerOptions = {},
+): Sampler | StreamingSampler {
+  const keys = readKeys(config, KEYS);
+  if ("read" in source) {
+    const { counts, placesOf } = createBatches(source.table, keys);
+    const batch = async (step: number): Promise<SampledBatch> => {
+      const { epoch, places } = placesOf(step);
+      return { step, epoch, rows: await source.read(places) };
+    };
+    return { ...counts, ...iterating(counts.batches, batch), batch, at: async (step) => (await batch(step)).rows };
   }
-  const slotOf = createSchedule(datasets, settings);
+  const { counts, placesOf } = createBatches(tableOf(source, keys, options), keys);
+  const batch = (step: number): SampledBatch => {
+    const { epoch, places } = placesOf(step);
+    return { step, epoch, rows: places.map((place) => source[place]!) };
+  };
+  return { ...counts, ...iterating(counts.batches, batch), batch, at: (step) => batch(step).rows };
+}
 
-  function batch(step: number): SampledBatch {
-    if (!Number.isInteger(step) || step < 1 || step > batches) {
-      throw new DataError("DATA_NO_SUCH_BATCH", `There is no rollout batch ${step}: they go from 1 to ${batches}.`, {
-        fields: { step, batches },
-      });
-    }
-    const { dataset, ordinal, epoch } = slotOf(step);
-    return { step, epoch, rows: dataset.order(ordinal).map((index) => dataset.rows[index]!) };
-  }
-
+function iterating(
+  batches: number,
+  batch: (step: number) => SampledBatch | Promise<SampledBatch>,
+): AsyncIterable<SampledBatch> {
   return {
-    batches,
-    batch,
-    at: (step) => batch(step).rows,
-    leftOver: Object.fromEntries(datasets.map(({ name, leftOver }) => [name, leftOver])),
     async *[Symbol.asyncIterator]() {
       for (let step = 1; step <= batches; step += 1) yield batch(step);
     },
   };
 }
 
-function readSettings(config: SamplerConfig): Settings {
-  const keys = readKeys(config, KEYS);
+interface Batches {
+  readonly counts: BatchCounts;
+  readonly placesOf: (step: number) => { readonly epoch: number; readonly places: readonly number[] };
+}
+
+function createBatches(table: OrderTable, keys: Keys): Batches {
+  const { wanted, ...settings } = readSettings(keys, table.curriculum !== null);
+  const order = createOrder(table, settings);
+  const batches = wanted ?? order.counts.batches;
+  if (batches === 0) {
+    const { size, epochs } = settings;
+    throw new DataError(
+      "DATA_TOO_FEW_ROWS",
+      `${table.length} rows x num_train_epochs (${epochs}) fill no batch of prompts_per_step (${size}) rows. Raise num_train_epochs, or lower prompts_per_step.`,
+      { fields: { rows: table.length, epochs, promptsPerStep: size } },
+    );
+  }
+  return {
+    counts: { batches, leftOver: order.leftOver, counts: order.counts },
+    placesOf(step) {
+      if (Number.isInteger(step) && step >= 1 && step <= batches) return order.at(step);
+      throw new DataError("DATA_NO_SUCH_BATCH", `There is no rollout batch ${step}: they go from 1 to ${batches}.`, {
+        fields: { step, batches },
+      });
+    },
+  };
+}
+
+/** @returns the order's settings, and the number of batches where `max_steps` says so */
+function readSettings(keys: Keys, sorted: boolean): OrderSettings & { readonly wanted: number | null } {
   const { promptsPerStep: size, completionsPerUpdate, updatesPerBatch } = batchSizes(keys);
   if (!Number.isInteger(size)) {
     throw new ConfigError(
@@ -127,68 +166,42 @@ function readSettings(config: SamplerConfig): Settings {
       `An update takes ${completionsPerUpdate} completions, which is no multiple of num_generations (${keys.num_generations}). Set prompts_per_step, or change one of them.`,
     );
   }
+  const contradiction = orderContradiction(keys) ?? uselessCurriculum(keys, sorted);
+  if (contradiction !== null) throw new ConfigError("CONFIG_CONFLICT", contradiction);
+  const endless = keys.max_steps !== -1;
   return {
     seed: keys.data_seed ?? keys.seed,
     size,
-    epochs: keys.num_train_epochs,
-    wanted: keys.max_steps === -1 ? null : Math.ceil(keys.max_steps / updatesPerBatch),
+    epochs: endless ? null : keys.num_train_epochs,
+    wanted: endless ? Math.ceil(keys.max_steps / updatesPerBatch) : null,
+    mixed: keys.batch_datasets === "mixed",
+    weights: keys.dataset_weights,
+    groups: keys.batch_groups,
+    shuffle: keys.shuffle_dataset,
+    curriculum: sorted ? { descending: keys.curriculum_order === "descending", mix: keys.curriculum_mix } : null,
   };
 }
 
-function groupByDataset(rows: readonly Row[], { seed, size, epochs, wanted }: Settings): Dataset[] {
-  const names = [...new Set(rows.map((row) => row.dataset))].toSorted();
-  const datasets = names.map((name) => {
-    const own = rows.filter((row) => row.dataset === name);
-    const dataset = textKey(name);
-    const counted = countBatches({ rows: own.length, epochs, promptsPerStep: size });
-    return {
-      name,
-      rows: own,
-      order: createEpochOrder({
-        rows: own.length,
-        size,
-        keyOf: (epoch) => foldKey(seed, seedStreams.order, epoch, dataset),
-      }),
-      limit: wanted === null ? counted.batches : Infinity,
-      leftOver: wanted === null ? counted.leftOver : 0,
-    };
-  });
-
-  const small = datasets.filter((dataset) => dataset.rows.length < size);
-  if (small.length > 0 || rows.length === 0) {
-    const found = small.map((dataset) => `"${dataset.name}" has ${dataset.rows.length} rows`);
-    throw new DataError(
-      "DATA_TOO_FEW_ROWS",
-      `${found.length === 0 ? "There are no rows" : `Data set ${found.join(", ")}`}, and a batch takes prompts_per_step (${size}) different rows of one data set. Lower prompts_per_step, or add rows.`,
-      {
-        fields: { promptsPerStep: size, rows: Object.fromEntries(datasets.map((one) => [one.name, one.rows.length])) },
-      },
-    );
-  }
-  return datasets;
+function uselessCurriculum({ curriculum_order: order, curriculum_mix: mix }: Keys, sorted: boolean): string | null {
+  if (sorted || (order === "ascending" && mix === 0)) return null;
+  const asked = mix === 0 ? `curriculum_order is "${order}"` : `curriculum_mix is ${mix}`;
+  return `${asked}, and there is no curriculum that it could matter to. Set curriculum_key, or remove it.`;
 }
 
-/** @returns the slot of a step, 1-based; epochs are laid out when first needed and kept */
-function createSchedule(datasets: readonly Dataset[], { seed, size }: Settings): (step: number) => Slot {
-  const slots: Slot[] = [];
-  let epoch = 0;
-
-  function layOut(): void {
-    epoch += 1;
-    const due = datasets.flatMap((dataset) => {
-      const completed = (epochs: number): number => Math.floor((dataset.rows.length * epochs) / size);
-      return Array.from({ length: completed(epoch) - completed(epoch - 1) }, () => dataset);
-    });
-    const next = new Map(datasets.map((dataset) => [dataset, Math.floor((dataset.rows.length * (epoch - 1)) / size)]));
-    for (const dataset of shuffle(due, foldKey(seed, seedStreams.order, epoch))) {
-      const ordinal = next.get(dataset)!;
-      next.set(dataset, ordinal + 1);
-      if (ordinal < dataset.limit) slots.push({ dataset, ordinal, epoch });
+/** @throws DataError DATA_CURRICULUM naming every row that cannot be sorted */
+function tableOf(rows: readonly Row[], keys: Keys, { curriculum }: SamplerOptions): OrderTable {
+  const read = curriculumReader(keys.curriculum_key, curriculum);
+  const table = createTableBuilder();
+  const problems: DataProblem[] = [];
+  for (const row of rows) {
+    const found = read === null ? { value: 0 } : read(row);
+    if ("value" in found) table.add(row, found.value);
+    else {
+      const { file, line } = row.source;
+      const name = keys.data_file_paths[file] ?? `data file ${file + 1}`;
+      problems.push({ code: "DATA_CURRICULUM", file: name, line, message: found.problem });
     }
   }
-
-  return (step) => {
-    while (slots.length < step) layOut();
-    return slots[step - 1]!;
-  };
+  if (problems.length > 0) throw dataError(problems);
+  return table.build(read !== null);
 }

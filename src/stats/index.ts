@@ -15,4 +15,4 @@ export { krcc, pairwiseAccuracy, plcc, ranks, srcc } from "./correlation.js";
 export { fitLogistic, type LogisticFit, type LogisticParameters } from "./logistic.js";
 export { mean, quantile, standardDeviation, variance } from "./moments.js";
 export { erfc, normalCdf } from "./normal.js";
-export { foldKey, mix64, seedStreams, shuffle, uniform } from "./random.js";
+export { foldKey, mix64, seedStreams, shuffle, shuffleInPlace, uniform } from "./random.js";

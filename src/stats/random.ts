@@ -54,9 +54,14 @@ export function uniform(key: bigint): number {
  */
 export function shuffle<T>(items: readonly T[], key: bigint): T[] {
   const shuffled = [...items];
-  for (let last = shuffled.length - 1; last > 0; last--) {
-    const other = Math.floor(uniform(foldKey(key, last)) * (last + 1));
-    [shuffled[last], shuffled[other]] = [shuffled[other]!, shuffled[last]!];
-  }
+  shuffleInPlace(shuffled, key);
   return shuffled;
+}
+
+/** The same within an array, or a typed array, that is given. */
+export function shuffleInPlace<T>(items: { [index: number]: T; readonly length: number }, key: bigint): void {
+  for (let last = items.length - 1; last > 0; last--) {
+    const other = Math.floor(uniform(foldKey(key, last)) * (last + 1));
+    [items[last], items[other]] = [items[other]!, items[last]!];
+  }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import type { ResolvedConfig, SharedConfig } from "../config/index.js";
 import { RunError } from "../errors.js";
 import type { ModelDescription } from "../policy/index.js";
@@ -28,11 +28,17 @@ const FREE_KEYS: readonly (keyof ResolvedConfig)[] = [
   "num_train_epochs",
   "data_file_paths",
   "image_folders",
+  "dataset_streaming",
   "eval_data_file_paths",
   "eval_image_folders",
 ];
 
-const digest = (data: string | Buffer): string => createHash("sha256").update(data).digest("hex");
+/** Of a file that may be larger than memory. */
+async function digestFile(path: string): Promise<string> {
+  const sha256 = createHash("sha256");
+  for await (const chunk of createReadStream(path)) sha256.update(chunk as Buffer);
+  return sha256.digest("hex");
+}
 
 /** What a run is, by name. */
 export type Fingerprint = Readonly<Record<string, string>>;
@@ -43,9 +49,7 @@ export async function settingsFingerprint(config: SharedConfig, steps: number): 
     .filter(([key]) => !FREE_KEYS.includes(key as keyof ResolvedConfig))
     .map(([key, value]) => [`config.${key}`, JSON.stringify(value)] as const);
   const files = [...config.data_file_paths, ...config.eval_data_file_paths];
-  const data = await Promise.all(
-    files.map(async (path, index) => [`data.${index}`, digest(await readFile(path))] as const),
-  );
+  const data = await Promise.all(files.map(async (path, index) => [`data.${index}`, await digestFile(path)] as const));
   return Object.fromEntries([
     ...settings,
     ...data,

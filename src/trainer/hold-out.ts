@@ -15,19 +15,21 @@ export async function holdOut(
   all: readonly Row[],
   options: LoadRowsOptions = {},
 ): Promise<Split> {
-  if (config.eval_data_file_paths.length > 0) {
-    const heldOut = await loadRows(
-      {
-        data_file_paths: config.eval_data_file_paths,
-        image_folders: config.eval_image_folders,
-        dataset_name: config.dataset_name,
-      },
-      options,
-    );
-    return { train: [...all], heldOut };
-  }
-  if (config.val_split_ratio === 0) return { train: [...all], heldOut: [] };
+  if (config.val_split_ratio === 0) return { train: [...all], heldOut: await loadHeldOut(config, options) };
   return splitRows(all, { ratio: config.val_split_ratio, seed: config.data_seed });
+}
+
+/** The rows of `eval_data_file_paths`; none without it. */
+export async function loadHeldOut(config: SharedConfig, options: LoadRowsOptions = {}): Promise<Row[]> {
+  if (config.eval_data_file_paths.length === 0) return [];
+  return loadRows(
+    {
+      data_file_paths: config.eval_data_file_paths,
+      image_folders: config.eval_image_folders,
+      dataset_name: config.dataset_name,
+    },
+    options,
+  );
 }
 
 /** How held-out rows are rated. */
@@ -40,11 +42,4 @@ export function ratingOptions(config: SharedConfig): EvaluateRowsOptions {
     seed: config.seed,
     thinking: asksForThinking(config.question_template),
   };
-}
-
-/** How many rows each data set has. */
-export function countByDataset(rows: readonly Row[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const row of rows) counts[row.dataset] = (counts[row.dataset] ?? 0) + 1;
-  return counts;
 }

@@ -5,8 +5,8 @@
  */
 import { createSchedule, planRun, resolveConfig } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig, RunPlan, Schedule, SharedConfig } from "../config/index.js";
-import { createSampler, dataError, loadRows } from "../data/index.js";
-import type { Row, Sampler } from "../data/index.js";
+import { dataError } from "../data/index.js";
+import type { CurriculumFunction, Row } from "../data/index.js";
 import { asksForThinking } from "../prompts/index.js";
 import {
   checkRewards,
@@ -22,15 +22,13 @@ import type {
   RewardRecord,
   RewardSet,
 } from "../rewards/index.js";
-import { countByDataset, holdOut } from "./hold-out.js";
+import { openData } from "./open-data.js";
+import type { TrainingData } from "./open-data.js";
 import { loadRewardModules, namedRewards } from "./reward-modules.js";
 
 /** What every run has that could start, whatever it trains for. */
-export interface RunBasis {
+export interface RunBasis extends TrainingData {
   readonly config: SharedConfig;
-  readonly rows: readonly Row[];
-  readonly heldOut: readonly Row[];
-  readonly sampler: Sampler;
   readonly plan: RunPlan;
   /** Where `fidelity_warmup` stands at the beginning; null where nothing is to be warmed up. */
   readonly fidelityWarmup: FidelityWarmup | null;
@@ -44,9 +42,14 @@ export interface PreparedRun extends RunBasis {
 
 /**
  * @param given rewards of the caller; without them the configuration's `reward_funcs` and `rewards` count
+ * @param curriculum sorts the rows instead of `curriculum_key`
  * @throws ConfigError, DataError with every problem listed
  */
-export async function prepareRun(input: ConfigInput | ResolvedConfig, given?: RewardRecord): Promise<PreparedRun> {
+export async function prepareRun(
+  input: ConfigInput | ResolvedConfig,
+  given?: RewardRecord,
+  curriculum?: CurriculumFunction,
+): Promise<PreparedRun> {
   const paths = [input.rewards ?? []].flat();
   const own = await loadRewardModules(paths);
   const config = resolveConfig(
@@ -69,12 +72,13 @@ export async function prepareRun(input: ConfigInput | ResolvedConfig, given?: Re
   if (fidelityWarmup !== null) withFidelityWarmup(rewards, fidelityWarmup);
   checkRewards(rewards, { promptsPerStep: config.prompts_per_step, numGenerations: config.num_generations });
 
-  const all = await loadRows(config);
-  await checkRows(all, rewards, config);
-  const { train, heldOut } = await holdOut(config, all);
-  const sampler = createSampler(train, config);
-  const plan = planRun(config, { rows: countByDataset(train), heldOutRows: heldOut.length });
-  return { config, rewards, rows: train, heldOut, sampler, plan, fidelityWarmup };
+  const data = await openData(config, {
+    answers: "score",
+    check: (rows) => checkRows(rows, rewards, config),
+    ...(curriculum && { curriculum }),
+  });
+  const plan = planRun(config, data.facts);
+  return { config, rewards, ...data, plan, fidelityWarmup };
 }
 
 /** Rows that a reward cannot use are named before anything starts, all at once, by file and line. */

@@ -45,7 +45,9 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
   const resolved = prepared.config;
   const customRewards = prepared.rewards.map(({ name }) => name);
   await using policy = await timed("load", () => openPolicy(resolved, { ...options, customRewards }));
-  const prompts = await timed("encode", () => policy.encode(prepared.sampler.at(1), { step: 1, ...signal }));
+  const prompts = await timed("encode", async () =>
+    policy.encode(await prepared.sampler.at(1), { step: 1, ...signal }),
+  );
   const groups = await timed("generate", () =>
     policy.generate(prompts, { samples: resolved.num_generations, step: 1, ...signal }),
   );

@@ -126,7 +126,7 @@ function environmentOf(prepared: RunBasis, policy: Policy<Row>, fingerprint: Fin
     model: { family, parameters, device, dtype, attention, threads, cpuFeatures },
     versions,
     prompt: { template: prepared.config.question_template, digest: templateDigest(prepared.config.question_template) },
-    rows: { train: prepared.rows.length, heldOut: prepared.heldOut.length },
+    rows: { train: prepared.rowCount, heldOut: prepared.heldOut.length },
     fingerprint,
   };
 }

@@ -62,7 +62,8 @@ function sftRecipe(
   const objective = { policy, packing: config.packing, schedule: scheduleOf({ config, plan }), signal };
   return {
     recorder,
-    encode: (step) => encodeExamples(policy, sampler.at(step), { maxSeqLength: config.max_seq_length, step, signal }),
+    encode: async (step) =>
+      encodeExamples(policy, await sampler.at(step), { maxSeqLength: config.max_seq_length, step, signal }),
     step: (_, examples) =>
       sftStep(objective, examples, {
         onUpdate: (record) =>

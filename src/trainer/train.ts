@@ -4,7 +4,7 @@
  * @module
  */
 import type { ConfigInput, ResolvedConfig } from "../config/index.js";
-import type { Row } from "../data/index.js";
+import type { CurriculumFunction, Row } from "../data/index.js";
 import type { Prompt } from "../policy/index.js";
 import type { RewardRecord } from "../rewards/index.js";
 import { evaluateRows } from "./evaluation/index.js";
@@ -27,6 +27,8 @@ import { advanceWarmup, rewardsInForce } from "./warm-up.js";
 export interface TrainOptions extends RunOptions<StepMetrics> {
   /** Rewards by name with their weights; replaces `reward_funcs` and `reward_weights`. */
   readonly rewards?: RewardRecord;
+  /** Sorts every pass over the rows; replaces `curriculum_key`. */
+  readonly curriculum?: CurriculumFunction;
 }
 
 /**
@@ -37,7 +39,7 @@ export interface TrainOptions extends RunOptions<StepMetrics> {
 export function train(config: ConfigInput | ResolvedConfig, options: TrainOptions = {}): TrainingRun {
   return startTraining(
     {
-      prepare: () => prepareRun(config, options.rewards),
+      prepare: () => prepareRun(config, options.rewards, options.curriculum),
       open: (prepared) =>
         openPolicy(prepared.config, { ...options, customRewards: prepared.rewards.map(({ name }) => name) }),
       recipe: grpoRecipe,
@@ -53,8 +55,8 @@ function grpoRecipe(run: Run<StepMetrics>, prepared: PreparedRun): Recipe<StepMe
   const objective = objectiveOf(prepared, run);
   return {
     recorder,
-    encode: (rollout) =>
-      policy.encode(sampler.at(rollout), {
+    encode: async (rollout) =>
+      policy.encode(await sampler.at(rollout), {
         step: rollout,
         onPicture: (picture) => recorder.onPicture(picture),
         ...(signal && { signal }),
