@@ -5,6 +5,7 @@
  */
 import { computeDtype, estimateMemory, resolveConfig } from "../config/index.js";
 import type { CheckpointSize, ResolvedConfig, RunPlan, SharedConfig } from "../config/index.js";
+import { orderLines, passesText } from "./order-text.js";
 import { formatNumber } from "./table.js";
 
 export interface PlanTextOptions {
@@ -50,15 +51,24 @@ export function changedSettings<Config extends object>(
 }
 
 function data(config: ResolvedConfig, plan: RunPlan): string[] {
-  const sets = plan.datasets.map(({ name, rows, rollouts, leftOver }) => {
-    const used = rollouts === null ? "" : `, ${count(rollouts, "batch", "batches")}`;
-    const unused = leftOver === 0 ? "" : `, ${count(leftOver, "row")} left over after the last full batch`;
+  const sets = plan.datasets.map((dataset) => {
+    const { name, rows, rollouts, leftOver } = dataset;
+    const used =
+      rollouts === null ? "" : `, ${count(rollouts, "batch", "batches")}${passesText(dataset, config, plan)}`;
+    const unused = leftOver === 0 ? "" : `, ${count(leftOver, "row")} left over for want of a full batch`;
     return `${name}: ${count(rows, "row")}${used}${unused}`;
   });
+  const mixed = plan.datasets.reduce((total, { leftOver }) => total - leftOver, plan.leftOver);
   const held = plan.heldOutRows === 0 ? "no rows are held out" : `${count(plan.heldOutRows, "row")} held out`;
   const prompt =
     config.max_prompt_length === null ? "as long as the model takes" : `at most ${config.max_prompt_length} tokens`;
-  return [...sets, held, `prompts: ${prompt}; completions: at most ${config.max_completion_length} tokens`];
+  return [
+    ...sets,
+    ...(mixed === 0 ? [] : [`${count(mixed, "row")} left over for want of a full batch`]),
+    ...orderLines(config, plan, "a batch"),
+    held,
+    `prompts: ${prompt}; completions: at most ${config.max_completion_length} tokens`,
+  ];
 }
 
 function batches(config: ResolvedConfig, plan: RunPlan): string[] {

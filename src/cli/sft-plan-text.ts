@@ -5,6 +5,7 @@
  */
 import { resolveSftConfig, sftPassTokens } from "../config/index.js";
 import type { CheckpointSize, ResolvedSftConfig, RunPlan } from "../config/index.js";
+import { orderLines } from "./order-text.js";
 import { changedSettings, count, memoryLines, passText, section, stepLines } from "./plan-text.js";
 
 export interface SftPlanTextOptions {
@@ -32,6 +33,7 @@ function data(config: ResolvedSftConfig, plan: RunPlan): string[] {
   return [
     ...plan.datasets.map(({ name, rows }) => `${name}: ${count(rows, "row")}`),
     ...(plan.leftOver === 0 ? [] : [`${count(plan.leftOver, "row")} left over after the last full update`]),
+    ...orderLines(config, plan, "an update"),
     held,
     `an example: ${longest === null ? "as long as the model takes" : `at most ${longest} tokens`}`,
   ];

@@ -29,7 +29,9 @@ it("tells settings, batches, steps and memory", () => {
 
 Data
   KADID: 100 rows, 25 batches
-  TID: 7 rows, 1 batch, 6 rows left over after the last full batch
+  TID: 7 rows, 1 batch, 6 rows left over for want of a full batch
+  order: shuffled anew for every pass
+  a batch: rows of one data set
   12 rows held out
   prompts: as long as the model takes; completions: at most 256 tokens
 

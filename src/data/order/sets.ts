@@ -175,7 +175,7 @@ function unusedGroups({ name }: RowSet, sizes: readonly number[], size: number):
   const list = sizes.toSorted((a, b) => a - b).join(", ");
   return new DataError(
     "DATA_GROUPS_DO_NOT_FIT",
-    `${inWords(name)} has groups of ${list} rows, which fill no batch of prompts_per_step (${size}) rows, not even with others, so that batch_groups "together" would never use them. Set prompts_per_step to a multiple of the size of the groups.`,
+    `${inWords(name)} has groups of ${list} rows, and no others are left that would fill a batch of prompts_per_step (${size}) rows with them, so that batch_groups "together" would never use them. Set prompts_per_step to a multiple of the sizes of the groups, or leave these rows out.`,
     { fields: { dataset: name, sizes, promptsPerStep: size } },
   );
 }

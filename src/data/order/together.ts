@@ -105,36 +105,41 @@ function chooseGroups(
   return chosen;
 }
 
-/** Fills batches with the largest groups first; a size that nothing completes to a batch is left out. */
+/** First a batch with each size, so that no size sits out for good; then batches with the largest groups first. */
 function findPatterns(histogram: ReadonlyMap<number, number>, size: number): Pattern[] {
   const left = new Map(histogram);
   const patterns: Pattern[] = [];
   const sizes = [...histogram.keys()].filter((one) => one <= size).toSorted((a, b) => b - a);
-  for (const largest of sizes) {
+  const take = (groups: ReadonlyMap<number, number>, times: number): void => {
+    for (const [one, count] of groups) left.set(one, left.get(one)! - count * times);
+    patterns.push({ groups, times });
+  };
+  for (const one of sizes) {
+    if (patterns.some(({ groups }) => groups.has(one))) continue;
+    const groups = fill([one, ...sizes.filter((other) => other !== one)], left, size);
+    if (groups !== null) take(groups, 1);
+  }
+  for (const [at, largest] of sizes.entries()) {
     for (;;) {
-      const groups = fill(largest, size, { sizes, left });
+      const groups = left.get(largest) === 0 ? null : fill(sizes.slice(at), left, size);
       if (groups === null) break;
-      const times = Math.min(...[...groups].map(([one, count]) => Math.floor(left.get(one)! / count)));
-      for (const [one, count] of groups) left.set(one, left.get(one)! - count * times);
-      patterns.push({ groups, times });
+      take(groups, Math.min(...[...groups].map(([one, count]) => Math.floor(left.get(one)! / count))));
     }
   }
   return patterns;
 }
 
-/** Numbers of groups, one of `largest` at least and none larger, whose sizes add up to a batch; null when none do. */
+/** Numbers of groups whose sizes add up to a batch, at least one of the first size; null when there are none. */
 function fill(
-  largest: number,
+  sizes: readonly number[],
+  left: ReadonlyMap<number, number>,
   size: number,
-  { sizes, left }: { readonly sizes: readonly number[]; readonly left: ReadonlyMap<number, number> },
-): Map<number, number> | null {
-  if (left.get(largest) === 0) return null;
-  const usable = sizes.filter((one) => one <= largest && left.get(one)! > 0);
+): ReadonlyMap<number, number> | null {
   const failed = new Set<string>();
   const search = (missing: number, at: number): [number, number][] | null => {
     if (missing === 0) return [];
-    if (at === usable.length || failed.has(`${missing} ${at}`)) return null;
-    const one = usable[at]!;
+    if (at === sizes.length || failed.has(`${missing} ${at}`)) return null;
+    const one = sizes[at]!;
     const most = Math.min(left.get(one)!, Math.floor(missing / one));
     for (let count = most; count >= (at === 0 ? 1 : 0); count -= 1) {
       const rest = search(missing - count * one, at + 1);
