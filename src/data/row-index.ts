@@ -130,14 +130,15 @@ async function indexFile({ context, table, curriculum, problems, first }: Indexi
   let status;
   try {
     status = await stat(file);
-    for await (const read of byteLines(file)) {
+    reading: for await (const read of byteLines(file)) {
       for (const one of read) {
         const { record, found } = parseLine(one, context);
         const row = record === null ? null : interpretRecord(record, context);
         problems.push(...found, ...(row?.problems ?? []));
         if (row !== null && row.row !== null) add(one, row.row);
+        const hopeless = found.some(({ code }) => code === "DATA_NOT_JSONL");
+        if (hopeless || problems.length - before >= MOST_PROBLEMS) break reading;
       }
-      if (problems.length - before >= MOST_PROBLEMS) break;
     }
   } catch (error) {
     problems.push(unreadable(file, error));
@@ -224,7 +225,7 @@ async function readRows(files: readonly IndexedFile[], places: readonly number[]
 /** @param rows by their number within the file */
 async function readRecords(file: IndexedFile, rows: readonly number[]): Promise<NumberedRecord[]> {
   await using handle = await openIndexed(file);
-  return Promise.all(rows.map((row) => readRecord(handle, file, row)));
+  return await Promise.all(rows.map((row) => readRecord(handle, file, row)));
 }
 
 async function readRecord(handle: FileHandle, file: IndexedFile, row: number): Promise<NumberedRecord> {
