@@ -6,7 +6,7 @@
 import { createSampler, indexRows, loadRows } from "../../src/data/index.js";
 
 const [file, rows] = process.argv.slice(2);
-const config = { data_file_paths: [file!], prompts_per_step: 16, batch_datasets: "mixed" } as const;
+const config = { data_file_paths: [file!], prompts_per_step: 16, batch_datasets: "mixed" as const };
 const source =
   rows === "due" ? createSampler(await indexRows(config), config) : createSampler(await loadRows(config), config);
 let drawn = 0;
