@@ -139,12 +139,13 @@ export function groupBatch(groups: readonly TrainGroup[]): { params: PlainMap; t
   };
 }
 
-/** A loss as `forwardBackward` takes it; null stands for the default. */
+/** A loss with its defaults, as `forwardBackward` takes it. */
 export function lossParams(loss: LossSpec): PlainMap {
+  const { epsilon = 0.2 } = loss;
   return {
     surrogate: loss.surrogate,
-    epsilon: loss.epsilon ?? 0.2,
-    epsilon_high: loss.epsilonHigh ?? null,
+    epsilon,
+    epsilon_high: loss.epsilonHigh ?? (loss.surrogate === "cispo" ? 1 + epsilon : epsilon),
     delta: loss.delta ?? null,
     tau_positive: loss.tauPositive ?? 1,
     tau_negative: loss.tauNegative ?? 1.05,
