@@ -71,7 +71,8 @@ export { createSampler, indexRows, loadRows, splitRows, splitRowsInThree } from 
 export type { Row } from "./data/index.js";
 export { combineRewards, defineReward, scoreRewards } from "./rewards/index.js";
 export type { Reward, RewardRecord, RewardSet, ScoredRewards } from "./rewards/index.js";
-export { groupAdvantages } from "./advantages/index.js";
+export { advantagesOf, groupAdvantages } from "./advantages/index.js";
+export type { AdvantageOptions } from "./advantages/index.js";
 export { openRun } from "./runs/index.js";
 export type { Run } from "./runs/index.js";
 export {

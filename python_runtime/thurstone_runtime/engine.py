@@ -179,7 +179,7 @@ class Engine:
                 generation.PromptInput(own.tolist(), int(key), images)
                 for own, key, images in zip(ids, keys, pictures, strict=True)
             ],
-            generation.GenerateOptions(asked["samples"], asked["max_new_tokens"], sampling),
+            generation.GenerateOptions(asked["samples"], asked["max_new_tokens"], sampling, asked["attempt"]),
             context,
         )
         rows = np.split(result.tokens, np.cumsum(result.lengths)[:-1])

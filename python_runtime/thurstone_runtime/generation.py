@@ -65,11 +65,12 @@ class PromptInput:
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """`samples` completions per prompt, each of at most `max_new_tokens` tokens."""
+    """`samples` completions per prompt, each of at most `max_new_tokens` tokens; another `attempt` draws others."""
 
     samples: int = 1
     max_new_tokens: int = 256
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    attempt: int = 0
 
     def __post_init__(self) -> None:
         for name in ("samples", "max_new_tokens"):
@@ -216,7 +217,9 @@ class _Rows:
         self._loaded = loaded
         self._options = options
         self._ends = np.array(loaded.eos_token_ids)
-        self._seeds_N = row_seeds(np.array([prompt.key for prompt in prompts], dtype=np.int64), samples)
+        self._seeds_N = row_seeds(
+            np.array([prompt.key for prompt in prompts], dtype=np.int64), samples, options.attempt
+        )
         self._tokens = np.zeros((count, options.max_new_tokens), dtype=np.int32)
         self._logprobs = np.zeros((count, options.max_new_tokens), dtype=np.float32)
         self._lengths_N = np.zeros(count, dtype=np.int32)

@@ -77,6 +77,7 @@ GENERATE: Table = {
     **_IMAGES_OF_PROMPTS,
     "policy_version": integer(0),
     "samples": integer(1),
+    "attempt": optional(integer(0), 0),
     "temperature": number(0),
     "top_p": number(0, 1),
     "top_k": integer(0),

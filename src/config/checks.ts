@@ -3,7 +3,10 @@
  *
  * @module
  */
+import { advantageChecks } from "./advantage-checks.js";
 import { batchSizes } from "./batch-arithmetic.js";
+import { conflict } from "./check.js";
+import type { Check, Finding } from "./check.js";
 import { rewardKeys } from "./keys/rewards.js";
 import { nearestName } from "./nearest.js";
 import { objectiveChecks } from "./objective-checks.js";
@@ -21,27 +24,12 @@ const BUILT_IN_REWARDS: Readonly<Record<string, "compares" | "rates">> = {
   threshold: "rates",
   regression: "rates",
   format: "rates",
+  overlong: "rates",
 };
 
 /** The floor `fidelity_variance` takes when none is given, in squared score points; "fixed" is Thurstone's case V. */
 export function defaultVarianceFloor(kind: ParsedConfig["fidelity_variance"]): number {
   return kind === "fixed" ? 1 : 0.05;
-}
-
-export interface CheckContext {
-  /** Names of rewards the caller supplies besides the built-in ones. */
-  readonly customRewards: readonly string[];
-}
-
-export interface Finding {
-  readonly code: string;
-  readonly message: string;
-}
-
-export interface Check {
-  /** Keys it reads. The check is skipped when one of them is wrong by itself; the first places the problem. */
-  readonly keys: readonly ConfigKey[];
-  readonly find: (config: ParsedConfig, context: CheckContext) => Finding | null;
 }
 
 const BATCH_KEYS = [
@@ -52,7 +40,6 @@ const BATCH_KEYS = [
   "num_iterations",
 ] as const satisfies readonly ConfigKey[];
 
-const conflict = (message: string): Finding => ({ code: "CONFIG_CONFLICT", message });
 const indivisible = (message: string): Finding => ({ code: "CONFIG_NOT_DIVISIBLE", message });
 
 function folderCount(folders: string, files: string, folderCounted: number, fileCounted: number): Finding | null {
@@ -347,6 +334,7 @@ export const checks: readonly Check[] = [
   ...rewardChecks,
   ...parityChecks,
   ...objectiveChecks,
+  ...advantageChecks,
   ...supervisedChecks,
   ...scheduleChecks,
   ...outputChecks,

@@ -3,11 +3,10 @@
  *
  * @module
  */
-import type { Check, Finding } from "./checks.js";
+import { conflict } from "./check.js";
+import type { Check } from "./check.js";
 import { objectiveKeys } from "./keys/objective.js";
 import type { ConfigKey, ParsedConfig } from "./schema.js";
-
-const conflict = (message: string): Finding => ({ code: "CONFIG_CONFLICT", message });
 
 /** The losses that clip the ratio, and so have `epsilon` and `delta`. */
 const CLIPPING: readonly ParsedConfig["loss_type"][] = ["grpo", "dapo", "bnpo", "dr_grpo", "gspo", "luspo"];

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import type { Check, Finding } from "./checks.js";
+import { conflict } from "./check.js";
+import type { Check } from "./check.js";
 import type { ConfigKey, ParsedConfig } from "./schema.js";
 
 /** By key; another value is a contradiction. */
@@ -14,7 +15,10 @@ export const REFERENCE_SETTINGS = {
   fidelity_variance_floor: 0.5e-6,
   fidelity_opponent: "mean",
   tie_band: 0,
+  advantage_estimator: "group",
   scale_rewards: "group",
+  dynamic_sampling: false,
+  drop_zero_variance_groups: false,
   loss_type: "grpo",
   importance_sampling_level: "token",
   kl_estimator: "k3",
@@ -53,8 +57,6 @@ export function referenceComparisonSet(
   if (!reference_parity || perDevice === null) return comparison_set;
   return comparison_set ?? perDevice / num_generations;
 }
-
-const conflict = (message: string): Finding => ({ code: "CONFIG_CONFLICT", message });
 
 /** What contradicts the preset. */
 export const parityChecks: readonly Check[] = [

@@ -91,6 +91,8 @@ interface DerivedValues extends SharedDerivedValues {
   /** Clip range above 1; with cispo the cap of the ratio. */
   readonly epsilon_high: number;
   readonly importance_sampling_level: "token" | "sequence";
+  /** What advantages are divided by. */
+  readonly scale_rewards: "group" | "batch" | "none";
 }
 
 /** Keys whose default follows from other keys, once resolved for `sft`. */

@@ -5,6 +5,7 @@
  * @module
  */
 import path from "node:path";
+import { scaleOf } from "./advantage-checks.js";
 import { batchSizes } from "./batch-arithmetic.js";
 import { defaultVarianceFloor } from "./checks.js";
 import { objectiveKeys } from "./keys/objective.js";
@@ -62,6 +63,7 @@ export const TRAIN: Task<ResolvedConfig> = {
     comparison_set: referenceComparisonSet(parsed),
     epsilon_high: parsed.epsilon_high ?? defaultEpsilonHigh(parsed),
     importance_sampling_level: parsed.importance_sampling_level ?? defaultRatioLevel(parsed),
+    scale_rewards: scaleOf(parsed),
   }),
 };
 

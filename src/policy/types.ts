@@ -83,6 +83,8 @@ export interface GenerateOptions {
   readonly samples: number;
   /** Step the draws belong to. */
   readonly step: number;
+  /** Another number draws the same prompts of the same step otherwise. Default 0. */
+  readonly attempt?: number;
   /** Default "train". */
   readonly stream?: SeedStream;
   /** 0 is greedy. Default: the policy's configuration. */

@@ -147,7 +147,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     },
 
     async generate(prompts, asked) {
-      const { samples, step, stream = "train", signal, onProgress } = asked;
+      const { samples, step, attempt = 0, stream = "train", signal, onProgress } = asked;
       const groups: RolloutGroup<R>[] = [];
       for (const batch of planPrompts(prompts, samples, asked.maxCompletionLength ?? settings.maxCompletionLength)) {
         const keys = batch.map(({ source }) =>
@@ -158,6 +158,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
           {
             policy_version: version,
             samples,
+            attempt,
             images: batch.map((prompt) => imageKeys(prompt.images)),
             temperature: asked.temperature ?? settings.temperature,
             top_p: asked.topP ?? settings.topP,

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { defineReward, type Reward, type ScoreBatchContext } from "./define.js";
 import { formatReward, type FormatOptions } from "./format.js";
+import { overlongReward, type OverlongOptions } from "./overlong.js";
 import type { GroupRewards, RatedGroup } from "./pairs.js";
 import { parseScore, type ParseOptions } from "./parse.js";
 import { binary, constantAnswerReward, fidelity, margin, winProbability, type FidelityOptions } from "./ranking.js";
@@ -17,7 +18,7 @@ import { unreadableScore, type UnreadableOptions } from "./unreadable.js";
 
 /** Options of all built-in rewards; each takes those that concern it. */
 export interface BuiltInRewardOptions
-  extends ParseOptions, FormatOptions, FidelityOptions, ThresholdOptions, UnreadableOptions {}
+  extends ParseOptions, FormatOptions, FidelityOptions, OverlongOptions, ThresholdOptions, UnreadableOptions {}
 
 /** The columns a rating reward needs. */
 const ratedRow = z.object({
@@ -46,6 +47,8 @@ export const builtInRewards = {
     defineReward(rating("threshold", options, (groups) => threshold(groups, options))),
   regression: (options: BuiltInRewardOptions = {}): Reward =>
     defineReward(rating("regression", options, (groups) => regression(groups))),
+  overlong: (options: BuiltInRewardOptions = {}): Reward =>
+    defineReward({ name: "overlong", score: ({ completion }) => overlongReward(completion.tokenIds.length, options) }),
 } as const;
 
 export type BuiltInRewardName = keyof typeof builtInRewards;

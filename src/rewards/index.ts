@@ -37,6 +37,7 @@ export {
   type WarmupBatch,
 } from "./fidelity-warmup.js";
 export { formatReward, type FormatOptions } from "./format.js";
+export { overlongReward, type OverlongOptions } from "./overlong.js";
 export type { ComparisonOptions, GroupRewards, RatedGroup, VarianceOptions } from "./pairs.js";
 export { parseScore, SCORE_RANGE, type ParsedScore, type ParseOptions, type ParseStatus } from "./parse.js";
 export {

@@ -36,6 +36,8 @@ export interface ScoredRewards {
   readonly totals: RewardValue[][];
   /** [P][G] by reward, before weighting. */
   readonly breakdown: Readonly<Record<string, RewardValue[][]>>;
+  /** By reward. */
+  readonly weights: Readonly<Record<string, number>>;
   /** [P][G] whether a score could be read. */
   readonly parse: ParseStatus[][];
   /** Completions without a total. */
@@ -109,6 +111,7 @@ export async function scoreRewards(
     return {
       totals,
       breakdown: byName(({ values }) => values),
+      weights: Object.fromEntries(set.map(({ name, weight }) => [name, weight])),
       parse: groups.map((group) => group.completions.map(({ text }) => parseScore(text, parse).status)),
       missing: totals.flat().filter((value) => value === null).length,
       constantAnswers: byName(({ constantAnswer }) => constantAnswer),

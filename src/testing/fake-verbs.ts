@@ -162,7 +162,7 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
         const text = textOf(prompt);
         return Array.from({ length: Number(params["samples"]) }, (_, sample) => {
           const key = BigInt.asUintN(64, keys[index]!);
-          const draw = temperature === 0 ? 0.5 : uniform(foldKey(key, sample, 0, 0));
+          const draw = temperature === 0 ? 0.5 : uniform(foldKey(key, sample, Number(params["attempt"]), 0));
           return tokensOf(complete({ text, sample, draw, version, temperature }), true);
         });
       });

@@ -6,15 +6,17 @@
  *
  * @module
  */
-import { groupAdvantages } from "../advantages/index.js";
+import { advantagesOf } from "../advantages/index.js";
+import type { AdvantageOptions } from "../advantages/index.js";
 import type { Row } from "../data/index.js";
 import type { Normaliser } from "../losses/index.js";
 import { splitUpdates } from "../policy/index.js";
 import type { LossSpec, LossSums, Policy, Prompt, RolloutGroup, UpdateResult } from "../policy/index.js";
-import { scoreRewards } from "../rewards/index.js";
-import type { RewardSet, ScoredRewards } from "../rewards/index.js";
+import type { RewardSet } from "../rewards/index.js";
 import { correct, measure } from "./corrections.js";
 import type { Corrected, Corrections } from "./corrections.js";
+import { keptOf, rollOut } from "./rollout.js";
+import type { KeptRollout, Rollout } from "./rollout.js";
 import { toTrainBatch } from "./train-batch.js";
 
 /** What a step aims at; all but the rewards stays the same over a run. */
@@ -22,7 +24,11 @@ export interface GrpoObjective {
   readonly policy: Policy<Row>;
   readonly rewards: RewardSet;
   readonly samples: number;
-  readonly scaleRewards: "group" | "batch" | "none";
+  readonly advantages: AdvantageOptions;
+  /** Times that groups which teach nothing are drawn again; 0 without dynamic sampling. */
+  readonly tries: number;
+  /** Leave out the groups that still teach nothing. */
+  readonly dropZeroVariance: boolean;
   readonly normaliser: Normaliser;
   readonly maxCompletionLength: number;
   readonly loss: LossSpec;
@@ -37,8 +43,12 @@ export interface GrpoObjective {
 /** Called at the stations, for events and timings; returns nothing and changes nothing. */
 export interface GrpoObserver {
   onProgress(progress: { readonly tokens: number; readonly finished: number }): void;
+  /** Completions were drawn: of all prompts, or again of some. */
   onRollout(groups: readonly RolloutGroup<Row>[]): void;
-  onScored(groups: readonly RolloutGroup<Row>[], scored: ScoredRewards): void;
+  /** They were scored, and some may have to be drawn again. */
+  onRewards(): void;
+  /** The rollout batch is what it is going to be. */
+  onScored(rollout: Rollout, kept: KeptRollout): void;
   onCorrected(metrics: Corrected["metrics"]): void;
   onUpdate(update: UpdateRecord): Promise<void>;
 }
@@ -62,27 +72,20 @@ export async function grpoStep(
   rollout: number,
   prompts: readonly Prompt<Row>[],
   observer: GrpoObserver,
-): Promise<{ readonly groups: readonly RolloutGroup<Row>[]; readonly scored: ScoredRewards }> {
+): Promise<Rollout> {
   const { policy, signal } = objective;
-  const groups = await policy.generate(prompts, {
-    samples: objective.samples,
-    step: rollout,
-    onProgress: (progress) => observer.onProgress(progress),
-    ...(signal && { signal }),
-  });
-  observer.onRollout(groups);
-
-  const scored = await scoreRewards(groups, objective.rewards, { step: rollout, ...(signal && { signal }) });
-  observer.onScored(groups, scored);
+  const rolled = await rollOut(objective, rollout, prompts, observer);
+  const kept = keptOf(rolled, objective);
+  observer.onScored(rolled, kept);
 
   const { corrections } = objective;
   const reused = objective.updates * objective.iterations > 1;
-  const measured = await measure(policy, groups, { corrections, store: reused, signal });
-  const corrected = correct(groups, scored.totals, measured, corrections);
+  const measured = await measure(policy, kept.groups, { corrections, store: reused, signal });
+  const corrected = correct(kept.groups, kept.earned.totals, measured, corrections);
   observer.onCorrected(corrected.metrics);
 
-  const advantages = groupAdvantages(corrected.totals, { scale: objective.scaleRewards });
-  const batch = toTrainBatch(groups, advantages, { ...objective, ...corrected });
+  const advantages = advantagesOf({ ...kept.earned, totals: corrected.totals }, objective.advantages);
+  const batch = toTrainBatch(kept.groups, advantages, { ...objective, ...corrected });
   const loss: LossSpec = { ...objective.loss, old: reused ? "stored" : "detach" };
 
   for (let iteration = 0; iteration < objective.iterations; iteration += 1) {
@@ -94,5 +97,5 @@ export async function grpoStep(
       await observer.onUpdate({ step, learningRate, losses, update });
     }
   }
-  return { groups, scored };
+  return rolled;
 }

@@ -5,12 +5,14 @@
  *
  * @module
  */
+import type { ResolvedConfig } from "../config/index.js";
 import type { RolloutGroup } from "../policy/index.js";
 import { batchSrcc, parseScore, ratedGroupsOf } from "../rewards/index.js";
 import type { ScoredRewards } from "../rewards/index.js";
 import { mean, standardDeviation } from "../stats/index.js";
 import type { SftMetrics } from "./events.js";
 import type { UpdateRecord } from "./grpo.js";
+import type { KeptRollout, Rollout } from "./rollout.js";
 
 /** Values by name; null where a value does not exist. */
 export type MetricValues = Record<string, number | null>;
@@ -63,6 +65,25 @@ export function rewardMetrics(
     reward: mean(totals.flat()),
     reward_std: mean(present(deviations)),
     frac_reward_zero_std: totals.length === 0 ? null : flat / totals.length,
+  };
+}
+
+/** What became of a rollout batch before its updates; each metric only where the option it is about is on. */
+export function rolloutMetrics(
+  rolled: Pick<Rollout, "groups" | "flat" | "tries" | "redrawn" | "refilled">,
+  kept: Pick<KeptRollout, "groups">,
+  options: Pick<ResolvedConfig, "dynamic_sampling" | "drop_zero_variance_groups">,
+): MetricValues {
+  return {
+    ...(options.dynamic_sampling && {
+      "dynamic_sampling/tries": rolled.tries,
+      "dynamic_sampling/redrawn": rolled.redrawn,
+      "dynamic_sampling/refilled": rolled.refilled,
+      "dynamic_sampling/flat": rolled.flat.length,
+    }),
+    ...(options.drop_zero_variance_groups && {
+      "zero_variance_groups/dropped": rolled.groups.length - kept.groups.length,
+    }),
   };
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { AdvantageOptions } from "../advantages/index.js";
 import type { ResolvedConfig } from "../config/index.js";
 import { objectiveOf } from "../losses/index.js";
 import type { Objective } from "../losses/index.js";
@@ -38,4 +39,11 @@ export function configuredObjective(config: ResolvedConfig): Objective & { reado
       klInReward: kl_in_reward ? { beta, estimator } : null,
     },
   };
+}
+
+/** How rewards become advantages. */
+export function advantageOptions(config: ResolvedConfig): AdvantageOptions {
+  const { advantage_estimator: estimator, scale_rewards: scale, pass_at_k } = config;
+  // Which scales go with which estimator, and that pass_at_k is set, was checked when the configuration was resolved.
+  return { estimator, scale, ...(pass_at_k !== null && { k: pass_at_k }) } as AdvantageOptions;
 }

@@ -124,6 +124,8 @@ export function rewardOptions(config: ResolvedConfig): BuiltInRewardOptions {
     ...fidelityOptions(config),
     thinking: asksForThinking(config.question_template),
     seed: config.seed,
+    maxCompletionLength: config.max_completion_length,
+    ...(config.overlong_cache !== null && { overlongCache: config.overlong_cache }),
     ...(config.comparison_set !== null && { comparisonSet: config.comparison_set }),
   };
 }

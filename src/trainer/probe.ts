@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { groupAdvantages } from "../advantages/index.js";
+import { advantagesOf } from "../advantages/index.js";
 import type { ConfigInput, ResolvedConfig } from "../config/index.js";
-import { scoreRewards } from "../rewards/index.js";
 import { correct, measure } from "./corrections.js";
-import { completionMetrics, rewardMetrics } from "./metrics.js";
+import { completionMetrics, rewardMetrics, rolloutMetrics } from "./metrics.js";
 import type { MetricValues } from "./metrics.js";
-import { configuredObjective } from "./objective.js";
 import { openPolicy } from "./open-policy.js";
 import { prepareRun } from "./prepare.js";
+import { keptOf, rollOut } from "./rollout.js";
 import { rolloutRecords } from "./rollout-records.js";
+import { objectiveOf } from "./train.js";
 import type { TrainOptions } from "./train.js";
 import { toTrainBatch } from "./train-batch.js";
 import { rewardsInForce } from "./warm-up.js";
@@ -21,7 +21,7 @@ import { rewardsInForce } from "./warm-up.js";
 export interface ProbeResult {
   /** One record per completion of the first rollout batch, as in the run folder. */
   readonly completions: readonly Record<string, unknown>[];
-  /** [P][G] */
+  /** [P][G]; zeros for a group that was left out. */
   readonly advantages: readonly (readonly number[])[];
   readonly metrics: MetricValues;
   /** Wall seconds of each stage; the model is loaded in "load". */
@@ -40,35 +40,44 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
     return result;
   };
 
-  const signal = options.signal === undefined ? {} : { signal: options.signal };
+  const { signal } = options;
   const prepared = await prepareRun(config, options.rewards);
   const resolved = prepared.config;
   const customRewards = prepared.rewards.map(({ name }) => name);
   await using policy = await timed("load", () => openPolicy(resolved, { ...options, customRewards }));
   const prompts = await timed("encode", async () =>
-    policy.encode(await prepared.sampler.at(1), { step: 1, ...signal }),
+    policy.encode(await prepared.sampler.at(1), { step: 1, ...(signal && { signal }) }),
   );
-  const groups = await timed("generate", () =>
-    policy.generate(prompts, { samples: resolved.num_generations, step: 1, ...signal }),
-  );
-  const scored = await timed("rewards", () => scoreRewards(groups, rewardsInForce(prepared), { step: 1, ...signal }));
-  const { loss, normaliser, corrections } = configuredObjective(resolved);
-  const measured = await timed("logprobs", () => measure(policy, groups, { corrections, store: false, ...signal }));
-  const corrected = correct(groups, scored.totals, measured, corrections);
-  const advantages = groupAdvantages(corrected.totals, { scale: resolved.scale_rewards });
-  const batch = toTrainBatch(groups, advantages, {
-    normaliser,
-    maxCompletionLength: resolved.max_completion_length,
-    ...corrected,
+  const objective = { ...objectiveOf(prepared, { policy, signal }), rewards: rewardsInForce(prepared) };
+  let since = performance.now();
+  const lap = (stage: "generate" | "rewards"): void => {
+    const now = performance.now();
+    seconds[stage] += (now - since) / 1000;
+    since = now;
+  };
+  const rolled = await rollOut(objective, 1, prompts, {
+    onProgress: () => undefined,
+    onRollout: () => lap("generate"),
+    onRewards: () => lap("rewards"),
   });
-  const losses = await timed("forwardBackward", () => policy.forwardBackward(batch, loss, signal));
+  const kept = keptOf(rolled, { ...objective, updates: 1 });
+  const { corrections } = objective;
+  const measured = await timed("logprobs", () => measure(policy, kept.groups, { corrections, store: false, signal }));
+  const corrected = correct(kept.groups, kept.earned.totals, measured, corrections);
+  const advantages = advantagesOf({ ...kept.earned, totals: corrected.totals }, objective.advantages);
+  const batch = toTrainBatch(kept.groups, advantages, { ...objective, ...corrected, updates: 1 });
+  const losses = await timed("forwardBackward", () =>
+    policy.forwardBackward(batch, objective.loss, { ...(signal && { signal }) }),
+  );
   await policy.discard();
+  const { groups, scored } = rolled;
   return {
     completions: rolloutRecords(groups, scored, resolved.reference_parity),
-    advantages,
+    advantages: groups.map((group) => advantages[kept.groups.indexOf(group)] ?? group.completions.map(() => 0)),
     metrics: {
       ...rewardMetrics(scored),
       ...completionMetrics(groups, resolved.reference_parity),
+      ...rolloutMetrics(rolled, kept, resolved),
       ...corrected.metrics,
       loss: losses.loss,
     },

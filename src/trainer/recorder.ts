@@ -8,7 +8,7 @@ import type { Picture } from "../policy/index.js";
 import type { ScoredRewards } from "../rewards/index.js";
 import type { Sample, StepMetrics } from "./events.js";
 import type { GrpoObserver, UpdateRecord } from "./grpo.js";
-import { completionMetrics, rewardMetrics, updateMetrics } from "./metrics.js";
+import { completionMetrics, rewardMetrics, rolloutMetrics, updateMetrics } from "./metrics.js";
 import type { Run } from "./milestones.js";
 import { createPictureCopies } from "./picture-copies.js";
 import { rolloutRecords, sampleOf } from "./rollout-records.js";
@@ -47,8 +47,11 @@ export function createRecorder(run: Run<StepMetrics>, config: ResolvedConfig): R
     onRollout() {
       steps.lap("generate");
     },
-    onScored(groups, scored) {
+    onRewards() {
       steps.lap("rewards");
+    },
+    onScored(rolled, kept) {
+      const { groups, scored } = rolled;
       const step = policy.version + 1;
       const sample = sampleOf(groups, scored);
       rollout = {
@@ -56,6 +59,7 @@ export function createRecorder(run: Run<StepMetrics>, config: ResolvedConfig): R
           ...completionMetrics(groups, config.reference_parity),
           ...warmupMetrics(state.fidelityWarmup),
           ...rewardMetrics(scored),
+          ...rolloutMetrics(rolled, kept, config),
         },
         // Fidelity is only measured while another reward is paid for it: what it would pay collapses nothing.
         constantAnswers: isWarmingUp(state.fidelityWarmup) ? {} : scored.constantAnswers,

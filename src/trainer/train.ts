@@ -14,7 +14,7 @@ import type { GrpoObjective } from "./grpo.js";
 import { ratingOptions } from "./hold-out.js";
 import type { Recipe, Run } from "./milestones.js";
 import { openPolicy } from "./open-policy.js";
-import { configuredObjective } from "./objective.js";
+import { advantageOptions, configuredObjective } from "./objective.js";
 import { fidelityOptions, prepareRun, scheduleOf } from "./prepare.js";
 import type { PreparedRun } from "./prepare.js";
 import { createRecorder } from "./recorder.js";
@@ -80,12 +80,17 @@ function grpoRecipe(run: Run<StepMetrics>, prepared: PreparedRun): Recipe<StepMe
 }
 
 /** What stays the same over the run. */
-function objectiveOf(prepared: PreparedRun, { policy, signal }: Run<StepMetrics>): Omit<GrpoObjective, "rewards"> {
+export function objectiveOf(
+  prepared: PreparedRun,
+  { policy, signal }: Pick<Run<StepMetrics>, "policy" | "signal">,
+): Omit<GrpoObjective, "rewards"> {
   const { config, plan } = prepared;
   return {
     policy,
     samples: config.num_generations,
-    scaleRewards: config.scale_rewards,
+    advantages: advantageOptions(config),
+    tries: config.dynamic_sampling ? config.dynamic_sampling_tries : 0,
+    dropZeroVariance: config.drop_zero_variance_groups,
     ...configuredObjective(config),
     maxCompletionLength: config.max_completion_length,
     updates: plan.updatesPerRollout / config.num_iterations,

@@ -51,6 +51,25 @@ describe("a resumed run equals the uninterrupted one, bit for bit", () => {
     expect(recordOf(config.output_dir!)).toEqual(recordOf(uninterrupted.output_dir!));
   });
 
+  it("when groups without spread are drawn again, and those that stay flat are dropped", async () => {
+    const more = {
+      num_generations: 2,
+      dynamic_sampling: true,
+      dynamic_sampling_tries: 2,
+      drop_zero_variance_groups: true,
+    };
+    const uninterrupted = workspace.config("redrawn", more);
+    expect(await runChild(uninterrupted)).toMatchObject({ code: 0 });
+    const record = recordOf(uninterrupted.output_dir!);
+    const lines = readFileSync(join(uninterrupted.output_dir!, "metrics.jsonl"), "utf8").trim().split("\n");
+    const tries = lines.map((line) => (JSON.parse(line) as Record<string, number>)["dynamic_sampling/tries"]!);
+    expect(Math.max(...tries)).toBeGreaterThan(0);
+    const config = workspace.config("redrawn-killed", more);
+    expect(await runChild(config, "step-end:3")).toMatchObject({ signal: "SIGKILL" });
+    expect(await runChild({ ...config, resume_from_checkpoint: true })).toMatchObject({ code: 0 });
+    expect(recordOf(config.output_dir!)).toEqual(record);
+  });
+
   it("and refuses to go on with other settings", async () => {
     const config = { ...workspace.config("whole"), resume_from_checkpoint: true, learning_rate: 2e-3 };
     const { code, stderr } = await runChild(config);

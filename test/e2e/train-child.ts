@@ -20,6 +20,12 @@ const firstToken = defineReward({
   score: ({ completion }) => completion.tokenIds[0]! / 512 + completion.tokenIds.length / 10,
 });
 
+/** Pays many groups the same, so that they are drawn again. */
+const lowToken = defineReward({
+  name: "low-token",
+  score: ({ completion }) => (completion.tokenIds[0]! < 256 ? 1 : 0),
+});
+
 let saves = 0;
 const connect: OpenPolicyOptions["connect"] = async (resolved) => {
   const { caller, close } = await connectPython(resolved);
@@ -38,7 +44,10 @@ const connect: OpenPolicyOptions["connect"] = async (resolved) => {
 const run =
   process.argv[4] === "sft"
     ? sft(config, { connect })
-    : train(config, { rewards: { "first-token": firstToken }, connect });
+    : train(config, {
+        rewards: config.dynamic_sampling === true ? { "low-token": lowToken } : { "first-token": firstToken },
+        connect,
+      });
 for await (const event of run) {
   if (event.type === "step-end" && point === "step-end" && event.step === Number(count)) die();
 }

@@ -107,12 +107,13 @@ describe("generate", () => {
     await using policy = await createTestPolicy({ worker, settings: { topK: 5, temperature: 0.7 } });
     const prompts = await policy.encode([{ text: "a" }]);
     await policy.generate(prompts, { samples: 3, step: 1 });
-    await policy.generate(prompts, { samples: 1, step: 1, temperature: 0, topP: 0.5, minP: 0.1, repetitionPenalty: 2 });
+    const own = { temperature: 0, topP: 0.5, minP: 0.1, repetitionPenalty: 2 };
+    await policy.generate(prompts, { samples: 1, step: 1, attempt: 2, ...own });
     const asked = worker.calls.filter(({ method }) => method === "generate").map(({ params }) => params);
-    const fixed = { policy_version: 0, images: [[]], max_new_tokens: 64 };
+    const fixed = { policy_version: 0, images: [[]], max_new_tokens: 64, top_k: 5 };
     expect(asked).toEqual([
-      { ...fixed, samples: 3, temperature: 0.7, top_p: 1, top_k: 5, min_p: 0, repetition_penalty: 1 },
-      { ...fixed, samples: 1, temperature: 0, top_p: 0.5, top_k: 5, min_p: 0.1, repetition_penalty: 2 },
+      { ...fixed, samples: 3, attempt: 0, temperature: 0.7, top_p: 1, min_p: 0, repetition_penalty: 1 },
+      { ...fixed, samples: 1, attempt: 2, temperature: 0, top_p: 0.5, min_p: 0.1, repetition_penalty: 2 },
     ]);
   });
 

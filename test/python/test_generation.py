@@ -222,6 +222,19 @@ def test_the_same_keys_give_the_same_tokens_and_other_keys_others(lively: Any, c
     assert all(row not in first for row in other)
 
 
+def test_another_attempt_draws_others_and_each_the_same_again(lively: Any, context: Any) -> None:
+    prompts = mixed_prompts(lively)
+    options = GenerateOptions(3, 10)
+    first, second, third = (
+        rows_of(generate(lively, prompts, dataclasses.replace(options, attempt=attempt), context))
+        for attempt in range(3)
+    )
+    assert rows_of(generate(lively, prompts, options, context)) == first
+    assert len({tuple(row) for row in [*first, *second, *third]}) == 45
+    again = generate(lively, prompts[3:1:-1], dataclasses.replace(options, attempt=1), context)
+    assert rows_of(again) == [*second[9:12], *second[6:9]]
+
+
 def test_top_k_one_is_greedy(lively: Any, context: Any) -> None:
     prompts = mixed_prompts(lively)
     greedy = generate(lively, prompts, GenerateOptions(1, 12, GREEDY), context)

@@ -157,6 +157,7 @@ describe("a warm-up", () => {
           const scored = {
             totals: [],
             breakdown: { fidelity: [] },
+            weights: {},
             parse: [],
             missing: 0,
             constantAnswers: { fidelity: null },

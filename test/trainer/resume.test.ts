@@ -41,6 +41,10 @@ describe("a resumed run equals the uninterrupted one", () => {
     ["one update a batch", {}],
     ["two passes over each batch", { num_iterations: 2 }],
     ["two updates a pass", { prompts_per_step: 4, per_device_train_batch_size: 8, max_steps: 6 }],
+    [
+      "groups drawn again and dropped",
+      { reward_funcs: "threshold", dynamic_sampling: true, drop_zero_variance_groups: true, num_iterations: 2 },
+    ],
   ])("with %s, wherever it failed", async (name, more: Partial<ConfigInput>) => {
     const base = { val_split_ratio: 0.25, eval_steps: 2, save_steps: 2, max_steps: 6, prompts_per_step: 2, ...more };
     const whole = set.config(`whole ${name}`, base);

@@ -99,12 +99,45 @@ export const objectiveKeys = {
     .nullable()
     .default(null)
     .describe("Smallest ratio of `importance_sampling_correction`. null: no limit."),
-  scale_rewards: z
-    .union([z.enum(["group", "batch", "none"]), z.boolean()])
-    .transform((value): "group" | "batch" | "none" => (value === true ? "group" : value === false ? "none" : value))
-    .prefault("group")
+  advantage_estimator: z
+    .enum(["group", "rloo", "reinforce_plus_plus_baseline", "gdpo", "pass_at_k"])
+    .default("group")
     .describe(
-      "What advantages are divided by: the standard deviation of the group (or true), of the batch, or nothing (or false).",
+      "How rewards become advantages: group (distance from the mean of the group, as GRPO), rloo (from the mean of the " +
+        "others), reinforce_plus_plus_baseline (from the mean of the group, whitened over the batch), gdpo (each reward " +
+        "normalised apart, then their weighted sum over the batch), pass_at_k (what the best of `pass_at_k` completions earns).",
+    ),
+  scale_rewards: z
+    .union([z.enum(["auto", "group", "batch", "none"]), z.boolean()])
+    .transform((value) => (value === true ? "group" : value === false ? "none" : value))
+    .prefault("auto")
+    .describe(
+      "What advantages are divided by: the standard deviation of the group (or true), of the batch, or nothing (or false). " +
+        "auto: as `advantage_estimator` is defined, which is the group for group and pass_at_k, nothing for rloo, and the " +
+        "batch for the others.",
+    ),
+  pass_at_k: z
+    .int()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe(
+      "Completions of which the best counts, less than `num_generations`; for `advantage_estimator` pass_at_k.",
+    ),
+  dynamic_sampling: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Draw the completions of a prompt again, with other draws, where all its advantages are 0. The same prompt is drawn " +
+        "again, so that the order of the data and the number of steps stay what they are.",
+    ),
+  dynamic_sampling_tries: z.int().min(1).default(3).describe("Times that is tried at most in each rollout batch."),
+  drop_zero_variance_groups: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Leave prompts whose advantages are all 0 out of the updates; what a token weighs is then normalised over the others. " +
+        "Every update keeps at least one prompt.",
     ),
   num_iterations: z.int().min(1).default(1).describe("Times a rollout batch is trained on."),
 };

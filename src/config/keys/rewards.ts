@@ -16,7 +16,8 @@ export const rewardKeys = {
     .prefault(["fidelity", "format"])
     .describe(
       "Names of the rewards: format; fidelity (alias accuracy), win_probability, binary and margin, which compare pictures; " +
-        "threshold and regression, which compare with the label; and those that `rewards` exports.",
+        "threshold and regression, which compare with the label; overlong, which punishes answers near " +
+        "`max_completion_length`; and those that `rewards` exports.",
     ),
   reward_weights: oneOrMore(z.number())
     .nullable()
@@ -74,6 +75,14 @@ export const rewardKeys = {
     .min(0)
     .default(0)
     .describe("Mean opinion scores at most this far apart count as equal, in points of the data set's scale."),
+  overlong_cache: z
+    .int()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe(
+      "Tokens below `max_completion_length` within which the overlong reward falls from 0 to -1. null: a fifth of that length.",
+    ),
   reference_parity: z
     .boolean()
     .default(false)
