@@ -1,0 +1,135 @@
+/**
+ * The runs of `bench/losses.ts`: the quickstart's data and settings with each loss type, and what is kept of them.
+ *
+ * @module
+ */
+import { appendFile, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { quickstartConfig } from "../../src/cli/quickstart.js";
+import { riseOf } from "../../src/cli/quickstart-text.js";
+import type { ConfigInput, ResolvedConfig } from "../../src/config/index.js";
+import { train } from "../../src/trainer/index.js";
+import { digestFile, digestModel, digestText } from "../../src/trainer/evaluation/digests.js";
+
+/** What a loss type needs besides its name: the clip ranges of its paper where the default is for another ratio. */
+export const LOSSES: Readonly<Record<string, Partial<ConfigInput>>> = {
+  grpo: {},
+  dapo: { epsilon_high: 0.28 },
+  dr_grpo: { scale_rewards: "none" },
+  gspo: { epsilon: 3e-4, epsilon_high: 4e-4 },
+  luspo: { epsilon: 2e-3, epsilon_high: 2.5e-3 },
+  cispo: { epsilon_high: 5 },
+  sapo: {},
+};
+
+const figure = z.number().nullable();
+const record = z.object({
+  loss: z.string(),
+  seed: z.number().int(),
+  /** Digest of settings, data and checkpoint. */
+  digest: z.string(),
+  /** By optimizer step. */
+  reward: z.array(figure),
+  srcc: z.array(figure),
+  /** SRCC of the expected score on photographs that no stage has seen. */
+  before: figure,
+  after: figure,
+  seconds: z.number(),
+});
+
+/** One finished run. */
+export type LossesResult = z.output<typeof record>;
+
+export interface LossesRun {
+  readonly loss: string;
+  readonly seed: number;
+  readonly digest: string;
+  readonly config: ResolvedConfig;
+}
+
+/** What all runs share. */
+export interface LossesSettings {
+  /** Data and run folders. */
+  readonly folder: string;
+  readonly start: string;
+  readonly steps: number;
+}
+
+/** @throws Error for a name that is no loss type */
+export async function lossesRun(loss: string, seed: number, settings: LossesSettings): Promise<LossesRun> {
+  const own = LOSSES[loss];
+  if (own === undefined) throw new Error(`losses: "${loss}" is none of ${Object.keys(LOSSES).join(", ")}.`);
+  const config = await quickstartConfig(settings.folder, {
+    model_name_or_path: settings.start,
+    loss_type: loss,
+    // Two updates per rollout batch, or every ratio would be 1 and loss types would differ by their weights alone.
+    num_iterations: 2,
+    fidelity_warmup: null,
+    max_steps: settings.steps,
+    eval_estimators: ["expected"],
+    // Threads would only wait for each other where others work as well.
+    worker_threads: 1,
+    save_steps: 1_000_000,
+    save_only_model: true,
+    log_completions: false,
+    seed,
+    data_seed: seed,
+    output_dir: join(settings.folder, "runs", `${loss}-${seed}`),
+    overwrite_output_dir: true,
+    ...own,
+  });
+  const {
+    output_dir: _,
+    run_name: __,
+    model_name_or_path,
+    data_file_paths,
+    eval_data_file_paths,
+    ...decisive
+  } = config;
+  const files = await Promise.all([...data_file_paths, ...eval_data_file_paths].map((path) => digestFile(path)));
+  const content = [decisive, files.map(({ sha256 }) => sha256), (await digestModel(model_name_or_path)).sha256];
+  return { loss, seed, digest: digestText(JSON.stringify(content)).slice(0, 16), config };
+}
+
+/** Trains and evaluates before and after. */
+export async function runLoss({ loss, seed, digest, config }: LossesRun): Promise<LossesResult> {
+  const began = performance.now();
+  const reward: (number | null)[] = [];
+  const srcc: (number | null)[] = [];
+  const run = train(config);
+  for await (const event of run) {
+    if (event.type !== "step-end") continue;
+    reward.push(event.metrics.reward);
+    srcc.push(event.metrics["batch_srcc"] ?? null);
+  }
+  const [rise] = riseOf((await run.result).evaluations);
+  const seconds = (performance.now() - began) / 1000;
+  return {
+    loss,
+    seed,
+    digest,
+    reward,
+    srcc,
+    before: rise?.before?.srcc ?? null,
+    after: rise?.after?.srcc ?? null,
+    seconds,
+  };
+}
+
+/** @returns the results so far; none where there is no file */
+export async function readLosses(file: string): Promise<LossesResult[]> {
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw error;
+  });
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => record.parse(JSON.parse(line)));
+}
+
+/** Adds a finished run to the results. */
+export async function appendLoss(file: string, result: LossesResult): Promise<void> {
+  await appendFile(file, `${JSON.stringify(result)}\n`);
+}
