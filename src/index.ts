@@ -69,10 +69,13 @@ export { splitUpdates } from "./policy/index.js";
 export type * from "./policy/types.js";
 export { createSampler, indexRows, loadRows, splitRows, splitRowsInThree } from "./data/index.js";
 export type { Row } from "./data/index.js";
+export { distortionTemplate } from "./prompts/index.js";
 export { combineRewards, defineReward, scoreRewards } from "./rewards/index.js";
 export type { Reward, RewardRecord, RewardSet, ScoredRewards } from "./rewards/index.js";
 export { advantagesOf, groupAdvantages } from "./advantages/index.js";
 export type { AdvantageOptions } from "./advantages/index.js";
+export { httpReward, isTransient, postJson, readHeaders } from "./remote/index.js";
+export type { HeaderSource, HttpRewardOptions, PostJsonOptions } from "./remote/index.js";
 export { openRun } from "./runs/index.js";
 export type { Run } from "./runs/index.js";
 export {

@@ -20,6 +20,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   ],
   testing: ["policy", "bridge", "rewards"],
   policy: ["bridge", "config", "stats"],
+  remote: ["rewards"],
   rewards: ["stats"],
   advantages: ["stats"],
   losses: ["stats"],

@@ -129,8 +129,9 @@ function rewardOf({ reward }: LogRecord): number {
   return typeof reward === "number" ? reward : Number.NEGATIVE_INFINITY;
 }
 
-/** The completion below a line of everything else that is short, and its rewards by name. */
-function describe({ seq: _seq, type: _type, step: _step, text, rewards, ...fields }: LogRecord): string[] {
+/** The completion below a line of everything else that is short and its rewards by name; then what rewards attached. */
+function describe(record: LogRecord): string[] {
+  const { seq: _seq, type: _type, step: _step, text, rewards, columns, pictures, ...fields } = record;
   const short = Object.entries({ ...fields, ...(rewards as object) }).filter(([, value]) => !Array.isArray(value));
   const heading = short.map(
     ([name, value]) => `${name} ${typeof value === "number" ? formatNumber(value) : String(value)}`,
@@ -140,8 +141,17 @@ function describe({ seq: _seq, type: _type, step: _step, text, rewards, ...field
     ...String(text)
       .split("\n")
       .map((line) => `    ${printable(line)}`),
+    ...attached(columns, (cell) => String(cell)),
+    ...attached(pictures, (key) => `images/${String(key)}.webp`),
     "",
   ];
+}
+
+/** "  judge.reason: too dark", one line for each thing that a reward attached. */
+function attached(byReward: unknown, show: (value: unknown) => string): string[] {
+  return Object.entries((byReward ?? {}) as Record<string, object>).flatMap(([reward, things]) =>
+    Object.entries(things).map(([name, value]) => `  ${reward}.${name}: ${printable(show(value))}`),
+  );
 }
 
 function writeJson(io: CommandIo, value: unknown): void {

@@ -23,6 +23,7 @@ const BUILT_IN_REWARDS: Readonly<Record<string, "compares" | "rates">> = {
   margin: "compares",
   threshold: "rates",
   regression: "rates",
+  distortion: "rates",
   format: "rates",
   overlong: "rates",
 };
@@ -194,6 +195,32 @@ const rewardChecks: readonly Check[] = [
       kind === "sample" && floor !== null && floor !== defaultVarianceFloor(kind)
         ? conflict(
             `fidelity_variance_floor is ${floor}, and fidelity_variance is "sample", which has no floor. Use "floored".`,
+          )
+        : null,
+  },
+  {
+    keys: ["preference", "reward_funcs", "tie_band", "fidelity_warmup"],
+    find: ({ preference, reward_funcs, tie_band, fidelity_warmup }) => {
+      if (preference !== "majority_vote") return null;
+      const without = 'preference is "majority_vote", which compares without opinion scores';
+      if (reward_funcs.includes("margin")) {
+        return conflict(`${without}, and the reward margin compares with their differences. Leave margin out.`);
+      }
+      if (tie_band > 0) return conflict(`${without}, and tie_band is ${tie_band} of their points. Remove tie_band.`);
+      return fidelity_warmup === null
+        ? null
+        : conflict(
+            `${without}, and fidelity_warmup ends when the scores of a rollout batch correlate with them. Remove one of them.`,
+          );
+    },
+  },
+  {
+    keys: ["vote_agreement", "preference"],
+    find: ({ vote_agreement, preference }) =>
+      preference !== "majority_vote" && vote_agreement !== rewardKeys.vote_agreement.parse(undefined)
+        ? conflict(
+            `vote_agreement is ${vote_agreement}, and preference is "${preference}", so nobody votes. ` +
+              'Set preference to "majority_vote", or remove vote_agreement.',
           )
         : null,
   },

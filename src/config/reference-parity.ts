@@ -15,6 +15,7 @@ export const REFERENCE_SETTINGS = {
   fidelity_variance_floor: 0.5e-6,
   fidelity_opponent: "mean",
   tie_band: 0,
+  preference: "order",
   advantage_estimator: "group",
   scale_rewards: "group",
   dynamic_sampling: false,

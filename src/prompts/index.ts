@@ -5,4 +5,4 @@
  */
 export { ratingQuestion } from "../data/index.js";
 export { buildMessages } from "./messages.js";
-export { asksForThinking, templateDigest, templateNames } from "./templates.js";
+export { asksForThinking, distortionTemplate, templateDigest, templateNames } from "./templates.js";

@@ -1,12 +1,14 @@
 /**
  * Question templates: how a row's question is put to the model.
  *
- * Source of the two built-in texts: VisualQuality-R1 (arXiv 2505.14460), training code and README. The answer tags they ask
- * for are what the format reward and the parser look for.
+ * Source of scoring and scoring_non_thinking: VisualQuality-R1 (arXiv 2505.14460), training code and README. The answer tags
+ * they ask for are what the format reward and the parser look for. scoring_distortion asks for the distortion as well, with
+ * the keys of Q-Insight (arXiv 2503.22679).
  *
  * @module
  */
 import { createHash } from "node:crypto";
+import { distortions } from "../data/index.js";
 import { ConfigError } from "../errors.js";
 
 /** Where a template takes the question. */
@@ -17,7 +19,24 @@ const BUILT_IN: Readonly<Record<string, string>> = {
     "{Question} First output the thinking process in <think> </think> tags and then output the final answer with only one score in <answer> </answer> tags.",
   scoring_non_thinking:
     "{Question} Please only output the final answer with only one score in <answer> </answer> tags.",
+  scoring_distortion: distortionTemplate(distortions.map(({ name }) => name)),
 };
+
+/**
+ * A template that asks for a score and, at the end of the thinking, for type and severity of the distortion: what the
+ * reward `distortion` reads, and the rewards of scores and `format` read as well.
+ *
+ * @param types the names to choose from, as in the rows' `type` or `type_name`. The built-in scoring_distortion has KADID-10k's
+ */
+export function distortionTemplate(types: readonly string[]): string {
+  const names = types.map((name) => JSON.stringify(name)).join(", ");
+  return (
+    "{Question} First output the thinking process in <think> </think> tags. At its end name the distortion that harms the " +
+    "picture most, in <distortion> </distortion> tags within the thinking process, as JSON with two keys: " +
+    `"distortion_class": one of ${names}, or null if there is none; "severity": a whole number from 1 (slight) to 5 (catastrophic), ` +
+    "or null. Then output the final answer with only one score in <answer> </answer> tags."
+  );
+}
 
 /** Names of the built-in templates. */
 export const templateNames: readonly string[] = Object.keys(BUILT_IN);

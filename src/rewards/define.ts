@@ -6,9 +6,19 @@
 
 import type { z } from "zod";
 import { ConfigError } from "../errors.js";
+import type { RewardAttachment } from "./attachments.js";
+import { checkCalls, type RewardCalls } from "./calls.js";
 
-/** Null: this completion cannot be judged. It then gets no advantage, whatever its other rewards say. */
+/** Null: this completion cannot be judged. It then gets no advantage, unless another reward judges it. */
 export type RewardValue = number | null;
+
+/** A value, and what is to be recorded beside it in the rollouts of the run. */
+export interface RewardVerdict extends RewardAttachment {
+  readonly value: RewardValue;
+}
+
+/** What a reward says of one completion. */
+export type RewardResult = RewardValue | RewardVerdict;
 
 type Awaitable<T> = T | PromiseLike<T>;
 
@@ -29,7 +39,7 @@ export interface RewardCompletion {
 interface Circumstances {
   /** Rollout batch, 1-based; absent outside of a run. */
   readonly step?: number;
-  /** Aborted when nobody waits for the result any more. */
+  /** Aborted when nobody waits for the result any more: the call is over, late, or the run was given up. */
   readonly signal: AbortSignal;
 }
 
@@ -54,24 +64,24 @@ export interface ScoreBatchContext<Row> extends Circumstances {
 export type RewardScope<Row> =
   | {
       /** Judges one completion by itself. */
-      readonly score: (context: ScoreContext<Row>) => Awaitable<RewardValue>;
+      readonly score: (context: ScoreContext<Row>) => Awaitable<RewardResult>;
       readonly scoreGroup?: never;
       readonly scoreBatch?: never;
     }
   | {
       /** Judges the completions of one prompt together; returns [G]. */
-      readonly scoreGroup: (context: ScoreGroupContext<Row>) => Awaitable<readonly RewardValue[]>;
+      readonly scoreGroup: (context: ScoreGroupContext<Row>) => Awaitable<readonly RewardResult[]>;
       readonly score?: never;
       readonly scoreBatch?: never;
     }
   | {
       /** Judges all completions of a step together; returns [P][G]. */
-      readonly scoreBatch: (context: ScoreBatchContext<Row>) => Awaitable<readonly (readonly RewardValue[])[]>;
+      readonly scoreBatch: (context: ScoreBatchContext<Row>) => Awaitable<readonly (readonly RewardResult[])[]>;
       readonly score?: never;
       readonly scoreGroup?: never;
     };
 
-interface RewardFacts<Row> {
+interface RewardFacts<Row> extends RewardCalls {
   /** Names the reward in metrics and errors: letters, digits, "_", "-", ".". */
   readonly name: string;
   /** Prompts a step must hold for this reward to be worth anything: 2 where pictures are compared. Default 1. */
@@ -94,6 +104,7 @@ export interface Reward<Row = never> {
   readonly minimumPrompts: number;
   readonly row: z.ZodType | undefined;
   readonly scope: RewardScope<never>;
+  readonly calls: RewardCalls;
   readonly constantAnswer: ((context: ScoreBatchContext<never>) => RewardValue) | undefined;
   /** Type only: which rows it takes. */
   readonly [rowType]?: (row: Row) => void;
@@ -113,7 +124,7 @@ const SCOPES = ["score", "scoreGroup", "scoreBatch"] as const;
  *   score: ({ completion, row }) => (completion.tokenIds.length < 40 + 8 * row.mos ? 1 : 0),
  * });
  *
- * @throws ConfigError CONFIG_REWARD_NAME, CONFIG_REWARD_SCOPE
+ * @throws ConfigError CONFIG_REWARD_NAME, CONFIG_REWARD_SCOPE, CONFIG_REWARD_CALLS
  */
 export function defineReward<Schema extends z.ZodType = z.ZodType<Readonly<Record<string, unknown>>>>(
   definition: RewardDefinition<Schema>,
@@ -134,7 +145,8 @@ export function defineReward<Schema extends z.ZodType = z.ZodType<Readonly<Recor
     );
   }
   const scope = { [given[0]!]: definition[given[0]!] } as unknown as RewardScope<never>;
-  return Object.freeze({ name, minimumPrompts, row, scope, constantAnswer, [MARKER]: true });
+  const calls = checkCalls(name, definition);
+  return Object.freeze({ name, minimumPrompts, row, scope, calls, constantAnswer, [MARKER]: true });
 }
 
 /** True for what `defineReward` made. */

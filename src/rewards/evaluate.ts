@@ -4,8 +4,10 @@
  * @module
  */
 
-import { RewardError } from "../errors.js";
-import type { Reward, RewardValue, ScoreBatchContext } from "./define.js";
+import { RewardError, ThurstoneError } from "../errors.js";
+import { ATTACHMENT_LIMITS, attachmentProblem, imageBytes, type RewardAttachment } from "./attachments.js";
+import { createCalls, timeLimit, type CallOutcome, type Sleep } from "./calls.js";
+import type { Reward, RewardValue, RewardVerdict, ScoreBatchContext } from "./define.js";
 
 /** Where a reward is being run, for errors. */
 export interface RewardPlace {
@@ -20,58 +22,120 @@ interface Spot {
   readonly sample?: number;
 }
 
+/** What a reward said of a step. */
+export interface Evaluated {
+  /** [P][G] in order, whatever order asynchronous results came in. */
+  readonly values: RewardValue[][];
+  /** [P][G] what is to be recorded, null where nothing is; absent when nothing is anywhere. */
+  readonly attachments?: (RewardAttachment | null)[][];
+}
+
 /**
- * @returns [P][G], in order whatever order asynchronous results came in
- * @throws RewardError REWARD_THREW, REWARD_SHAPE, REWARD_NOT_A_NUMBER
+ * @throws RewardError REWARD_THREW, REWARD_TIMEOUT, REWARD_SHAPE, REWARD_NOT_A_NUMBER, REWARD_ATTACHMENT, or the code of a
+ *   RewardError that the reward itself threw
  */
 export async function evaluateReward(
   reward: Reward,
   batch: ScoreBatchContext<never>,
   place: RewardPlace,
-): Promise<RewardValue[][]> {
+  sleep: Sleep,
+): Promise<Evaluated> {
   const { scope } = reward;
   const { groups, ...circumstances } = batch;
-  const { rowIds } = place;
+  const call = createCalls(reward.calls, { signal: batch.signal, sleep });
+  const attempt = async <T>(work: (signal: AbortSignal) => T | PromiseLike<T>, spot: Spot): Promise<T> => {
+    const outcome = await call(work);
+    if ("value" in outcome) return outcome.value;
+    throw callFailure(outcome, reward, place, spot);
+  };
+  const spotOf = (prompt: number, sample?: number): Spot => ({
+    row: place.rowIds[prompt]!,
+    ...(sample !== undefined && { sample }),
+  });
+  const readGroup = (results: readonly unknown[], prompt: number): RewardVerdict[] => {
+    expectLength(results, groups[prompt]!.completions.length, "completions", place, spotOf(prompt));
+    return results.map((result, sample) => readVerdict(result, place, spotOf(prompt, sample)));
+  };
+
   if (scope.scoreBatch !== undefined) {
-    const values = await attempt(() => scope.scoreBatch(batch), place, {});
-    expectLength(values, groups.length, "prompts", place, {});
-    return values.map((group, prompt) => {
-      expectLength(group, groups[prompt]!.completions.length, "completions", place, { row: rowIds[prompt]! });
-      return group.map((value, sample) => expectNumber(value, place, { row: rowIds[prompt]!, sample }));
-    });
+    const results = await attempt((signal) => scope.scoreBatch({ ...batch, signal }), {});
+    expectLength(results, groups.length, "prompts", place, {});
+    return collect(results.map(readGroup), place);
   }
-  return Promise.all(
-    groups.map(async ({ row, completions }, prompt) => {
-      const at = { row: rowIds[prompt]! };
-      if (scope.scoreGroup !== undefined) {
-        const values = await attempt(() => scope.scoreGroup({ ...circumstances, row, completions }), place, at);
-        expectLength(values, completions.length, "completions", place, at);
-        return values.map((value, sample) => expectNumber(value, place, { ...at, sample }));
-      }
-      return Promise.all(
-        completions.map(async (completion, sample) => {
-          const spot = { ...at, sample };
-          const value = await attempt(() => scope.score({ ...circumstances, row, completion }), place, spot);
-          return expectNumber(value, place, spot);
-        }),
-      );
-    }),
-  );
+  const verdicts = groups.map(async ({ row, completions }, prompt) => {
+    if (scope.scoreGroup !== undefined) {
+      const judge = (signal: AbortSignal) => scope.scoreGroup({ ...circumstances, signal, row, completions });
+      return readGroup(await attempt(judge, spotOf(prompt)), prompt);
+    }
+    return Promise.all(
+      completions.map(async (completion, sample) => {
+        const spot = spotOf(prompt, sample);
+        const judge = (signal: AbortSignal) => scope.score({ ...circumstances, signal, row, completion });
+        return readVerdict(await attempt(judge, spot), place, spot);
+      }),
+    );
+  });
+  return collect(await Promise.all(verdicts), place);
 }
 
-async function attempt<T>(run: () => T | PromiseLike<T>, place: RewardPlace, spot: Spot): Promise<T> {
-  try {
-    return await run();
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw failure("REWARD_THREW", `threw: ${reason}`, place, spot, cause);
+function collect(verdicts: readonly (readonly RewardVerdict[])[], place: RewardPlace): Evaluated {
+  const values = verdicts.map((group) => group.map(({ value }) => value));
+  const attachments = verdicts.map((group) => group.map(attachmentOf));
+  const present = attachments.flat().filter((attachment) => attachment !== null);
+  if (present.length === 0) return { values };
+  const bytes = present.reduce((sum, attachment) => sum + imageBytes(attachment), 0);
+  const { stepBytes } = ATTACHMENT_LIMITS;
+  if (bytes > stepBytes) {
+    const what = `attached pictures of ${bytes} bytes to one step; at most ${stepBytes} are kept. Attach fewer or smaller ones`;
+    throw failure("REWARD_ATTACHMENT", what, place, {});
   }
+  return { values, attachments };
 }
 
-function expectLength(values: unknown, expected: number, of: string, place: RewardPlace, spot: Spot): void {
+function attachmentOf({ columns, images }: RewardVerdict): RewardAttachment | null {
+  if (columns === undefined && images === undefined) return null;
+  return { ...(columns !== undefined && { columns }), ...(images !== undefined && { images }) };
+}
+
+function callFailure(
+  { error, late, tries }: Exclude<CallOutcome<never>, { readonly value: never }>,
+  { calls }: Reward,
+  place: RewardPlace,
+  spot: Spot,
+): RewardError {
+  const again = tries === 1 ? "" : ` in each of ${tries} tries`;
+  if (late) {
+    const what = `gave no answer within ${timeLimit(calls)} s${again}; raise its timeoutMs if it needs longer`;
+    return failure("REWARD_TIMEOUT", what, place, spot);
+  }
+  const reason = error instanceof Error ? error.message : String(error);
+  const at = again === "" ? "" : `${again}, at last`;
+  if (ThurstoneError.isInstance(error) && error.name === "RewardError") {
+    return failure(error.code, `failed${at}: ${reason.replace(/\.$/, "")}`, place, spot, error);
+  }
+  return failure("REWARD_THREW", `threw${at}: ${reason}`, place, spot, error);
+}
+
+function expectLength(
+  values: unknown,
+  expected: number,
+  of: string,
+  place: RewardPlace,
+  spot: Spot,
+): asserts values is readonly unknown[] {
   if (Array.isArray(values) && values.length === expected) return;
   const got = Array.isArray(values) ? `a list of ${values.length}` : describe(values);
   throw failure("REWARD_SHAPE", `returned ${got}; expected one entry for each of the ${expected} ${of}`, place, spot);
+}
+
+function readVerdict(result: unknown, place: RewardPlace, spot: Spot): RewardVerdict {
+  if (typeof result !== "object" || result === null || !("value" in result)) {
+    return { value: expectNumber(result, place, spot) };
+  }
+  const verdict = result as RewardVerdict;
+  const problem = attachmentProblem(verdict);
+  if (problem !== null) throw failure("REWARD_ATTACHMENT", `attached ${problem}`, place, spot);
+  return { ...verdict, value: expectNumber(verdict.value, place, spot) };
 }
 
 function expectNumber(value: unknown, place: RewardPlace, spot: Spot): RewardValue {
@@ -95,6 +159,6 @@ function failure(code: string, what: string, place: RewardPlace, spot: Spot, cau
   const suffix = where.length === 0 ? "" : ` (${where.join(", ")})`;
   return new RewardError(code, `the reward "${reward}" ${what}${suffix}.`, {
     cause,
-    fields: { reward, step, ...spot },
+    fields: { ...(ThurstoneError.isInstance(cause) && cause.fields), reward, step, ...spot },
   });
 }

@@ -6,19 +6,25 @@
  * @module
  */
 
-import { ConfigError } from "../errors.js";
+import { ConfigError, RewardError } from "../errors.js";
 import { mean, normalCdf, variance } from "../stats/index.js";
+import { majorityPreference } from "./votes.js";
 
 /** An image with the scores its completions gave it. */
-export interface RatedGroup {
+export interface ComparedGroup {
   /** Only images of the same data set are compared. */
   readonly dataset: string;
-  /** Mean opinion score, higher is better. */
-  readonly mos: number;
+  /** Mean opinion score, higher is better; needed unless the preference is "majority_vote". */
+  readonly mos?: number | undefined;
   /** Standard deviation of the opinions, where known. */
   readonly mosStd?: number | undefined;
   /** [G] null where no score could be read. */
   readonly scores: readonly (number | null)[];
+}
+
+/** An image whose opinion score is known, with the scores its completions gave it. */
+export interface RatedGroup extends ComparedGroup {
+  readonly mos: number;
 }
 
 /** rewards[image][completion]; null where an image has no opponent. */
@@ -32,10 +38,14 @@ export interface ComparisonOptions {
   /** Opinion scores at most this far apart are a tie. Default 0. */
   readonly tieBand?: number;
   /**
-   * What the labels prefer: their order (1, 0, or 0.5 for a tie), or, where the opinions' deviations of both images are
-   * known, the probability that raters prefer one, `Phi((mos_i - mos_k) / sqrt(sd_i^2 + sd_k^2))`. Default "order".
+   * Which of two images is held to be better. `order`: as the labels are ordered (1, 0, or 0.5 for a tie). `soft`: where the
+   * opinions' deviations of both are known, the probability that raters prefer one,
+   * `Phi((mos_i - mos_k) / sqrt(sd_i^2 + sd_k^2))`. `majority_vote`: as most of the model's own scores say, without labels;
+   * a pair without a majority is left out. Default "order".
    */
-  readonly preference?: "order" | "soft";
+  readonly preference?: "order" | "soft" | "majority_vote";
+  /** Share of the votes that a majority must exceed, for `majority_vote`. Default 0.5. */
+  readonly voteAgreement?: number;
   /** Compare across data sets, as the reference would. Default false. */
   readonly acrossDatasets?: boolean;
 }
@@ -61,9 +71,9 @@ export interface Opponent {
   readonly index: number;
   /** Its mean score, or its single scores. */
   readonly scores: readonly number[];
-  /** Probability with which the labels prefer the image that meets it. */
+  /** Probability with which the image that meets it is held to be the better one. */
   readonly preference: number;
-  /** Opinion score of the image minus that of the opponent. */
+  /** Opinion score of the image minus that of the opponent; NaN where one is not known. */
   readonly mosGap: number;
 }
 
@@ -71,12 +81,12 @@ export interface Opponent {
 const VARIANCE_FLOOR = 0.05;
 
 /** Scores that could be read. */
-export function validScores(group: RatedGroup): number[] {
+export function validScores(group: ComparedGroup): number[] {
   return group.scores.filter((score) => score !== null);
 }
 
 /** @returns [image] everyone that image is compared with. An image without a single valid score is nobody's opponent. */
-export function opponentsOf(groups: readonly RatedGroup[], options: ComparisonOptions = {}): Opponent[][] {
+export function opponentsOf(groups: readonly ComparedGroup[], options: ComparisonOptions = {}): Opponent[][] {
   const { opponent = "mean", acrossDatasets = false, comparisonSet = Math.max(2, groups.length) } = options;
   if (!Number.isInteger(comparisonSet) || comparisonSet < 2) {
     throw new ConfigError(
@@ -95,17 +105,20 @@ export function opponentsOf(groups: readonly RatedGroup[], options: ComparisonOp
       .map((other, offset) => ({ other, index: first + offset }))
       .filter((met) => met.index !== index && scores[met.index]!.length > 0)
       .filter((met) => acrossDatasets || met.other.dataset === own.dataset)
-      .map((met) => ({
-        index: met.index,
-        scores: scores[met.index]!,
-        preference: preferenceOf(own, met.other, options),
-        mosGap: own.mos - met.other.mos,
-      }));
+      .flatMap((met) => {
+        const preference = preferenceOf(own, met.other, options);
+        if (preference === null) return [];
+        const mosGap = (own.mos ?? Number.NaN) - (met.other.mos ?? Number.NaN);
+        return [{ index: met.index, scores: scores[met.index]!, preference, mosGap }];
+      });
   });
 }
 
-function preferenceOf(own: RatedGroup, other: RatedGroup, options: ComparisonOptions): number {
-  const { tieBand = 0, preference = "order" } = options;
+/** @returns null where nothing is known of the two */
+function preferenceOf(own: ComparedGroup, other: ComparedGroup, options: ComparisonOptions): number | null {
+  const { tieBand = 0, preference = "order", voteAgreement } = options;
+  if (preference === "majority_vote") return majorityPreference(validScores(own), validScores(other), voteAgreement);
+  if (own.mos === undefined || other.mos === undefined) throw withoutLabel(own.dataset, preference);
   const gap = own.mos - other.mos;
   if (Math.abs(gap) <= tieBand) return 0.5;
   if (preference === "soft" && own.mosStd !== undefined && other.mosStd !== undefined) {
@@ -114,8 +127,16 @@ function preferenceOf(own: RatedGroup, other: RatedGroup, options: ComparisonOpt
   return gap > 0 ? 1 : 0;
 }
 
+function withoutLabel(dataset: string, preference: string): RewardError {
+  return new RewardError(
+    "REWARD_NO_LABEL",
+    `data set "${dataset}" has a picture without an opinion score, and the preference "${preference}" comes from those. Add the score, or use the preference "majority_vote", which needs none.`,
+    { fields: { dataset, preference } },
+  );
+}
+
 /** @returns [image] variance of its scores after the option; NaN where it counts as undecided */
-export function scoreVariances(groups: readonly RatedGroup[], options: VarianceOptions = {}): number[] {
+export function scoreVariances(groups: readonly ComparedGroup[], options: VarianceOptions = {}): number[] {
   const { variance: kind = "floored", undefinedVariance = "batch" } = options;
   const { varianceFloor = kind === "fixed" ? 1 : VARIANCE_FLOOR } = options;
   if (kind === "fixed") return groups.map(() => varianceFloor);
@@ -132,10 +153,10 @@ export function scoreVariances(groups: readonly RatedGroup[], options: VarianceO
  * The mean of a reward over all pairs a completion takes part in.
  *
  * @param rewardOf reward of one score of image `own` against one score of the opponent
- * @returns a completion whose score could not be read earns 0; an image without opponent gets null
+ * @returns a completion whose score could not be read earns 0; an image without opponent gets null throughout
  */
 export function averageOverPairs(
-  groups: readonly RatedGroup[],
+  groups: readonly ComparedGroup[],
   options: ComparisonOptions,
   rewardOf: (score: number, opponentScore: number, opponent: Opponent, own: number) => number,
 ): GroupRewards {

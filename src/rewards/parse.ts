@@ -31,8 +31,6 @@ export interface ParseOptions {
 /** The scale every question template asks for. */
 export const SCORE_RANGE = { minimum: 1, maximum: 5 } as const;
 
-const OPENING = "<answer>";
-const CLOSING = "</answer>";
 const WHOLE_NUMBER = /^([+-]?(?:\p{Nd}+(?:\.\p{Nd}*)?|\.\p{Nd}+))(?:\s*\/\s*5)?$/u;
 const FIRST_NUMBER = /-?\p{Nd}+(?:\.\p{Nd}+)?/u;
 const FAILED: ParsedScore = { status: "failed", score: null };
@@ -44,7 +42,7 @@ const FAILED: ParsedScore = { status: "failed", score: null };
  * @param text a completion, without special tokens; any string is accepted
  */
 export function parseScore(text: string, options: ParseOptions = {}): ParsedScore {
-  const answer = lastAnswer(text);
+  const answer = lastContent(text, "answer");
   const { reading = "answer" } = withQuirks(options);
   if (reading === "anywhere") {
     const first = FIRST_NUMBER.exec(answer ?? text);
@@ -58,16 +56,18 @@ export function parseScore(text: string, options: ParseOptions = {}): ParsedScor
   return { status: score === raw ? "ok" : "clamped", score };
 }
 
-/** Content of the last answer that is opened and then closed; by search, because a lazy pattern is quadratic. */
-function lastAnswer(text: string): string | undefined {
+/** Content of the last `<tag>` that is opened and then closed; by search, because a lazy pattern is quadratic. */
+export function lastContent(text: string, tag: string): string | undefined {
+  const opens = `<${tag}>`;
+  const closes = `</${tag}>`;
   let content: string | undefined;
   let from = 0;
   for (;;) {
-    const opening = text.indexOf(OPENING, from);
-    const closing = opening < 0 ? -1 : text.indexOf(CLOSING, opening + OPENING.length);
+    const opening = text.indexOf(opens, from);
+    const closing = opening < 0 ? -1 : text.indexOf(closes, opening + opens.length);
     if (closing < 0) return content;
-    content = text.slice(opening + OPENING.length, closing);
-    from = closing + CLOSING.length;
+    content = text.slice(opening + opens.length, closing);
+    from = closing + closes.length;
   }
 }
 

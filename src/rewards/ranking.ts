@@ -1,9 +1,10 @@
 /**
  * Ranking rewards: a completion is paid for putting its image on the right side of the others.
  *
- * Notation: s a score of image i, mu_k and v_k mean and variance of the scores of image k, g the preference of the labels
- * for i over k (1, 0, 0.5 for a tie), `p = Phi((s - mu_k) / sqrt(v_i + v_k))`. Every reward is the mean over the other
- * images k of the same data set. A completion whose score could not be read earns 0 and is left out of mu and v.
+ * Notation: s a score of image i, mu_k and v_k mean and variance of the scores of image k, g the preference for i over k
+ * (1, 0, 0.5 for a tie, or between them: ComparisonOptions.preference), `p = Phi((s - mu_k) / sqrt(v_i + v_k))`. Every reward
+ * is the mean over the other images k of the same data set. A completion whose score could not be read earns 0 and is left
+ * out of mu and v.
  *
  * @module
  */
@@ -13,6 +14,7 @@ import {
   averageOverPairs,
   opponentsOf,
   scoreVariances,
+  type ComparedGroup,
   type ComparisonOptions,
   type GroupRewards,
   type Opponent,
@@ -36,7 +38,7 @@ export interface FidelityOptions extends ProbabilityOptions {
  *
  * Source: VisualQuality-R1 (arXiv 2505.14460), equation 3; the measure is that of FRank (Tsai et al., SIGIR 2007).
  */
-export function fidelity(groups: readonly RatedGroup[], options: FidelityOptions = {}): GroupRewards {
+export function fidelity(groups: readonly ComparedGroup[], options: FidelityOptions = {}): GroupRewards {
   const { rootEpsilon = 0, ...rest } = withQuirks(options);
   return averageProbability(groups, rest, (p, q, g) => {
     const overlap = Math.sqrt(p * g + rootEpsilon) + Math.sqrt(q * (1 - g) + rootEpsilon);
@@ -50,7 +52,7 @@ export function fidelity(groups: readonly RatedGroup[], options: FidelityOptions
  * The expected value of `binary` under Thurstone's model (Thurstone 1927). It pays a constant answer no more than a random
  * one, 1/2, so it can start from a model that does not rank yet, where fidelity first pulls all answers together.
  */
-export function winProbability(groups: readonly RatedGroup[], options: ProbabilityOptions = {}): GroupRewards {
+export function winProbability(groups: readonly ComparedGroup[], options: ProbabilityOptions = {}): GroupRewards {
   return averageProbability(groups, options, (p, q, g) => p * g + q * (1 - g));
 }
 
@@ -59,7 +61,7 @@ export function winProbability(groups: readonly RatedGroup[], options: Probabili
  *
  * Source: the binary reward VisualQuality-R1 (arXiv 2505.14460) compares with.
  */
-export function binary(groups: readonly RatedGroup[], options: ComparisonOptions = {}): GroupRewards {
+export function binary(groups: readonly ComparedGroup[], options: ComparisonOptions = {}): GroupRewards {
   return averageOverPairs(groups, options, (score, other, { preference }) => {
     const agreement = Math.sign(score - other) * Math.sign(preference - 0.5);
     return (1 + agreement) / 2;
@@ -87,7 +89,7 @@ export function margin(groups: readonly RatedGroup[], options: ComparisonOptions
  *
  * @returns null where no image has an opponent
  */
-export function constantAnswerReward(groups: readonly RatedGroup[], options: FidelityOptions = {}): number | null {
+export function constantAnswerReward(groups: readonly ComparedGroup[], options: FidelityOptions = {}): number | null {
   const perImage = opponentsOf(groups, withQuirks(options))
     .filter((opponents) => opponents.length > 0)
     .map((opponents) => mean(opponents.map(({ preference }) => constantFidelity(preference)))!);
@@ -100,7 +102,7 @@ function constantFidelity(preference: number): number {
 
 /** Averages a reward of (p, q = 1 - p, g); the smaller of p and q is computed as a tail, so it keeps its digits. */
 function averageProbability(
-  groups: readonly RatedGroup[],
+  groups: readonly ComparedGroup[],
   options: ProbabilityOptions,
   rewardOf: (p: number, q: number, g: number) => number,
 ): GroupRewards {

@@ -5,7 +5,9 @@
  */
 
 import { setMaxListeners } from "node:events";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
+import type { RewardAttachment } from "./attachments.js";
+import type { Sleep } from "./calls.js";
 import { combineRewards, type RewardList, type RewardRecord, type RewardSet, type WeightedReward } from "./combine.js";
 import type { RewardCompletion, RewardValue, ScoreBatchContext } from "./define.js";
 import { evaluateReward } from "./evaluate.js";
@@ -28,6 +30,8 @@ export interface ScoreRewardsOptions {
   readonly parse?: ParseOptions;
   /** Clock in milliseconds. Default: performance.now. */
   readonly now?: () => number;
+  /** How time passes for `timeoutMs` and `backoffMs` of a reward. Default: Node's timers. */
+  readonly sleep?: Sleep;
 }
 
 /** P prompts, G completions of each. */
@@ -44,6 +48,8 @@ export interface ScoredRewards {
   readonly missing: number;
   /** What a model would earn that always answers the same, by reward; null where a reward cannot say (fidelity can). */
   readonly constantAnswers: Readonly<Record<string, number | null>>;
+  /** [P][G] by reward: what is to be recorded with a completion. Rewards that attached nothing are absent. */
+  readonly attachments: Readonly<Record<string, (RewardAttachment | null)[][]>>;
   /** Wall seconds by reward. Those that wait for something run side by side, so their times overlap. */
   readonly seconds: Readonly<Record<string, number>>;
 }
@@ -58,7 +64,7 @@ export async function scoreRewards(
   rewards: RewardSet | RewardRecord | RewardList,
   options: ScoreRewardsOptions = {},
 ): Promise<ScoredRewards> {
-  const { signal, parse, now = () => performance.now() } = options;
+  const { signal, parse, now = () => performance.now(), sleep = wait } = options;
   signal?.throwIfAborted();
   const set = isSet(rewards) ? rewards : combineRewards(rewards);
   const completions = groups.map((group) => group.completions.map((completion, index) => ({ ...completion, index })));
@@ -83,9 +89,10 @@ export async function scoreRewards(
       signal: abandon.signal,
       ...(options.step !== undefined && { step: options.step }),
     };
-    const values = await evaluateReward(weighted.reward, batch, { ...place, rowIds: rows.map(({ id }) => id) });
+    const rowIds = rows.map(({ id }) => id);
+    const evaluated = await evaluateReward(weighted.reward, batch, { ...place, rowIds }, sleep);
     const constantAnswer = weighted.reward.constantAnswer?.(batch) ?? null;
-    return { values, constantAnswer, seconds: (now() - started) / 1000 };
+    return { ...evaluated, constantAnswer, seconds: (now() - started) / 1000 };
   };
 
   try {
@@ -114,6 +121,12 @@ export async function scoreRewards(
       weights: Object.fromEntries(set.map(({ name, weight }) => [name, weight])),
       parse: groups.map((group) => group.completions.map(({ text }) => parseScore(text, parse).status)),
       missing: totals.flat().filter((value) => value === null).length,
+      attachments: Object.fromEntries(
+        set.flatMap(({ name }, index) => {
+          const { attachments } = scored[index]!;
+          return attachments === undefined ? [] : [[name, attachments]];
+        }),
+      ),
       constantAnswers: byName(({ constantAnswer }) => constantAnswer),
       seconds: byName(({ seconds }) => seconds),
     };
@@ -122,6 +135,8 @@ export async function scoreRewards(
     abandon.abort();
   }
 }
+
+const wait: Sleep = (milliseconds, signal) => setTimeout(milliseconds, undefined, { signal });
 
 function isSet(rewards: RewardSet | RewardRecord | RewardList): rewards is RewardSet {
   if (!Array.isArray(rewards) || rewards.length === 0) return false;

@@ -96,7 +96,17 @@ function conditions(state: AlarmState, { metrics, constantAnswers, updateSkipped
       message: `the entropy per token fell to ${entropy.toFixed(4)} nats: the model has almost stopped exploring. Lower learning_rate or raise beta.`,
     });
   }
-  alarms.push(...collapses(state, metrics, constantAnswers).slice(0, 1));
+  const constant = above("constant_answer_ratio", 0.9);
+  const sameScore =
+    constant === undefined
+      ? []
+      : [
+          {
+            name: "collapse" as const,
+            message: `${percent(constant)} of the answers that could be read give one and the same score, whatever the picture: there is nothing left to rank. Start from a model whose scores differ, raise temperature, or lower learning_rate.`,
+          },
+        ];
+  alarms.push(...[...collapses(state, metrics, constantAnswers), ...sameScore].slice(0, 1));
   if (updateSkipped) {
     alarms.push({
       name: "update-skipped",
@@ -118,8 +128,11 @@ function collapses(
   return Object.entries(constantAnswers).flatMap(([reward, constant]) => {
     const earned = metrics[`rewards/${reward}/mean`];
     if (constant === null || typeof earned !== "number" || earned > constant + ROUNDING) return [];
-    const curriculum = reward === "fidelity" ? 'set fidelity_warmup to "win_probability", ' : "";
-    const message = `the answers collapse to a constant: ${reward} ${earned.toFixed(3)} is no better than the ${constant.toFixed(3)} a constant answer earns, and the spread of the scores fell from ${start.toFixed(2)} to ${spread.toFixed(2)}. Start from a model that already ranks, ${curriculum}or use the reward win_probability.`;
+    const instead =
+      reward === "fidelity"
+        ? 'Start from a model that already ranks, set fidelity_warmup to "win_probability", or use the reward win_probability.'
+        : "Start from a model that already ranks, raise temperature, or lower learning_rate.";
+    const message = `the answers collapse to a constant: ${reward} ${earned.toFixed(3)} is no better than the ${constant.toFixed(3)} a constant answer earns, and the spread of the scores fell from ${start.toFixed(2)} to ${spread.toFixed(2)}. ${instead}`;
     return [{ name: "collapse", message }];
   });
 }

@@ -5,6 +5,7 @@
  */
 import type { ModelDescription } from "../policy/index.js";
 import type { DatasetResult } from "./evaluation/index.js";
+import type { AttachedFields } from "./rollout-attachments.js";
 
 /** Values of one step by name; null where a value does not exist. */
 export type StepValues = Readonly<Record<string, number | null>>;
@@ -50,8 +51,8 @@ export interface StepTimings {
   readonly bytesReceived: number;
 }
 
-/** One completion shown to the person who watches. */
-export interface Sample {
+/** One completion shown to the person who watches, with what rewards attached to it. */
+export interface Sample extends AttachedFields {
   readonly row: string;
   readonly text: string;
   readonly reward: number | null;

@@ -42,8 +42,18 @@ export function completionMetrics(groups: readonly RolloutGroup[], referencePari
     "parse/failed_ratio": share("failed"),
     "parse/clamped_ratio": share("clamped"),
     prediction_spread: standardDeviation(predictions),
+    constant_answer_ratio: constantAnswerRatio(parsed.map((group) => present(group.map(({ score }) => score)))),
     batch_srcc: batchSrcc(ratedGroupsOf(groups, { referenceParity })),
   };
+}
+
+/** Share of the score that was given most often, among the scores that could be read; null for fewer than two pictures with one. */
+function constantAnswerRatio(scores: readonly (readonly number[])[]): number | null {
+  const flat = scores.flat();
+  if (scores.filter((group) => group.length > 0).length < 2) return null;
+  const counts = new Map<number, number>();
+  for (const score of flat) counts.set(score, (counts.get(score) ?? 0) + 1);
+  return extreme([...counts.values()], Math.max)! / flat.length;
 }
 
 /** Metrics of the rewards: totals, and each reward before weighting. */

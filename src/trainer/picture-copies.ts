@@ -9,7 +9,7 @@ import type { RunWriter } from "../runs/index.js";
 /** Pictures on their way into the run folder. */
 export interface PictureCopies {
   /** Begins to write the copy of a picture, once for each key. */
-  add(picture: Picture): void;
+  add(picture: Pick<Picture, "key" | "width" | "height" | "pixels">): void;
   /** Waits for what was begun. @throws RunError of the first copy that could not be written */
   settle(): Promise<void>;
 }

@@ -5,6 +5,7 @@
  */
 import { createSchedule, planRun, resolveConfig } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig, RunPlan, Schedule, SharedConfig } from "../config/index.js";
+import { ConfigError } from "../errors.js";
 import { dataError } from "../data/index.js";
 import type { CurriculumFunction, Row } from "../data/index.js";
 import { asksForThinking } from "../prompts/index.js";
@@ -84,7 +85,7 @@ export async function prepareRun(
 /** Rows that a reward cannot use are named before anything starts, all at once, by file and line. */
 async function checkRows(rows: readonly Row[], rewards: RewardSet, config: ResolvedConfig): Promise<void> {
   const problems = await findRowProblems(rows, rewards);
-  if (problems.length === 0) return;
+  if (problems.length === 0) return checkDeviations(rows, config);
   throw dataError(
     problems.map(({ reward, index, message }) => {
       const { file, line } = rows[index]!.source;
@@ -96,6 +97,15 @@ async function checkRows(rows: readonly Row[], rewards: RewardSet, config: Resol
         message: `the reward "${reward}" cannot use this row: ${message}. ${advice}`,
       };
     }),
+  );
+}
+
+/** A preference that comes from what no row has would be the order of the labels without a word; in a stream nobody knows. */
+function checkDeviations(rows: readonly Row[], { preference, dataset_streaming: streaming }: ResolvedConfig): void {
+  if (preference !== "soft" || streaming || rows.some(({ mosStd }) => mosStd !== undefined)) return;
+  throw new ConfigError(
+    "CONFIG_NO_DEVIATIONS",
+    'preference is "soft", which comes from the deviations of the opinions, and no row has one (mos_std). Add them, or use "order".',
   );
 }
 
@@ -126,11 +136,14 @@ export function rewardOptions(config: ResolvedConfig): BuiltInRewardOptions {
     seed: config.seed,
     maxCompletionLength: config.max_completion_length,
     ...(config.overlong_cache !== null && { overlongCache: config.overlong_cache }),
+    preference: config.preference,
+    voteAgreement: config.vote_agreement,
+    distortionTypeWeight: config.distortion_type_weight,
     ...(config.comparison_set !== null && { comparisonSet: config.comparison_set }),
   };
 }
 
-/** How the configuration compares two pictures. */
+/** How the configuration compares two pictures, whatever decides which one is better. */
 export function fidelityOptions(config: ResolvedConfig): FidelityOptions {
   return {
     referenceParity: config.reference_parity,

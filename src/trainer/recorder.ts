@@ -11,6 +11,7 @@ import type { GrpoObserver, UpdateRecord } from "./grpo.js";
 import { completionMetrics, rewardMetrics, rolloutMetrics, updateMetrics } from "./metrics.js";
 import type { Run } from "./milestones.js";
 import { createPictureCopies } from "./picture-copies.js";
+import { stepAttachments } from "./rollout-attachments.js";
 import { rolloutRecords, sampleOf } from "./rollout-records.js";
 import { createStepRecorder } from "./step-recorder.js";
 import type { StepRecorder } from "./step-recorder.js";
@@ -53,7 +54,8 @@ export function createRecorder(run: Run<StepMetrics>, config: ResolvedConfig): R
     onScored(rolled, kept) {
       const { groups, scored } = rolled;
       const step = policy.version + 1;
-      const sample = sampleOf(groups, scored);
+      const attached = stepAttachments(scored);
+      const sample = sampleOf(groups, scored, attached);
       rollout = {
         metrics: {
           ...completionMetrics(groups, config.reference_parity),
@@ -66,7 +68,10 @@ export function createRecorder(run: Run<StepMetrics>, config: ResolvedConfig): R
         sample,
       };
       firstOfRollout = true;
-      if (config.log_completions) writer.rollouts(step, rolloutRecords(groups, scored, config.reference_parity));
+      if (config.log_completions) {
+        writer.rollouts(step, rolloutRecords(groups, scored, config.reference_parity, attached));
+        for (const picture of attached.pictures) copies.add({ ...picture, pixels: async () => picture.data });
+      }
       const completions = groups.reduce((total, group) => total + group.completions.length, 0);
       control.emit({ type: "rollout-end", step, completions, sample });
     },

@@ -112,6 +112,15 @@ describe("thurstone runs rollouts", () => {
     expect(out).toBe("row p1  reward 1.5  mos 3.5  format 1  fidelity 0.5\n    two\n    lines\n\n");
   });
 
+  it("shows what rewards attached below the completion", async () => {
+    await using run = await createRun({ folder: join(folder, "attached"), config: {}, environment: {} });
+    const columns = { judge: { reason: "too\ndark", votes: 3 } };
+    run.rollouts(1, [{ row: "p", text: "a", reward: 1, rewards: {}, columns, pictures: { judge: { heat: "0f" } } }]);
+    expect((await thurstone("runs", "rollouts", "attached")).out).toBe(
+      "row p  reward 1\n    a\n  judge.reason: too dark\n  judge.votes: 3\n  judge.heat: images/0f.webp\n\n",
+    );
+  });
+
   it("gives them as recorded as JSON", async () => {
     const { out } = await thurstone("runs", "rollouts", "output/a", "--step", "2", "--json");
     expect(JSON.parse(out)).toMatchObject([{ text: "bad" }, { text: "two\nlines" }]);

@@ -111,6 +111,26 @@ it.each<[string, object, string]>([
     'CONFIG_CONFLICT: fidelity_warmup is "win_probability" and reference_parity is true, which computes rewards as the reference code does, and that has no warm-up. Remove one of them.',
   ],
   [
+    "preference",
+    { preference: "majority_vote", reward_funcs: ["fidelity", "margin"] },
+    'CONFIG_CONFLICT: preference is "majority_vote", which compares without opinion scores, and the reward margin compares with their differences. Leave margin out.',
+  ],
+  [
+    "preference",
+    { preference: "majority_vote", tie_band: 0.5 },
+    'CONFIG_CONFLICT: preference is "majority_vote", which compares without opinion scores, and tie_band is 0.5 of their points. Remove tie_band.',
+  ],
+  [
+    "preference",
+    { preference: "majority_vote", fidelity_warmup: "win_probability" },
+    'CONFIG_CONFLICT: preference is "majority_vote", which compares without opinion scores, and fidelity_warmup ends when the scores of a rollout batch correlate with them. Remove one of them.',
+  ],
+  [
+    "vote_agreement",
+    { vote_agreement: 0.7 },
+    'CONFIG_CONFLICT: vote_agreement is 0.7, and preference is "order", so nobody votes. Set preference to "majority_vote", or remove vote_agreement.',
+  ],
+  [
     "the end of no warm-up",
     { fidelity_warmup_srcc: 0.5 },
     'CONFIG_CONFLICT: fidelity_warmup_srcc is 0.5, and fidelity_warmup is not set, so nothing would end there. Set fidelity_warmup to "win_probability", or remove fidelity_warmup_srcc.',

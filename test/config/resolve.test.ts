@@ -192,7 +192,7 @@ describe("wrong values", () => {
     [{ reward_funcs: [] }, "reward_funcs is []; it must be a text, or a list of texts"],
     [
       { question_template: "Rate it." },
-      'question_template is "Rate it."; it must be "scoring", "scoring_non_thinking" or a text that contains {Question}',
+      'question_template is "Rate it."; it must be "scoring", "scoring_non_thinking", "scoring_distortion" or a text that contains {Question}',
     ],
     [{ model_revision: 3 }, "model_revision is 3; it must be a text, or null"],
     [{ learning_rate: Number.NaN }, "learning_rate is NaN; it must be a number at least 0"],

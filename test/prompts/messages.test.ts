@@ -67,7 +67,7 @@ describe("buildMessages", () => {
     expect(() => buildMessages(ask(text("?")), template)).toThrow(
       expect.objectContaining({ name: "ConfigError", code: "CONFIG_INVALID_VALUE" }) as Error,
     );
-    expect(() => buildMessages(ask(text("?")), template)).toThrow("scoring, scoring_non_thinking");
+    expect(() => buildMessages(ask(text("?")), template)).toThrow("scoring, scoring_non_thinking, scoring_distortion");
   });
 });
 
@@ -77,6 +77,6 @@ describe("templateDigest", () => {
     expect(templateDigest("scoring")).toBe(expected);
     expect(templateDigest(golden.question_template_think)).toBe(expected);
     expect(templateDigest("scoring_non_thinking")).not.toBe(expected);
-    expect(templateNames).toEqual(["scoring", "scoring_non_thinking"]);
+    expect(templateNames).toEqual(["scoring", "scoring_non_thinking", "scoring_distortion"]);
   });
 });

@@ -68,7 +68,17 @@ describe("combineRewards", () => {
   });
 
   it("knows every built-in reward, and accuracy as another name of fidelity", () => {
-    const names = ["format", "fidelity", "win_probability", "binary", "margin", "threshold", "regression"];
+    const names = [
+      "format",
+      "fidelity",
+      "win_probability",
+      "binary",
+      "margin",
+      "threshold",
+      "regression",
+      "distortion",
+      "overlong",
+    ];
     expect(Object.keys(builtInRewards)).toEqual(names);
     expect(combineRewards(names).map(({ name }) => name)).toEqual(names);
     expect(combineRewards({ accuracy: 1 })[0]!.name).toBe("fidelity");

@@ -160,6 +160,7 @@ describe("a warm-up", () => {
             weights: {},
             parse: [],
             missing: 0,
+            attachments: {},
             constantAnswers: { fidelity: null },
             seconds: {},
           };

@@ -67,10 +67,28 @@ describe("the alarm for collapse", () => {
     expect(await alarmsOf({ rewards: fidelity, ...course })).toEqual([]);
   });
 
-  it("is silent while win_probability is paid, in a warm-up and by itself", async () => {
-    const course = { correlation: 0, left: shrinking };
+  it("is silent while win_probability is paid, in a warm-up and by itself, as long as scores differ", async () => {
+    const course = { correlation: 0, left: (step: number) => Math.max(0.3, shrinking(step)) };
     const warmup = withFidelityWarmup(fidelity, createFidelityWarmup());
     expect(await alarmsOf({ rewards: warmup, ...course, warmingUp: true })).toEqual([]);
     expect(await alarmsOf({ rewards: combineRewards({ win_probability: 1 }), ...course })).toEqual([]);
   });
+
+  it.each(["win_probability", "binary"])(
+    "is told with %s once all answers are one score, which pays it no less than others",
+    async (name) => {
+      const rewards = combineRewards({ [name]: 1 });
+      const told = await alarmsOf({ rewards, correlation: 0.8, left: (step) => (step < 10 ? 1 : 0) });
+      expect(told).toEqual([
+        [
+          10,
+          {
+            name: "collapse",
+            message:
+              "100 % of the answers that could be read give one and the same score, whatever the picture: there is nothing left to rank. Start from a model whose scores differ, raise temperature, or lower learning_rate.",
+          },
+        ],
+      ]);
+    },
+  );
 });

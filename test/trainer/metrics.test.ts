@@ -23,6 +23,8 @@ describe("completion metrics", () => {
     ];
     expect(completionMetrics(groups)).toEqual({
       "completions/mean_length": 12,
+      // Four scores could be read, 2, 4, 5 and 1.
+      constant_answer_ratio: 0.25,
       "completions/min_length": 2,
       "completions/max_length": 30,
       "completions/mean_terminated_length": 9,

@@ -1,10 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { DataError } from "../../src/errors.js";
-import { defineReward } from "../../src/rewards/index.js";
+import { defineReward, scoreRewards } from "../../src/rewards/index.js";
 import { prepareRun } from "../../src/trainer/prepare.js";
 
 const folder = mkdtempSync(join(tmpdir(), "thurstone-prepare-"));
@@ -49,5 +49,31 @@ describe("prepareRun", () => {
     const picky = defineReward({ name: "picky", row: z.object({ hint: z.string() }), score: () => 1 });
     await expect(prepareRun(config(file), { short })).resolves.toMatchObject({ plan: { steps: 1 } });
     await expect(prepareRun(config(file), { picky })).rejects.toThrow(/unscored\.jsonl:1.*"picky".*hint/);
+  });
+
+  it("takes rows without opinion scores where the model's own answers decide which picture is better", async () => {
+    const file = dataFile("unlabelled.jsonl", [null, null]);
+    await expect(prepareRun(config(file))).rejects.toMatchObject({ code: "DATA_REWARD_ROW" });
+    const votes = { ...config(file), preference: "majority_vote" } as const;
+    await expect(prepareRun(votes)).resolves.toMatchObject({ plan: { steps: 1 } });
+  });
+
+  it("hands soft preferences to the rewards, and refuses them where no row has a deviation", async () => {
+    const file = dataFile("soft.jsonl", [2, 4]);
+    await expect(prepareRun({ ...config(file), preference: "soft" })).rejects.toMatchObject({
+      name: "ConfigError",
+      code: "CONFIG_NO_DEVIATIONS",
+    });
+    const rated = join(folder, "rated.jsonl");
+    writeFileSync(rated, readFileSync(file, "utf8").replaceAll('"image"', '"mos_std":1,"image"'));
+    const { rewards } = await prepareRun({ ...config(rated), preference: "soft", fidelity_variance: "fixed" });
+    const answer = (score: number) => `<think>x</think><answer>${score}</answer>`;
+    const groups = [2, 4].map((mos) => ({
+      prompt: { row: { id: String(mos), dataset: "d", mos, mosStd: 1 } },
+      completions: [{ text: answer(mos), tokenIds: [1], finishReason: "stop" as const }],
+    }));
+    // Rated 2 apart with the same deviations as the labels are: the predicted preference is the labelled one.
+    const { breakdown } = await scoreRewards(groups, rewards);
+    for (const value of breakdown["fidelity"]!.flat()) expect(value).toBeCloseTo(1, 12);
   });
 });

@@ -14,7 +14,7 @@ const paths = z.union([z.string().min(1), z.array(z.string().min(1))]).transform
 const estimator = z.enum(["sampled", "greedy", "expected"]);
 
 /** Names of the built-in question templates. */
-const TEMPLATES: readonly string[] = ["scoring", "scoring_non_thinking"];
+const TEMPLATES: readonly string[] = ["scoring", "scoring_non_thinking", "scoring_distortion"];
 
 export const dataKeys = {
   data_file_paths: paths
@@ -38,11 +38,11 @@ export const dataKeys = {
   question_template: z
     .string()
     .refine((value) => TEMPLATES.includes(value) || value.includes("{Question}"), {
-      error: 'must be "scoring", "scoring_non_thinking" or a text that contains {Question}',
+      error: 'must be "scoring", "scoring_non_thinking", "scoring_distortion" or a text that contains {Question}',
     })
     .default("scoring")
     .describe(
-      "How a row's question is put to the model: scoring, scoring_non_thinking, or an own text that contains {Question}.",
+      "How a row's question is put to the model: scoring, scoring_non_thinking, scoring_distortion (asks for the distortion as well, for the reward of that name), or an own text that contains {Question}.",
     ),
   max_prompt_length: z
     .int()

@@ -16,8 +16,8 @@ export const rewardKeys = {
     .prefault(["fidelity", "format"])
     .describe(
       "Names of the rewards: format; fidelity (alias accuracy), win_probability, binary and margin, which compare pictures; " +
-        "threshold and regression, which compare with the label; overlong, which punishes answers near " +
-        "`max_completion_length`; and those that `rewards` exports.",
+        "threshold and regression, which compare with the label; distortion, which wants type and level of the distortion named; " +
+        "overlong, which punishes answers near `max_completion_length`; and those that `rewards` exports.",
     ),
   reward_weights: oneOrMore(z.number())
     .nullable()
@@ -62,6 +62,26 @@ export const rewardKeys = {
       "Rank correlation of mean score and opinion score within the rollout batch (`batch_srcc`) that ends `fidelity_warmup`. " +
         "Below about 0.37, or less with a larger variance floor, fidelity pays less than a constant answer would earn.",
     ),
+  preference: z
+    .enum(["order", "soft", "majority_vote"])
+    .default("order")
+    .describe(
+      "Which of two pictures fidelity, win_probability and binary hold to be better: order (of the opinion scores), " +
+        "soft (the probability that raters prefer one, from the deviations of their opinions, `mos_std`; where those are missing, the order), " +
+        "majority_vote (what most of the model's own scores say, without labels; pairs without a majority are left out).",
+    ),
+  vote_agreement: z
+    .number()
+    .min(0.5)
+    .lt(1)
+    .default(0.5)
+    .describe("Share of the votes that a majority must exceed, where `preference` is majority_vote."),
+  distortion_type_weight: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.25)
+    .describe("Share of the distortion reward that the right type earns by itself; the right level earns the rest."),
   comparison_set: z
     .int()
     .min(2)

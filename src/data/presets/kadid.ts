@@ -11,6 +11,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join, parse } from "node:path";
 import { z } from "zod";
+import { distortions } from "../distortions/index.js";
 import { readJsonFile } from "../json-file.js";
 import { parseKadidName } from "../kadid-name.js";
 import type { KadidName } from "../kadid-name.js";
@@ -129,6 +130,7 @@ function parseLine(text: string): { readonly record: DataRecord } | { readonly p
       mos_std: Math.sqrt(variance),
       group,
       type,
+      type_name: distortions.find((one) => one.type === type)!.name,
       level,
     },
   };
