@@ -111,22 +111,22 @@ it.each<[string, object, string]>([
     'CONFIG_CONFLICT: fidelity_warmup is "win_probability" and reference_parity is true, which computes rewards as the reference code does, and that has no warm-up. Remove one of them.',
   ],
   [
-    "preference",
+    "votes and a reward of labels",
     { preference: "majority_vote", reward_funcs: ["fidelity", "margin"] },
     'CONFIG_CONFLICT: preference is "majority_vote", which compares without opinion scores, and the reward margin compares with their differences. Leave margin out.',
   ],
   [
-    "preference",
+    "votes and a tie in points of labels",
     { preference: "majority_vote", tie_band: 0.5 },
     'CONFIG_CONFLICT: preference is "majority_vote", which compares without opinion scores, and tie_band is 0.5 of their points. Remove tie_band.',
   ],
   [
-    "preference",
+    "votes and a warm-up that waits for labels",
     { preference: "majority_vote", fidelity_warmup: "win_probability" },
     'CONFIG_CONFLICT: preference is "majority_vote", which compares without opinion scores, and fidelity_warmup ends when the scores of a rollout batch correlate with them. Remove one of them.',
   ],
   [
-    "vote_agreement",
+    "an agreement of nobody",
     { vote_agreement: 0.7 },
     'CONFIG_CONFLICT: vote_agreement is 0.7, and preference is "order", so nobody votes. Set preference to "majority_vote", or remove vote_agreement.',
   ],

@@ -51,7 +51,7 @@ describe("KADID's list", () => {
       type: "01",
       level: 1,
       source: { file: 0, line: 2 },
-      extra: {},
+      extra: { type_name: "gaussian blur" },
     });
     expect(rows.at(-1)).toMatchObject({ group: "I81", type: "25", level: 5, source: { line: 46 } });
   });
