@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -89,15 +89,18 @@ describe("a project that installed it", () => {
     expect(typeCheck(["use.ts"])).toBe("");
   });
 
-  it("type-checks every program of the README", () => {
-    const readme = readFileSync(join(repository, "README.md"), "utf8");
-    const programs = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text]) => text!);
-    expect(programs.length).toBeGreaterThanOrEqual(2);
+  it("type-checks every program of the README and of docs/", () => {
+    const pages = readdirSync(join(repository, "docs")).filter((name) => name.endsWith(".md"));
     const given = 'declare const config: import("thurstone").ConfigInput;\n';
-    const names = programs.map((text, index) => {
-      writeFileSync(join(project, `readme-${index}.ts`), `${text.includes("train(config") ? given : ""}${text}`);
-      return `readme-${index}.ts`;
+    const names = ["README.md", ...pages.map((name) => `docs/${name}`)].flatMap((page) => {
+      const programs = [...readFileSync(join(repository, page), "utf8").matchAll(/^```ts\n(.*?)^```$/gms)];
+      return programs.map(([, text], index) => {
+        const name = `${page.replaceAll(/[/.]/g, "-")}-${index}.ts`;
+        writeFileSync(join(project, name), `${text!.includes("train(config") ? given : ""}${text!}`);
+        return name;
+      });
     });
+    expect(names.length).toBeGreaterThanOrEqual(10);
     expect(typeCheck(names)).toBe("");
   });
 
