@@ -23,7 +23,7 @@ describe("testReward", () => {
     const look = defineReward({
       name: "look",
       score: ({ row, completion: { finishReason, index, tokenIds }, step }) =>
-        seen.push({ row, finishReason, index, tokens: [...Array.from(tokenIds)], step }),
+        seen.push({ row, finishReason, index, tokens: Array.from(tokenIds), step }),
     });
     await testReward(
       look,
