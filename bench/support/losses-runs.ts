@@ -4,13 +4,16 @@
  * @module
  */
 import { appendFile, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { z } from "zod";
 import { quickstartConfig } from "../../src/cli/quickstart.js";
 import { riseOf } from "../../src/cli/quickstart-text.js";
 import type { ConfigInput, ResolvedConfig } from "../../src/config/index.js";
 import { train } from "../../src/trainer/index.js";
 import { digestFile, digestModel, digestText } from "../../src/trainer/evaluation/digests.js";
+
+/** The settings that runs have in common, but for those of `lossesRun`. */
+const QUICKSTART = resolve(import.meta.dirname, "../../configs/quickstart.yaml");
 
 /** What a loss type needs besides its name: the clip ranges of its paper where the default is for another ratio. */
 export const LOSSES: Readonly<Record<string, Partial<ConfigInput>>> = {
@@ -60,8 +63,7 @@ export interface LossesSettings {
 export async function lossesRun(loss: string, seed: number, settings: LossesSettings): Promise<LossesRun> {
   const own = LOSSES[loss];
   if (own === undefined) throw new Error(`losses: "${loss}" is none of ${Object.keys(LOSSES).join(", ")}.`);
-  const config = await quickstartConfig(settings.folder, {
-    model_name_or_path: settings.start,
+  const overrides = {
     loss_type: loss,
     // Two updates per rollout batch, or every ratio would be 1 and loss types would differ by their weights alone.
     num_iterations: 2,
@@ -75,21 +77,23 @@ export async function lossesRun(loss: string, seed: number, settings: LossesSett
     log_completions: false,
     seed,
     data_seed: seed,
-    output_dir: join(settings.folder, "runs", `${loss}-${seed}`),
     overwrite_output_dir: true,
     ...own,
+  };
+  const config = await quickstartConfig(settings.folder, {
+    ...overrides,
+    model_name_or_path: settings.start,
+    output_dir: join(settings.folder, "runs", `${loss}-${seed}`),
   });
-  const {
-    output_dir: _,
-    run_name: __,
-    model_name_or_path,
-    data_file_paths,
-    eval_data_file_paths,
-    ...decisive
-  } = config;
-  const files = await Promise.all([...data_file_paths, ...eval_data_file_paths].map((path) => digestFile(path)));
-  const content = [decisive, files.map(({ sha256 }) => sha256), (await digestModel(model_name_or_path)).sha256];
+  const files = await Promise.all(
+    [QUICKSTART, ...config.data_file_paths, ...config.eval_data_file_paths].map(sha256Of),
+  );
+  const content = [overrides, files, (await digestModel(settings.start)).sha256];
   return { loss, seed, digest: digestText(JSON.stringify(content)).slice(0, 16), config };
+}
+
+async function sha256Of(path: string): Promise<string> {
+  return (await digestFile(path)).sha256;
 }
 
 /** Trains and evaluates before and after. */
