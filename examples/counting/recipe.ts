@@ -36,6 +36,15 @@ export interface RecipeResult {
 /** Of a model this small; 1e-6 is for billions of parameters. */
 const LEARNING_RATES = { taught: 1e-3, rewarded: 5e-4 } as const;
 
+/**
+ * Of the distance to the taught model. Without it one of the words that are drawn at random dies out before the model can
+ * tell their pictures apart.
+ */
+const KL_WEIGHT = 0.2;
+
+/** Tells the draws of the stages apart. */
+const SETS = { taught: 0, rewarded: 1, test: 2 } as const;
+
 /** What all stages share. */
 const SHARED = {
   torch_dtype: "float32",
@@ -48,18 +57,25 @@ const SHARED = {
 } as const satisfies Partial<SftConfigInput>;
 
 export async function countingRecipe(options: RecipeOptions): Promise<RecipeResult> {
-  const { start, out, seed, pictures, steps, connect, log = () => undefined } = options;
-  const connection = connect === undefined ? {} : { connect };
-  const set = (name: keyof typeof pictures, number: number, answered: boolean): Promise<string> =>
-    writePictures({ folder: join(out, "data"), name, pictures: pictures[name], seed: 3 * seed + number, answered });
-  const taught = await set("taught", 0, true);
-  const rewarded = await set("rewarded", 1, false);
-  const test = await set("test", 2, false);
+  const { log = () => undefined } = options;
+  const test = await pictureSet(options, "test");
+  const taught = await teach(options);
+  const before = await accuracyOf(question(options, taught, test), connection(options));
+  log(`taught:   ${inWords(before)}`);
 
-  const lesson: SftConfigInput = {
+  const { model, rewards } = await practise(options, taught);
+  const after = await accuracyOf(question(options, model, test), connection(options));
+  log(`rewarded: ${inWords(after)}`);
+  return { before, after, rewards };
+}
+
+/** Supervised steps. Returns the folder of the checkpoint. */
+export async function teach(options: RecipeOptions): Promise<string> {
+  const { start, out, seed, steps } = options;
+  const config: SftConfigInput = {
     ...SHARED,
     model_name_or_path: start,
-    data_file_paths: taught,
+    data_file_paths: await pictureSet(options, "taught"),
     per_device_train_batch_size: 64,
     max_steps: steps.taught,
     learning_rate: LEARNING_RATES.taught,
@@ -68,35 +84,55 @@ export async function countingRecipe(options: RecipeOptions): Promise<RecipeResu
     output_dir: join(out, "taught"),
     seed,
   };
-  const counting = exported(await sft(lesson, connection).result);
-  const asked = (model: string): ConfigInput => ({ ...SHARED, model_name_or_path: model, data_file_paths: test, seed });
-  const before = await accuracyOf(asked(counting), connection);
-  log(`taught:   ${inWords(before)}`);
+  return exported(await sft(config, connection(options)).result);
+}
 
-  const practice: ConfigInput = {
-    ...SHARED,
-    model_name_or_path: counting,
-    data_file_paths: rewarded,
+/** Rewarded steps. Returns the folder of the checkpoint, and the mean reward of every step. */
+export async function practise(
+  options: RecipeOptions,
+  taught: string,
+): Promise<{ readonly model: string; readonly rewards: readonly number[] }> {
+  const { out, seed, steps, log = () => undefined } = options;
+  const config: ConfigInput = {
+    ...question(options, taught, await pictureSet(options, "rewarded")),
     prompts_per_step: 32,
     num_generations: 8,
     max_steps: steps.rewarded,
     learning_rate: LEARNING_RATES.rewarded,
     warmup_steps: Math.min(10, steps.rewarded - 1),
-    beta: 0.01,
+    beta: KL_WEIGHT,
     freeze_vision_modules: true,
     output_dir: join(out, "rewarded"),
     seed,
   };
   const rewards: number[] = [];
-  const run = train(practice, { ...connection, rewards: { exact_match: exactMatch } });
+  const run = train(config, { ...connection(options), rewards: { exact_match: exactMatch } });
   for await (const event of run) {
     if (event.type !== "step-end") continue;
     rewards.push(event.metrics.reward!);
     if (event.step % 25 === 0) log(`step ${event.step}: mean reward ${event.metrics.reward!.toFixed(3)}`);
   }
-  const after = await accuracyOf(asked(exported(await run.result)), connection);
-  log(`rewarded: ${inWords(after)}`);
-  return { before, after, rewards };
+  return { model: exported(await run.result), rewards };
+}
+
+/** A checkpoint and the pictures it is asked about. */
+export function question({ seed }: RecipeOptions, model: string, pictures: string): ConfigInput {
+  return { ...SHARED, model_name_or_path: model, data_file_paths: pictures, seed };
+}
+
+/** The pictures of a stage, different ones for each stage and seed. */
+export function pictureSet({ out, seed, pictures }: RecipeOptions, name: keyof typeof SETS): Promise<string> {
+  return writePictures({
+    folder: join(out, "data"),
+    name,
+    pictures: pictures[name],
+    seed: 3 * seed + SETS[name],
+    answered: name === "taught",
+  });
+}
+
+function connection({ connect }: RecipeOptions): Pick<OpenPolicyOptions, "connect"> {
+  return connect === undefined ? {} : { connect };
 }
 
 /** A run that was not stopped has exported its model. */
