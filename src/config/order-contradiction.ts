@@ -9,6 +9,7 @@ import type { ParsedConfig } from "./schema.js";
 export type OrderKeys = Pick<
   ParsedConfig,
   | "shuffle_dataset"
+  | "dataloader_drop_last"
   | "dataset_weights"
   | "batch_datasets"
   | "batch_groups"
@@ -18,9 +19,7 @@ export type OrderKeys = Pick<
 >;
 
 /** @returns what is wrong and what to do; null when nothing is */
-export function orderContradiction(
-  keys: Pick<OrderKeys, "batch_datasets" | "batch_groups" | "dataset_weights" | "curriculum_mix" | "shuffle_dataset">,
-): string | null {
+export function orderContradiction(keys: Omit<OrderKeys, "curriculum_key" | "curriculum_order">): string | null {
   const mixed = keys.batch_datasets === "mixed";
   if (mixed && keys.batch_groups === "one") {
     return (
@@ -33,6 +32,19 @@ export function orderContradiction(
       `batch_datasets is "mixed", batch_groups is "${keys.batch_groups}" and dataset_weights is ` +
       `${JSON.stringify(keys.dataset_weights)}: a batch cannot keep both its shares and its groups. ` +
       'Set dataset_weights to "proportional", batch_groups to "any", or batch_datasets to "one".'
+    );
+  }
+  if (keys.dataloader_drop_last && (keys.batch_groups === "together" || keys.batch_groups === "apart")) {
+    return (
+      `dataloader_drop_last is true and batch_groups is "${keys.batch_groups}", which decides by itself what a pass leaves ` +
+      "out. Remove one of them."
+    );
+  }
+  if (keys.dataloader_drop_last && mixed && keys.dataset_weights !== "proportional") {
+    return (
+      `dataloader_drop_last is true, batch_datasets is "mixed" and dataset_weights is ${JSON.stringify(keys.dataset_weights)}: ` +
+      'data sets then have passes of their own, which end within batches. Set dataset_weights to "proportional", or remove ' +
+      "dataloader_drop_last."
     );
   }
   if (keys.curriculum_mix > 0 && !keys.shuffle_dataset) {

@@ -23,6 +23,7 @@ export type PlanKeys = BatchKeys &
     | "learning_rate"
     | "save_steps"
     | "eval_steps"
+    | "dataloader_drop_last"
     | "dataset_weights"
     | "batch_datasets"
   >;
@@ -130,16 +131,25 @@ function countOrder(
   promptsPerStep: number,
 ): OrderCounts {
   const endless = config.max_steps > 0;
-  const draws = drawsPerEpoch(rowCounts, config.dataset_weights);
-  const count = (rows: number): { batches: number; leftOver: number } =>
-    countBatches({ rows, epochs: config.num_train_epochs, promptsPerStep });
+  const epochs = config.num_train_epochs;
+  const usable = (rows: number): number => (config.dataloader_drop_last ? rows - (rows % promptsPerStep) : rows);
+  const draws = drawsPerEpoch(
+    Object.fromEntries(Object.entries(rowCounts).map(([name, rows]) => [name, usable(rows)])),
+    config.dataset_weights,
+  );
+  /** What is not in a pass is left over by each of them. */
+  const count = (drawn: number, rows: number): { batches: number; leftOver: number } => {
+    const { batches, leftOver } = countBatches({ rows: drawn, epochs, promptsPerStep });
+    return { batches, leftOver: leftOver + Math.floor((rows - usable(rows)) * epochs) };
+  };
   if (config.batch_datasets === "mixed") {
-    const { batches, leftOver } = count(Object.values(rowCounts).reduce((total, rows) => total + rows, 0));
+    const all = Object.values(rowCounts).reduce((total, rows) => total + rows, 0);
+    const { batches, leftOver } = count(usable(all), all);
     const datasets = Object.entries(rowCounts).map(([name, rows]) => ({ name, rows, rollouts: null, leftOver: 0 }));
     return { datasets, batches, leftOver: endless ? 0 : leftOver };
   }
   const datasets = Object.entries(rowCounts).map(([name, rows]) => {
-    const { batches, leftOver } = count(draws[name]!);
+    const { batches, leftOver } = count(draws[name]!, rows);
     return endless ? { name, rows, rollouts: null, leftOver: 0 } : { name, rows, rollouts: batches, leftOver };
   });
   return { datasets, batches: datasets.reduce((total, { rollouts }) => total + (rollouts ?? 0), 0), leftOver: 0 };

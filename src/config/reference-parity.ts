@@ -35,6 +35,8 @@ export const REFERENCE_SETTINGS = {
   top_k: 50,
   min_p: 0,
   repetition_penalty: 1,
+  dataloader_drop_last: true,
+  dataset_weights: "uniform",
 } as const satisfies Partial<ParsedConfig>;
 
 const KEYS = Object.keys(REFERENCE_SETTINGS) as readonly (keyof typeof REFERENCE_SETTINGS)[];

@@ -30,6 +30,7 @@ const KEYS = [
   "per_device_train_batch_size",
   "gradient_accumulation_steps",
   "shuffle_dataset",
+  "dataloader_drop_last",
   "dataset_weights",
   "batch_datasets",
   "batch_groups",
@@ -178,6 +179,7 @@ function readSettings(keys: Keys, sorted: boolean): OrderSettings & { readonly w
     weights: keys.dataset_weights,
     groups: keys.batch_groups,
     shuffle: keys.shuffle_dataset,
+    dropLast: keys.dataloader_drop_last,
     curriculum: sorted ? { descending: keys.curriculum_order === "descending", mix: keys.curriculum_mix } : null,
   };
 }

@@ -96,10 +96,10 @@ describe("thurstone train --dry-run of the flagship recipes", () => {
     expect(out).toMatch(/^ {2}comparison_set +8$/m);
   });
 
-  it("prints the script's 64 prompts, 384 completions and 957 steps", async () => {
+  it("prints the script's 64 prompts, 384 completions and, without the rest of each epoch, 950 steps", async () => {
     const out = await plan("vq-r1-script.yaml");
     expect(out).toMatch(/^ {2}a rollout batch: 64 prompts x 6 completions = 384 completions$/m);
-    expect(out).toMatch(/^ {2}957 steps = 957 rollout batches x 1$/m);
+    expect(out).toMatch(/^ {2}950 steps = 950 rollout batches x 1$/m);
     expect(out).toMatch(/^ {2}comparison_set +8$/m);
     expect(out).toMatch(/^ {2}reference_parity +true$/m);
   });

@@ -132,8 +132,9 @@ it("agrees with the sampler on batches and rows left over", () => {
       fc.constantFrom(1, 1.5, 2, 3),
       fc.constantFrom(-1, 4, 10),
       fc.constantFrom(1, 2),
-      (rows, prompts_per_step, num_train_epochs, max_steps, num_iterations) => {
-        const input = { prompts_per_step, num_train_epochs, max_steps, num_iterations };
+      fc.boolean(),
+      (rows, prompts_per_step, num_train_epochs, max_steps, num_iterations, dataloader_drop_last) => {
+        const input = { prompts_per_step, num_train_epochs, max_steps, num_iterations, dataloader_drop_last };
         const config = resolveConfig({ model_name_or_path: "m", ...input });
         const made = planRun(config, { rows });
         const all = Object.entries(rows).flatMap(([name, count]) =>

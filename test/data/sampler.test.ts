@@ -37,6 +37,57 @@ const cases = fc
     };
   });
 
+describe("dataloader_drop_last", () => {
+  it("makes every pass of whole batches, each row at most once, and leaves out other rows each time", () => {
+    fc.assert(
+      fc.property(cases, ({ rows, lengths, size, epochs, config: given }) => {
+        const batches = batchesOf(rows, { ...given, dataloader_drop_last: true });
+        for (const [set, length] of lengths.entries()) {
+          const own = batches.filter((batch) => batch.rows[0]!.dataset === `set ${set}`).map((batch) => ids(batch));
+          const perPass = Math.floor(length / size);
+          expect(own.length).toBe(perPass * epochs);
+          for (let pass = 0; pass < epochs; pass += 1) {
+            const drawn = own.slice(pass * perPass, (pass + 1) * perPass).flat();
+            expect(new Set(drawn).size).toBe(perPass * size);
+          }
+        }
+      }),
+    );
+    const rows = makeRows(11);
+    const left = Array.from({ length: 40 }, (_, data_seed) => {
+      const drawn = batchesOf(rows, config({ data_seed, dataloader_drop_last: true })).flatMap((batch) => ids(batch));
+      return rows.filter(({ id }) => !drawn.includes(id)).map(({ id }) => id);
+    });
+    expect(left.every((one) => one.length === 3)).toBe(true);
+    expect(new Set(left.flat()).size).toBe(11);
+  });
+
+  it("drops what a device's batches of KADID-10k leave over, as the reference does", () => {
+    const given = config({ prompts_per_step: 8, num_train_epochs: 2, dataloader_drop_last: true });
+    const sampler = createSampler(makeRows(6125), given);
+    expect(sampler.batches).toBe(2 * 765);
+    expect(Object.values(sampler.leftOver)).toEqual([10]);
+  });
+
+  it("leaves the choice to the shuffle where rows are sorted", () => {
+    const rows = makeRows(10).map((row) => ({ ...row, extra: { hard: Number(row.id) } }));
+    const given = config({ curriculum_key: "hard", dataloader_drop_last: true, num_train_epochs: 30 });
+    const passes = batchesOf(rows, given);
+    expect(count(passes.flatMap((batch) => ids(batch))).size).toBe(10);
+    for (let pass = 0; pass < 30; pass += 1) {
+      const order = [...ids(passes[2 * pass]), ...ids(passes[2 * pass + 1])].map(Number);
+      expect(order).toEqual(order.toSorted((a, b) => a - b));
+    }
+  });
+
+  it.each([
+    [{ batch_groups: "apart" }, /dataloader_drop_last is true and batch_groups is "apart"/],
+    [{ batch_datasets: "mixed", dataset_weights: "uniform" }, /dataset_weights is "uniform"/],
+  ] as const)("is refused with %o", (more, message) => {
+    expect(() => createSampler(makeRows(9), config({ ...more, dataloader_drop_last: true }))).toThrow(message);
+  });
+});
+
 describe("createSampler", () => {
   it("fills every batch with different rows of one data set", () => {
     fc.assert(

@@ -117,4 +117,9 @@ it("29: how many steps the flagship recipe has", () => {
   const { batches: steps, leftOver } = createSampler(rows, config);
   says(`${steps} steps`);
   says(`leaves ${leftOver["K"]} of 61250 rows`);
+  const dropped = [8, 64, 128].map((prompts_per_step) => {
+    const sampler = createSampler(rows, { prompts_per_step, num_train_epochs: 10, dataloader_drop_last: true });
+    return sampler.batches;
+  });
+  says(`${dropped[0]} steps of 8, ${dropped[1]} of 64 and ${dropped[2]} of 128`);
 });

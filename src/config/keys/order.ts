@@ -10,6 +10,13 @@ export const orderKeys = {
     .boolean()
     .default(true)
     .describe("Draw a new order of the rows for every pass. false: as they stand in the files, pass after pass."),
+  dataloader_drop_last: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Leave out, in every pass, the rows that fill no batch of `prompts_per_step`, other ones each time. false: they begin " +
+        "the first batch of the next pass.",
+    ),
   dataset_weights: z
     .union([z.enum(["proportional", "uniform"]), z.record(z.string().min(1), z.number().positive())])
     .default("proportional")

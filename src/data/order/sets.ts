@@ -7,8 +7,9 @@ import { DataError } from "../../errors.js";
 import { foldKey, seedStreams } from "../../stats/index.js";
 import { textKey } from "../text-key.js";
 import { createApartOrder } from "./apart.js";
+import { keepLatest } from "./latest.js";
 import { createPasses } from "./passes.js";
-import type { PassOptions } from "./passes.js";
+import type { PassOptions, PassOrders } from "./passes.js";
 import { createRowStream } from "./row-stream.js";
 import type { OrderTable } from "./table.js";
 import { createTogetherOrder } from "./together.js";
@@ -22,6 +23,8 @@ export interface SetSettings {
   readonly size: number;
   readonly groups: "any" | "one" | "together" | "apart";
   readonly shuffle: boolean;
+  /** Leave out of each pass what fills no batch. */
+  readonly dropLast: boolean;
   readonly curriculum: { readonly descending: boolean; readonly mix: number } | null;
 }
 
@@ -114,6 +117,10 @@ export function createBatchSet(table: OrderTable, set: RowSet, settings: SetSett
   const placed = (batch: (ordinal: number) => Iterable<number>) => (ordinal: number) =>
     Array.from(batch(ordinal), (row) => set.rows[row]!);
 
+  if (settings.dropLast) {
+    const batches = Math.floor(set.rows.length / size);
+    return { ...set, usable: batches * size, batch: placed(wholeBatches({ batches, size, passes })) };
+  }
   if (settings.groups === "any" || settings.groups === "one") {
     const stream = createRowStream({ rows: set.rows.length, size, draws: "fixed", passes: passes.ordered });
     return { ...set, usable: set.rows.length, batch: placed((ordinal) => stream(ordinal * size, size)) };
@@ -130,6 +137,23 @@ export function createBatchSet(table: OrderTable, set: RowSet, settings: SetSett
   const order = createTogetherOrder({ groups, size, passes, keyOf: shuffled });
   if (order.batches === 0 || order.unused.length > 0) throw unusedGroups(set, order.unused, size);
   return { ...set, usable: order.batches * size, batch: placed((ordinal) => order.batch(ordinal)) };
+}
+
+/** Passes of whole batches; which rows are left out is the shuffle's choice, so that a curriculum has no part in it. */
+function wholeBatches(options: {
+  readonly batches: number;
+  readonly size: number;
+  readonly passes: PassOrders;
+}): (ordinal: number) => Iterable<number> {
+  const { batches, size, passes } = options;
+  const rowsOf = keepLatest((pass) => {
+    const left = new Set(passes.unsorted(pass).subarray(batches * size));
+    return passes.ordered(pass).filter((row) => !left.has(row));
+  });
+  return (ordinal) => {
+    const first = (ordinal % batches) * size;
+    return rowsOf(Math.floor(ordinal / batches)).subarray(first, first + size);
+  };
 }
 
 /** Groups numbered from 0 within the set; rows without a group are one each. */
