@@ -1,7 +1,9 @@
 /**
  * Teaches a tiny model to count shapes: a little by example, the rest by reward.
  *
- *   npx tsx examples/counting/run.ts [--seed 0] [--out output/counting] [--start CHECKPOINT]
+ *   npx tsx examples/counting/run.ts [--seed 0] [--out output/counting]
+ *     [--start assets/zero]              checkpoint to begin with
+ *     [--taught 150] [--rewarded 150]    steps by example and by reward
  *
  * @module
  */
