@@ -1,10 +1,11 @@
 import { join } from "node:path";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { defineReward, openRun, train } from "../../src/index.js";
 import type { RewardRecord } from "../../src/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
+import { fidelity } from "../../src/rewards/index.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
 import { runFake } from "../support/fake-run.js";
@@ -136,9 +137,51 @@ describe("own rewards in a run", () => {
     expect(told).toBe(true);
   });
 
+  it("that hang end the run by name, and leave no worker behind", async () => {
+    const worker = createFakeWorker();
+    const hung = defineReward({
+      name: "hung",
+      timeoutMs: 20,
+      retries: 1,
+      backoffMs: 1,
+      score: () => new Promise(() => undefined),
+    });
+    const { result } = train(set.config("hung"), { connect: worker.connect, rewards: { hung } });
+    await expect(result).rejects.toMatchObject({
+      name: "RewardError",
+      code: "REWARD_TIMEOUT",
+      message: expect.stringMatching(
+        /^the reward "hung" gave no answer within 0.02 s in each of 2 tries; .*step 1, row/,
+      ) as string,
+    });
+    expect(worker.open).toBe(0);
+  });
+
   it("need a name that exists", async () => {
     const { result } = train(set.config("unknown"), { connect: createFakeWorker().connect, rewards: { fidelty: 1 } });
     await expect(result).rejects.toMatchObject({ code: "CONFIG_REWARD_UNKNOWN" });
+  });
+});
+
+describe("preferences by majority vote", () => {
+  it("train on rows without opinion scores", async () => {
+    const config = set.config("votes", { max_steps: 1, preference: "majority_vote", reward_funcs: ["fidelity"] });
+    const lines = readFileSync(set.data, "utf8").trim().split("\n");
+    const data = join(set.folder, "unlabelled.jsonl");
+    const bare = lines.map((line) => {
+      const { conversations, ...row } = JSON.parse(line) as { conversations: unknown[] };
+      return JSON.stringify({ ...row, conversations: conversations.slice(0, 1) });
+    });
+    writeFileSync(data, `${bare.join("\n")}\n`);
+    const { result } = await runFake({ ...config, data_file_paths: [data] });
+    const records = await rollouts(config.output_dir!);
+    const groups = [0, 1, 2].map((prompt) => ({
+      dataset: "tiny",
+      scores: records.filter((record) => record["prompt"] === prompt).map(({ score }) => score as number),
+    }));
+    expect(records.map(({ mos }) => mos)).toEqual(records.map(() => null));
+    expect(records.map(({ reward }) => reward)).toEqual(fidelity(groups, { preference: "majority_vote" }).flat());
+    expect(result.metrics!.reward).toBeGreaterThan(0);
   });
 });
 

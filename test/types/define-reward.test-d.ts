@@ -79,6 +79,38 @@ describe("defineReward", () => {
   });
 });
 
+describe("verdicts and limits", () => {
+  it("lets every scope give a value, or a value with what is to be recorded", () => {
+    const image = { data: new Uint8Array(3), width: 1, height: 1 };
+    defineReward({ name: "one", score: () => ({ value: 1, columns: { why: "x", votes: 3, sure: true, none: null } }) });
+    defineReward({ name: "group", scoreGroup: async () => [1, null, { value: null, images: { image } }] });
+    defineReward({ name: "batch", scoreBatch: () => [[{ value: 1 }, 2]] });
+    // @ts-expect-error no value
+    defineReward({ name: "empty", score: () => ({ columns: { why: "x" } }) });
+    // @ts-expect-error a list is no cell
+    defineReward({ name: "list", score: () => ({ value: 1, columns: { why: [1] } }) });
+  });
+
+  it("keeps the type of the row beside the limits of calls", () => {
+    const reward = defineReward({
+      name: "limited",
+      row: z.object({ mos: z.number() }),
+      concurrency: 4,
+      timeoutMs: null,
+      retries: 2,
+      retryOn: (error) => error === null,
+      score: async ({ row, signal }) => {
+        expectTypeOf(row).toEqualTypeOf<{ mos: number }>();
+        expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
+        return row.mos;
+      },
+    });
+    expectTypeOf(reward).toEqualTypeOf<Reward<{ mos: number }>>();
+    // @ts-expect-error milliseconds, no text
+    defineReward({ name: "late", timeoutMs: "5s", score: () => 1 });
+  });
+});
+
 describe("combining and scoring", () => {
   it("takes rewards of any row, in a record or a list", () => {
     const brief = defineReward({ name: "brief", row: z.object({ mos: z.number() }), score: () => 1 });
