@@ -68,8 +68,8 @@ export type {
 export { splitUpdates } from "./policy/index.js";
 export type * from "./policy/types.js";
 export { createSampler, indexRows, loadRows, splitRows, splitRowsInThree } from "./data/index.js";
-export type { Row } from "./data/index.js";
 export { distortionTemplate } from "./prompts/index.js";
+export type { CurriculumFunction, Row, RowIndex, Sampler, StreamingSampler } from "./data/index.js";
 export { combineRewards, defineReward, scoreRewards } from "./rewards/index.js";
 export type { Reward, RewardRecord, RewardSet, ScoredRewards } from "./rewards/index.js";
 export { advantagesOf, groupAdvantages } from "./advantages/index.js";

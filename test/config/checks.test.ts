@@ -36,6 +36,21 @@ it.each<[string, object, string]>([
     "CONFIG_LENGTH_MISMATCH: image_folders has 2 folders and data_file_paths has 3 files. Give one folder per file, or one for all.",
   ],
   [
+    "mixed batches of one group",
+    { batch_datasets: "mixed", batch_groups: "one" },
+    'CONFIG_CONFLICT: batch_datasets is "mixed" and batch_groups is "one": a group lies in one data set, so its batches cannot be mixed. Set batch_datasets to "one".',
+  ],
+  [
+    "a curriculum mixed with no shuffle",
+    { curriculum_key: "hard", curriculum_mix: 0.5, shuffle_dataset: false },
+    "CONFIG_CONFLICT: curriculum_mix is 0.5 and shuffle_dataset is false: there is no shuffle to mix with. Remove one of them.",
+  ],
+  [
+    "held-out rows of a file that is not kept",
+    { dataset_streaming: true, val_split_ratio: 0.2 },
+    "CONFIG_CONFLICT: dataset_streaming is true and val_split_ratio is 0.2: rows that are held out are kept in memory. Write them to a file of their own (eval_data_file_paths), or read all rows at once.",
+  ],
+  [
     "folders for no evaluation files",
     { eval_image_folders: "x" },
     "CONFIG_CONFLICT: eval_image_folders is set and eval_data_file_paths is not: there is nothing to look up in them.",
