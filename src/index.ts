@@ -55,13 +55,20 @@ export type {
   SftConfigInput,
   SharedConfig,
 } from "./config/index.js";
-export { createMetric, openPolicy, toTrainBatch } from "./trainer/index.js";
+export { createMetric, openPolicy, pythonReward, replayRewards, toTrainBatch } from "./trainer/index.js";
 export type {
   Metric,
   MetricInput,
   MetricMode,
   MetricOptions,
+  PythonRewardOptions,
   Rating,
+  ReplayCounts,
+  ReplayedCompletion,
+  ReplayedStep,
+  ReplayKeys,
+  ReplayRewardsOptions,
+  RewardReplay,
   ScoreOptions,
   TrainBatchOptions,
 } from "./trainer/index.js";

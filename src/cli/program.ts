@@ -85,6 +85,7 @@ function buildProgram(io: CommandIo, outcome: { exitCode: number }): Program {
   addSetup(program, io, outcome);
   addDoctor(program, io, outcome);
   addRuns(program, io);
+  addRewards(program, io);
   addDistort(program, io);
   return program;
 }
@@ -144,6 +145,33 @@ function addRuns(program: Program, io: CommandIo): void {
     .action(async (folder: string, options: { step?: number; limit?: number; json: boolean }) => {
       const { showRollouts } = await import("./runs.js");
       await showRollouts({ folder, ...options }, io);
+    });
+}
+
+function addRewards(program: Program, io: CommandIo): void {
+  program
+    .command("rewards")
+    .description("try rewards out without a model")
+    .command("replay")
+    .description(
+      "score the recorded completions of a run again: how rewards change, which advantages change their sign",
+    )
+    .argument("<run>", "the run folder")
+    .argument("[keys...]", "--key value: configuration keys that shall be others than in the run")
+    .option("--limit <count>", "advantages with another sign to show", positiveInteger, 20)
+    .option("--json", "machine-readable output, with all of them", false)
+    .allowUnknownOption()
+    .addHelpText(
+      "after",
+      `
+Keys: --rewards FILE ... and --python_reward FILE:FUNCTION ... take the place of the run's own rewards and are run as code;
+--reward_funcs and --reward_weights say which rewards count, built-in ones too. All other keys of the section "Rewards" may
+differ as well, and advantage_estimator, scale_rewards, pass_at_k, drop_zero_variance_groups, data_file_paths, image_folders,
+dataset_name and python_bin. Without keys the run's own rewards are used, which gives the record bit for bit.`,
+    )
+    .action(async (folder: string, keys: string[], options: { limit: number; json: boolean }) => {
+      const { replayRun } = await import("./replay.js");
+      await replayRun({ folder, keys, ...options }, io);
     });
 }
 

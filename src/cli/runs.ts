@@ -129,10 +129,14 @@ function rewardOf({ reward }: LogRecord): number {
   return typeof reward === "number" ? reward : Number.NEGATIVE_INFINITY;
 }
 
+/** Fields that say nothing about a completion, or the same of all of a step. */
+const NOT_SHOWN = "seq type step version rollout completions fidelity_warmup kl_penalty source".split(" ");
+
 /** The completion below a line of everything else that is short and its rewards by name; then what rewards attached. */
-function describe(record: LogRecord): string[] {
-  const { seq: _seq, type: _type, step: _step, text, rewards, columns, pictures, ...fields } = record;
-  const short = Object.entries({ ...fields, ...(rewards as object) }).filter(([, value]) => !Array.isArray(value));
+function describe({ text, rewards, columns, pictures, ...fields }: LogRecord): string[] {
+  const short = Object.entries({ ...fields, ...(rewards as object) }).filter(
+    ([name, value]) => !NOT_SHOWN.includes(name) && !Array.isArray(value),
+  );
   const heading = short.map(
     ([name, value]) => `${name} ${typeof value === "number" ? formatNumber(value) : String(value)}`,
   );

@@ -5,7 +5,7 @@
  */
 import { flagHelp, loadConfig, readCheckpointSize, readConfigSources } from "../config/index.js";
 import type { ResolvedConfig } from "../config/index.js";
-import { loadRewardModules, namedRewards, prepareRun, probe, train } from "../trainer/index.js";
+import { loadOwnRewards, namedRewards, prepareRun, probe, train } from "../trainer/index.js";
 import { EXIT } from "./io.js";
 import type { Command, CommandIo } from "./io.js";
 import { planText } from "./plan-text.js";
@@ -46,13 +46,12 @@ export const trainCommand: Command = async (args, io) => {
 
 async function readConfig({ files, flags }: TrainArguments): Promise<ResolvedConfig> {
   const { values } = await readConfigSources(files, flags.values);
-  const paths = [values["rewards"] ?? []].flat().filter((path) => typeof path === "string");
-  const own = await loadRewardModules(paths);
+  const own = await loadOwnRewards(values);
   return loadConfig(
     files,
     { ...flags.values, ...namedRewards(values, own) },
     {
-      customRewards: Object.keys(own),
+      customRewards: own.names,
       require: ["data_file_paths"],
       problems: flags.problems,
     },

@@ -10,6 +10,7 @@ import type { Check, Finding } from "./check.js";
 import { rewardKeys } from "./keys/rewards.js";
 import { nearestName } from "./nearest.js";
 import { objectiveChecks } from "./objective-checks.js";
+import { pythonRewardNames } from "./python-reward.js";
 import { parityChecks } from "./reference-parity.js";
 import { orderContradiction } from "./order-contradiction.js";
 import type { ConfigKey, ParsedConfig } from "./schema.js";
@@ -156,19 +157,47 @@ const orderChecks: readonly Check[] = [
 
 const rewardChecks: readonly Check[] = [
   {
-    keys: ["reward_funcs", "rewards"],
-    find: ({ reward_funcs, rewards }, { customRewards }) => {
+    keys: ["reward_funcs", "rewards", "python_reward"],
+    find: ({ reward_funcs, rewards, python_reward }, { customRewards }) => {
       // What a module exports is known only once it was loaded.
       if (rewards !== null && customRewards.length === 0) return null;
-      const known = [...Object.keys(BUILT_IN_REWARDS), ...customRewards];
+      const fromPython = pythonRewardNames(python_reward).map((one) => one.function);
+      const known = [...new Set([...Object.keys(BUILT_IN_REWARDS), ...customRewards, ...fromPython])];
       const unknown = reward_funcs.find((name) => !known.includes(name));
       if (unknown === undefined) return null;
       const near = nearestName(unknown, known);
       const advice = near === null ? `Known are ${known.join(", ")}.` : `Did you mean "${near}"?`;
       return {
         code: "CONFIG_UNKNOWN_REWARD",
-        message: `reward_funcs names "${unknown}", which is no built-in reward. ${advice} Own rewards need a module (rewards).`,
+        message: `reward_funcs names "${unknown}", which is no built-in reward. ${advice} Own rewards need a module (rewards) or a Python file (python_reward).`,
       };
+    },
+  },
+  {
+    keys: ["python_reward"],
+    find: ({ python_reward }) => {
+      const names = pythonRewardNames(python_reward).map((one) => one.function);
+      const taken = names.find((name) => Object.hasOwn(BUILT_IN_REWARDS, name));
+      if (taken !== undefined) {
+        return conflict(
+          `python_reward names a function "${taken}", and so is a built-in reward called. Rename the function, or give it ` +
+            "another name in the file: my_reward = " +
+            `${taken}.`,
+        );
+      }
+      const twice = names.find((name, index) => names.indexOf(name) < index);
+      return twice === undefined
+        ? null
+        : conflict(`python_reward names two functions "${twice}", and rewards are told apart by name. Rename one.`);
+    },
+  },
+  {
+    keys: ["python_reward_format", "python_reward_timeout", "python_reward"],
+    find: (config) => {
+      if (config.python_reward !== null) return null;
+      const keys = ["python_reward_format", "python_reward_timeout"] as const;
+      const set = keys.find((key) => config[key] !== rewardKeys[key].parse(undefined));
+      return set === undefined ? null : conflict(`${set} is set, and python_reward is not: nothing would read it.`);
     },
   },
   {

@@ -1,27 +1,14 @@
 /**
- * Calls one function of the Python side through pythonia, in a process of its own with a deadline.
+ * Calls one function of the Python side, in a process that is thrown away afterwards.
  *
- * For look-ups that take no part in training, such as `doctor`'s: small arguments in, JSON out. Tensors and everything in
- * the training loop go over the bridge.
+ * For look-ups that take no part in training, such as `doctor`'s.
  *
  * @module
  */
 
-import { fork, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { EnvironmentError } from "../errors.js";
 import { findPython, type PythonLocation } from "./find-python.js";
-
-/** What the child process is asked. */
-export interface PythonCall {
-  readonly module: string;
-  readonly name: string;
-  readonly args: readonly (string | number | boolean)[];
-}
-
-/** What it answers: the function's value, or what went wrong. */
-export type PythonAnswer = { readonly value: unknown } | { readonly error: string; readonly traceback?: string };
+import { startPythonChild, type PythonCall, type PythonOutcome } from "./python-child.js";
 
 export interface CallPythonOptions {
   /** An importable module, for example "thurstone_runtime.environment". */
@@ -42,74 +29,23 @@ export interface CallPythonOptions {
  */
 export async function callPython(options: CallPythonOptions): Promise<unknown> {
   const { timeout = 60_000, location = findPython(), args = [] } = options;
-  const call: PythonCall = { module: options.module, name: options.function, args };
-  const child = startChild(location);
-  const log: string[] = [];
-  const closed = new Promise((resolve) => child.once("close", resolve));
-  const printed = async (): Promise<string> => {
-    killGroup(child);
-    await closed;
-    return log.join("").trim();
-  };
-  child.stdout?.on("data", (chunk: Buffer) => log.push(chunk.toString("utf8")));
-  child.stderr?.on("data", (chunk: Buffer) => log.push(chunk.toString("utf8")));
+  const child = startPythonChild(location);
   try {
-    child.send(call);
-    const answer = await answerOf(child, AbortSignal.timeout(timeout));
-    if (answer === "late") throw failure("TIMEOUT", `did not answer within ${timeout} ms`, options, location);
-    if (answer === "dead") throw failure("FAILED", `ended without an answer. ${await printed()}`, options, location);
-    if ("value" in answer) return answer.value;
-    throw failure("FAILED", `failed: ${answer.error}. ${answer.traceback ?? (await printed())}`, options, location);
+    const outcome = await child.call({ module: options.module, name: options.function, args }, { timeout });
+    if (outcome.kind === "value") return outcome.value;
+    throw new EnvironmentError(
+      outcome.kind === "late" ? "ENVIRONMENT_PYTHON_TIMEOUT" : "ENVIRONMENT_PYTHON_FAILED",
+      `${options.module}.${options.function} in ${location.python} ${inWords(outcome, timeout)}`,
+      { fields: { python: location.python } },
+    );
   } finally {
-    killGroup(child);
+    await child.close();
   }
 }
 
-/** Its own process group, so that Python can be killed with it. */
-function startChild({ python, pythonPath }: PythonLocation): ChildProcess {
-  const fromSource = import.meta.url.endsWith(".ts");
-  const script = fileURLToPath(new URL(fromSource ? "call-child.ts" : "call-child.js", import.meta.url));
-  return fork(script, [], {
-    detached: true,
-    silent: true,
-    execArgv: fromSource ? ["--import", import.meta.resolve("tsx")] : [],
-    env: { ...process.env, PYTHON_BIN: python, PYTHONPATH: pythonPath, PYTHONDONTWRITEBYTECODE: "1", REQ_TIMEOUT: "0" },
-  });
-}
-
-async function answerOf(child: ChildProcess, deadline: AbortSignal): Promise<PythonAnswer | "late" | "dead"> {
-  const settled = new AbortController();
-  const signal = AbortSignal.any([settled.signal, deadline]);
-  try {
-    const message = once(child, "message", { signal }).then(([answer]) => answer as PythonAnswer);
-    const exit = once(child, "exit", { signal }).then(() => "dead" as const);
-    return await Promise.race([message, exit]);
-  } catch (error) {
-    if (deadline.aborted) return "late";
-    throw error;
-  } finally {
-    settled.abort();
-  }
-}
-
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, "SIGKILL");
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
-  }
-}
-
-function failure(
-  kind: "FAILED" | "TIMEOUT",
-  what: string,
-  options: CallPythonOptions,
-  location: PythonLocation,
-): EnvironmentError {
-  return new EnvironmentError(
-    `ENVIRONMENT_PYTHON_${kind}`,
-    `${options.module}.${options.function} in ${location.python} ${what}`,
-    { fields: { python: location.python } },
-  );
+function inWords(outcome: Exclude<PythonOutcome, { kind: "value" }>, timeout: number): string {
+  if (outcome.kind === "late") return `did not answer within ${timeout} ms`;
+  if (outcome.kind === "raised") return `failed: ${outcome.error}. ${outcome.traceback}`;
+  if (outcome.status === null) return `ended without an answer. ${outcome.output}`;
+  return `failed: Python ended with ${outcome.status} during the call. ${outcome.output}`;
 }

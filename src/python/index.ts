@@ -1,5 +1,5 @@
 /**
- * The Python installation: where it is, what it has, and calls of single functions in it.
+ * The Python installation: where it is, what it has, and calls of functions in it.
  *
  * @module
  */
@@ -7,3 +7,10 @@
 export { callPython, type CallPythonOptions } from "./call-python.js";
 export { findPython, PACKAGE_ROOT, type FindPythonOptions, type PythonLocation } from "./find-python.js";
 export { probePython, type ProbePythonOptions, type PythonReport } from "./probe.js";
+export {
+  startPythonChild,
+  type PythonCall,
+  type PythonCallOptions,
+  type PythonChild,
+  type PythonOutcome,
+} from "./python-child.js";

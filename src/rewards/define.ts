@@ -88,6 +88,10 @@ interface RewardFacts<Row> extends RewardCalls {
   readonly minimumPrompts?: number;
   /** What a model earns that always gives the same answer; null where that cannot be said. Feeds the collapse alarm. */
   readonly constantAnswer?: (context: ScoreBatchContext<Row>) => RewardValue;
+  /** Called once before a run loads its model; throws what would go wrong in the first step. */
+  readonly open?: (context: Pick<Circumstances, "signal">) => Awaitable<void>;
+  /** Called when a run ends, however it ends. The reward may be used again afterwards. */
+  readonly close?: () => Awaitable<void>;
 }
 
 /** What `defineReward` takes. Without a schema, a row is a record of unknown fields. */
@@ -106,6 +110,8 @@ export interface Reward<Row = never> {
   readonly scope: RewardScope<never>;
   readonly calls: RewardCalls;
   readonly constantAnswer: ((context: ScoreBatchContext<never>) => RewardValue) | undefined;
+  readonly open: ((context: Pick<Circumstances, "signal">) => Awaitable<void>) | undefined;
+  readonly close: (() => Awaitable<void>) | undefined;
   /** Type only: which rows it takes. */
   readonly [rowType]?: (row: Row) => void;
 }
@@ -129,7 +135,7 @@ const SCOPES = ["score", "scoreGroup", "scoreBatch"] as const;
 export function defineReward<Schema extends z.ZodType = z.ZodType<Readonly<Record<string, unknown>>>>(
   definition: RewardDefinition<Schema>,
 ): Reward<z.output<Schema>> {
-  const { name, minimumPrompts = 1, row, constantAnswer } = definition;
+  const { name, minimumPrompts = 1, row, constantAnswer, open, close } = definition;
   if (typeof name !== "string" || !/^[\w.-]+$/.test(name)) {
     throw new ConfigError(
       "CONFIG_REWARD_NAME",
@@ -146,7 +152,7 @@ export function defineReward<Schema extends z.ZodType = z.ZodType<Readonly<Recor
   }
   const scope = { [given[0]!]: definition[given[0]!] } as unknown as RewardScope<never>;
   const calls = checkCalls(name, definition);
-  return Object.freeze({ name, minimumPrompts, row, scope, calls, constantAnswer, [MARKER]: true });
+  return Object.freeze({ name, minimumPrompts, row, scope, calls, constantAnswer, open, close, [MARKER]: true });
 }
 
 /** True for what `defineReward` made. */

@@ -48,6 +48,7 @@ export {
   type KnownDistortion,
 } from "./distortion.js";
 export { formatReward, type FormatOptions } from "./format.js";
+export { closeRewards, openRewards } from "./lifetime.js";
 export { overlongReward, type OverlongOptions } from "./overlong.js";
 export type { ComparedGroup, ComparisonOptions, GroupRewards, RatedGroup, VarianceOptions } from "./pairs.js";
 export { parseScore, SCORE_RANGE, type ParsedScore, type ParseOptions, type ParseStatus } from "./parse.js";

@@ -63,6 +63,8 @@ export async function measure(
 export interface Corrected extends Pick<TrainBatchOptions, "id" | "factors" | "truncated"> {
   /** [P][G] rewards, less the KL where it is paid for in the reward. */
   readonly totals: readonly (readonly (number | null)[])[];
+  /** [P][G] what was taken off them; null where nothing was. */
+  readonly penalties: readonly (readonly number[])[] | null;
   /** Under TRL's names where TRL has them. */
   readonly metrics: Readonly<Record<string, number | null>>;
 }
@@ -81,7 +83,7 @@ export function correct(
     completions.map(({ finishReason }) => corrections.maskTruncated && finishReason !== "stop"),
   );
   const masks = corrections.maskTruncated ? { truncated } : {};
-  if (measured === null) return { totals, ...masks, metrics: {} };
+  if (measured === null) return { totals, penalties: null, ...masks, metrics: {} };
   const { factors, metrics } = tokenFactors(groups, truncated.flat(), measured, corrections);
   const penalised = penalise(totals, measured, corrections);
   return {
@@ -89,6 +91,7 @@ export function correct(
     ...masks,
     ...(factors && { factors: regroup(groups, factors) }),
     totals: penalised.totals,
+    penalties: penalised.penalties,
     metrics: { ...metrics, ...penalised.metrics },
   };
 }
@@ -137,16 +140,23 @@ function penalise(
   totals: Corrected["totals"],
   { logprobs, reference }: Measurement,
   { klInReward }: Corrections,
-): Pick<Corrected, "totals" | "metrics"> {
-  if (klInReward === null || reference === null) return { totals, metrics: {} };
+): Pick<Corrected, "totals" | "penalties" | "metrics"> {
+  if (klInReward === null || reference === null) return { totals, penalties: null, metrics: {} };
   const { beta, estimator } = klInReward;
   const kl = logprobs.map((group, prompt) => klOfCompletions(group, reference[prompt]!, estimator));
+  const penalties = kl.map((group) => group.map((one) => beta * one));
   return {
-    totals: totals.map((group, prompt) =>
-      group.map((total, sample) => (total === null ? null : total - beta * kl[prompt]![sample]!)),
-    ),
+    totals: lessPenalties(totals, penalties),
+    penalties,
     metrics: { "kl_in_reward/mean": mean(kl.flat()) },
   };
+}
+
+/** [P][G] rewards less what is taken off them; what has no reward has none left. */
+export function lessPenalties(totals: Corrected["totals"], penalties: Corrected["penalties"]): (number | null)[][] {
+  return totals.map((group, prompt) =>
+    group.map((total, sample) => (total === null ? null : total - (penalties?.[prompt]![sample] ?? 0))),
+  );
 }
 
 function regroup<T>(groups: readonly RolloutGroup[], values: readonly T[]): T[][] {

@@ -50,7 +50,20 @@ export interface GrpoObserver {
   /** The rollout batch is what it is going to be. */
   onScored(rollout: Rollout, kept: KeptRollout): void;
   onCorrected(metrics: Corrected["metrics"]): void;
+  onValued(valued: ValuedRollout): void;
   onUpdate(update: UpdateRecord): Promise<void>;
+}
+
+/** What the completions of a rollout batch are worth. */
+export interface ValuedRollout {
+  /** Number of the rollout batch, 1-based. */
+  readonly rollout: number;
+  /** [P] those that are trained on; the others are worth nothing. */
+  readonly groups: readonly RolloutGroup<Row>[];
+  /** [P][G] */
+  readonly advantages: readonly (readonly number[])[];
+  /** [P][G] what the KL took off the rewards; null where it is not paid for in the reward. */
+  readonly penalties: Corrected["penalties"];
 }
 
 /** What one optimizer update did. */
@@ -85,6 +98,7 @@ export async function grpoStep(
   observer.onCorrected(corrected.metrics);
 
   const advantages = advantagesOf({ ...kept.earned, totals: corrected.totals }, objective.advantages);
+  observer.onValued({ rollout, groups: kept.groups, advantages, penalties: corrected.penalties });
   const batch = toTrainBatch(kept.groups, advantages, { ...objective, ...corrected });
   const loss: LossSpec = { ...objective.loss, old: reused ? "stored" : "detach" };
 

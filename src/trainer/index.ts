@@ -27,11 +27,23 @@ export type { Metric, MetricInput, Rating, ScoreOptions } from "./metric.js";
 export type { MetricMode, MetricOptions } from "./metric-options.js";
 export { connectPython, openPolicy } from "./open-policy.js";
 export type { Connection, OpenPolicyOptions } from "./open-policy.js";
+export { loadOwnRewards, namedRewards } from "./own-rewards.js";
 export { prepareRun } from "./prepare.js";
 export type { PreparedRun } from "./prepare.js";
 export { probe } from "./probe.js";
 export type { ProbeResult } from "./probe.js";
-export { loadRewardModules, namedRewards } from "./reward-modules.js";
+export { pythonReward } from "./python-reward.js";
+export type { PythonRewardOptions } from "./python-reward.js";
+export { replayRewards, REPLAY_KEYS } from "./replay/index.js";
+export type {
+  Change,
+  ReplayCounts,
+  ReplayedCompletion,
+  ReplayedStep,
+  ReplayKeys,
+  ReplayRewardsOptions,
+  RewardReplay,
+} from "./replay/index.js";
 export { exportModel } from "./run-folder.js";
 export { sft } from "./sft-run.js";
 export type { SftOptions } from "./sft-run.js";

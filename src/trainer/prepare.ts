@@ -25,7 +25,7 @@ import type {
 } from "../rewards/index.js";
 import { openData } from "./open-data.js";
 import type { TrainingData } from "./open-data.js";
-import { loadRewardModules, namedRewards } from "./reward-modules.js";
+import { loadOwnRewards, namedRewards } from "./own-rewards.js";
 
 /** What every run has that could start, whatever it trains for. */
 export interface RunBasis extends TrainingData {
@@ -41,8 +41,41 @@ export interface PreparedRun extends RunBasis {
   readonly rewards: RewardSet;
 }
 
+/** A configuration, and the rewards that it comes to. */
+export interface PreparedRewards {
+  readonly config: ResolvedConfig;
+  readonly rewards: RewardSet;
+}
+
 /**
- * @param given rewards of the caller; without them the configuration's `reward_funcs` and `rewards` count
+ * @param given rewards of the caller; without them the configuration's `reward_funcs` and own rewards count
+ * @throws ConfigError with every problem listed
+ */
+export async function prepareRewards(
+  input: ConfigInput | ResolvedConfig,
+  given?: RewardRecord,
+): Promise<PreparedRewards> {
+  const brought = await loadOwnRewards(input);
+  const config = resolveConfig(
+    { ...input, ...(given === undefined ? namedRewards(input, brought) : rewardKeys(given)) },
+    {
+      customRewards: [...brought.names, ...Object.keys(given ?? {})],
+      require: ["data_file_paths"],
+    },
+  );
+  const own = brought.rewards(config);
+  const named = Object.fromEntries(
+    config.reward_funcs.map((name, index) => {
+      const weight = config.reward_weights[index]!;
+      const reward = own[name];
+      return [name, reward === undefined ? weight : { reward, weight }];
+    }),
+  );
+  return { config, rewards: combineRewards(given ?? named, rewardOptions(config)) };
+}
+
+/**
+ * @param given rewards of the caller; without them the configuration's count
  * @param curriculum sorts the rows instead of `curriculum_key`
  * @throws ConfigError, DataError with every problem listed
  */
@@ -51,23 +84,7 @@ export async function prepareRun(
   given?: RewardRecord,
   curriculum?: CurriculumFunction,
 ): Promise<PreparedRun> {
-  const paths = [input.rewards ?? []].flat();
-  const own = await loadRewardModules(paths);
-  const config = resolveConfig(
-    { ...input, ...(given === undefined ? namedRewards(input, own) : rewardKeys(given)) },
-    {
-      customRewards: [...Object.keys(own), ...Object.keys(given ?? {})],
-      require: ["data_file_paths"],
-    },
-  );
-  const named = Object.fromEntries(
-    config.reward_funcs.map((name, index) => {
-      const weight = config.reward_weights[index]!;
-      const reward = own[name];
-      return [name, reward === undefined ? weight : { reward, weight }];
-    }),
-  );
-  const rewards = combineRewards(given ?? named, rewardOptions(config));
+  const { config, rewards } = await prepareRewards(input, given);
   // Refuses a fidelity of one's own before anything starts.
   const fidelityWarmup = config.fidelity_warmup === null ? null : createFidelityWarmup();
   if (fidelityWarmup !== null) withFidelityWarmup(rewards, fidelityWarmup);

@@ -5,6 +5,7 @@
  */
 import { advantagesOf } from "../advantages/index.js";
 import type { ConfigInput, ResolvedConfig } from "../config/index.js";
+import { closeRewards, openRewards } from "../rewards/index.js";
 import { correct, measure } from "./corrections.js";
 import { completionMetrics, rewardMetrics, rolloutMetrics } from "./metrics.js";
 import type { MetricValues } from "./metrics.js";
@@ -43,6 +44,8 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
   const { signal } = options;
   const prepared = await prepareRun(config, options.rewards);
   const resolved = prepared.config;
+  await openRewards(prepared.rewards, { ...(signal && { signal }) });
+  await using _closed = { [Symbol.asyncDispose]: () => closeRewards(prepared.rewards) };
   const customRewards = prepared.rewards.map(({ name }) => name);
   await using policy = await timed("load", () => openPolicy(resolved, { ...options, customRewards }));
   const prompts = await timed("encode", async () =>

@@ -4,13 +4,15 @@
  * @module
  */
 import type { ResolvedConfig } from "../config/index.js";
-import type { Picture } from "../policy/index.js";
+import type { Row } from "../data/index.js";
+import type { Picture, RolloutGroup } from "../policy/index.js";
 import type { ScoredRewards } from "../rewards/index.js";
 import type { Sample, StepMetrics } from "./events.js";
 import type { GrpoObserver, UpdateRecord } from "./grpo.js";
 import { completionMetrics, rewardMetrics, rolloutMetrics, updateMetrics } from "./metrics.js";
 import type { Run } from "./milestones.js";
 import { createPictureCopies } from "./picture-copies.js";
+import { replayFields } from "./replay/index.js";
 import { stepAttachments } from "./rollout-attachments.js";
 import { rolloutRecords, sampleOf } from "./rollout-records.js";
 import { createStepRecorder } from "./step-recorder.js";
@@ -28,6 +30,9 @@ interface Rollout {
   readonly metrics: ReturnType<typeof rewardMetrics>;
   readonly constantAnswers: ScoredRewards["constantAnswers"];
   readonly sample: Sample | null;
+  readonly groups: readonly RolloutGroup<Row>[];
+  /** One per completion, where they are logged. */
+  readonly records: readonly Record<string, unknown>[];
 }
 
 /** Records a run from its first step on. */
@@ -53,7 +58,6 @@ export function createRecorder(run: Run<StepMetrics>, config: ResolvedConfig): R
     },
     onScored(rolled, kept) {
       const { groups, scored } = rolled;
-      const step = policy.version + 1;
       const attached = stepAttachments(scored);
       const sample = sampleOf(groups, scored, attached);
       rollout = {
@@ -66,17 +70,28 @@ export function createRecorder(run: Run<StepMetrics>, config: ResolvedConfig): R
         // Fidelity is only measured while another reward is paid for it: what it would pay collapses nothing.
         constantAnswers: isWarmingUp(state.fidelityWarmup) ? {} : scored.constantAnswers,
         sample,
+        groups,
+        records: config.log_completions ? rolloutRecords(groups, scored, config.reference_parity, attached) : [],
       };
       firstOfRollout = true;
-      if (config.log_completions) {
-        writer.rollouts(step, rolloutRecords(groups, scored, config.reference_parity, attached));
-        for (const picture of attached.pictures) copies.add({ ...picture, pixels: async () => picture.data });
-      }
-      const completions = groups.reduce((total, group) => total + group.completions.length, 0);
-      control.emit({ type: "rollout-end", step, completions, sample });
+      if (!config.log_completions) return;
+      for (const picture of attached.pictures) copies.add({ ...picture, pixels: async () => picture.data });
     },
     onCorrected(metrics) {
       rollout = { ...rollout!, metrics: { ...rollout!.metrics, ...metrics } };
+    },
+    onValued(valued) {
+      const { groups, records, sample } = rollout!;
+      const step = policy.version + 1;
+      if (config.log_completions) {
+        const fields = replayFields(groups, valued, state.fidelityWarmup);
+        writer.rollouts(
+          step,
+          records.map((record, index) => ({ ...record, ...fields[index] })),
+        );
+      }
+      const completions = groups.reduce((total, group) => total + group.completions.length, 0);
+      control.emit({ type: "rollout-end", step, completions, sample });
     },
     async onUpdate(record: UpdateRecord) {
       const { constantAnswers, sample, metrics: shared } = rollout!;

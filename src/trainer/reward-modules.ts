@@ -43,15 +43,6 @@ export async function loadRewardModules(paths: readonly string[]): Promise<Recor
   return found;
 }
 
-/** Rewards of modules count, weight 1 each, unless `reward_funcs` says which rewards do. */
-export function namedRewards(
-  input: { readonly reward_funcs?: unknown },
-  own: Readonly<Record<string, Reward>>,
-): { readonly reward_funcs?: string[] } {
-  const names = Object.keys(own);
-  return input.reward_funcs === undefined && names.length > 0 ? { reward_funcs: names } : {};
-}
-
 async function importModule(jiti: ReturnType<typeof createJiti>, path: string): Promise<Record<string, unknown>> {
   try {
     return await jiti.import<Record<string, unknown>>(pathToFileURL(resolve(path)).href);

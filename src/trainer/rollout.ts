@@ -74,8 +74,8 @@ export async function rollOut(
 }
 
 /** The part of a rollout batch that is trained on, and what it earned. */
-export interface KeptRollout {
-  readonly groups: readonly RolloutGroup<Row>[];
+export interface KeptRollout<Group = RolloutGroup<Row>> {
+  readonly groups: readonly Group[];
   readonly earned: EarnedRewards;
 }
 
@@ -83,10 +83,10 @@ export interface KeptRollout {
  * Leaves out the prompts that teach nothing, where that is asked for, as DAPO does; what comes after normalises over the
  * others. A prompt stays for each update in any case: the first of those that teach nothing make them up.
  */
-export function keptOf(
-  { groups, scored, flat }: Pick<Rollout, "groups" | "scored" | "flat">,
+export function keptOf<Group>(
+  { groups, scored, flat }: Pick<Rollout, "scored" | "flat"> & { readonly groups: readonly Group[] },
   { dropZeroVariance, updates }: Pick<GrpoObjective, "dropZeroVariance" | "updates">,
-): KeptRollout {
+): KeptRollout<Group> {
   if (!dropZeroVariance) return { groups, earned: scored };
   const spared = flat.slice(0, Math.max(0, updates - (groups.length - flat.length)));
   const keep = <T>(ofPrompts: readonly T[]): T[] =>

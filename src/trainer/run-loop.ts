@@ -32,6 +32,8 @@ export interface RunKind<Metrics extends StepValues, Prepared extends RunBasis, 
   readonly prepare: () => Promise<Prepared>;
   readonly open: (prepared: Prepared) => Promise<Policy<Row>>;
   readonly recipe: (run: Run<Metrics>, prepared: Prepared) => Recipe<Metrics, Encoded>;
+  /** Ends what the preparation began, however the run ends. */
+  readonly release?: (prepared: Prepared) => Promise<void>;
 }
 
 /** Starts a run at once; it goes on whether or not its events are read. */
@@ -43,6 +45,7 @@ export function startTraining<Metrics extends StepValues, Prepared extends RunBa
     try {
       signal?.throwIfAborted();
       const prepared = await kind.prepare();
+      await using _released = { [Symbol.asyncDispose]: async () => kind.release?.(prepared) };
       const start = await inspectRunFolder(prepared);
       await using policy = await kind.open(prepared);
       const { writer, state, mismatches } = await beginRun(prepared, start, policy);

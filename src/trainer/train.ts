@@ -6,6 +6,7 @@
 import type { ConfigInput, ResolvedConfig } from "../config/index.js";
 import type { CurriculumFunction, Row } from "../data/index.js";
 import type { Prompt } from "../policy/index.js";
+import { closeRewards, openRewards } from "../rewards/index.js";
 import type { RewardRecord } from "../rewards/index.js";
 import { evaluateRows } from "./evaluation/index.js";
 import type { StepMetrics } from "./events.js";
@@ -39,7 +40,12 @@ export interface TrainOptions extends RunOptions<StepMetrics> {
 export function train(config: ConfigInput | ResolvedConfig, options: TrainOptions = {}): TrainingRun {
   return startTraining(
     {
-      prepare: () => prepareRun(config, options.rewards, options.curriculum),
+      prepare: async () => {
+        const prepared = await prepareRun(config, options.rewards, options.curriculum);
+        await openRewards(prepared.rewards, options);
+        return prepared;
+      },
+      release: ({ rewards }) => closeRewards(rewards),
       open: (prepared) =>
         openPolicy(prepared.config, { ...options, customRewards: prepared.rewards.map(({ name }) => name) }),
       recipe: grpoRecipe,

@@ -15,8 +15,8 @@ def echo(*values):
 def fails():
     raise ValueError("no such picture")
 
-def not_a_number():
-    return float("nan")
+def no_json():
+    return object()
 
 def dies():
     print("last words", file=sys.stderr, flush=True)
@@ -65,10 +65,15 @@ describe("callPython", () => {
     });
   });
 
+  it("carries numbers that are not finite both ways", async () => {
+    const values = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    expect(await call("echo", values)).toEqual(values);
+  });
+
   it("survives a value that JSON has no form for", async () => {
-    await expect(call("not_a_number")).rejects.toMatchObject({
+    await expect(call("no_json")).rejects.toMatchObject({
       code: "ENVIRONMENT_PYTHON_FAILED",
-      message: expect.stringContaining("not JSON compliant"),
+      message: expect.stringContaining("not JSON serializable"),
     });
   });
 

@@ -151,7 +151,16 @@ describe("train", () => {
       score: Number(/<answer>(.*)</.exec(String(text))![1]),
       reward: expect.any(Number) as number,
       rewards: { fidelity: expect.any(Number) as number, format: 1 },
+      version: 2,
+      rollout: 1,
+      completions: 12,
+      fidelity_warmup: null,
+      kl_penalty: null,
+      source: { file: 0, line: Number(row) + 1 },
+      token_ids: expect.any(Array) as number[],
+      advantage: expect.any(Number) as number,
     });
+    expect(record["token_ids"]).toHaveLength(41);
     const { fidelity } = record["rewards"] as { fidelity: number };
     expect(record["reward"]).toBe(fidelity + 1);
 

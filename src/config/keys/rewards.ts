@@ -6,10 +6,14 @@
  * @module
  */
 import { z } from "zod";
+import { PYTHON_REWARD } from "../python-reward.js";
 
 /** One value, or a list of them. */
 const oneOrMore = <T extends z.ZodType>(entry: T) =>
   z.union([entry, z.array(entry).min(1)]).transform((value): z.output<T>[] => (Array.isArray(value) ? value : [value]));
+
+const PYTHON = { error: 'must be "FILE.py:FUNCTION", as in "./my_rewards.py:accuracy_reward", or a list of such' };
+const pythonReward = z.string(PYTHON).regex(PYTHON_REWARD, PYTHON);
 
 export const rewardKeys = {
   reward_funcs: oneOrMore(z.string().min(1))
@@ -17,7 +21,7 @@ export const rewardKeys = {
     .describe(
       "Names of the rewards: format; fidelity (alias accuracy), win_probability, binary and margin, which compare pictures; " +
         "threshold and regression, which compare with the label; distortion, which wants type and level of the distortion named; " +
-        "overlong, which punishes answers near `max_completion_length`; and those that `rewards` exports.",
+        "overlong, which punishes answers near `max_completion_length`; those that `rewards` exports, and those of `python_reward`.",
     ),
   reward_weights: oneOrMore(z.number())
     .nullable()
@@ -27,6 +31,30 @@ export const rewardKeys = {
     .nullable()
     .prefault(null)
     .describe("Paths of TypeScript or JavaScript modules that export own rewards. They are run as code. null: none."),
+  python_reward: z
+    .union([pythonReward, z.array(pythonReward).min(1)], PYTHON)
+    .transform((value): string[] => [value].flat())
+    .nullable()
+    .prefault(null)
+    .describe(
+      "Reward functions in Python files, as `./my_rewards.py:accuracy_reward`, with the signature that TRL calls. They are " +
+        "run as code, in a process of their own, and are called as the function is. null: none.",
+    ),
+  python_reward_format: z
+    .enum(["conversational", "standard"])
+    .default("conversational")
+    .describe(
+      "What functions of `python_reward` get as prompts and completions: lists of messages with role and content " +
+        "(conversational), or plain texts (standard).",
+    ),
+  python_reward_timeout: z
+    .number()
+    .positive()
+    .max(86_400)
+    .default(300)
+    .describe(
+      "Seconds that a call of a `python_reward` may take; the first one also starts Python and imports the file.",
+    ),
   fidelity_variance: z
     .enum(["floored", "sample", "additive", "fixed"])
     .default("floored")

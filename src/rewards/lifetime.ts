@@ -1,0 +1,43 @@
+/**
+ * Rewards that hold something, such as a process: opened before a run, closed when it ends.
+ *
+ * @module
+ */
+
+import { RewardError } from "../errors.js";
+import type { RewardSet } from "./combine.js";
+
+/**
+ * Opens what needs it, so that what cannot work is known before a model is loaded.
+ *
+ * @throws RewardError that names the reward; those that were opened are closed again
+ */
+export async function openRewards(rewards: RewardSet, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  const { signal = new AbortController().signal } = options;
+  const opening = rewards.map(async ({ name, reward }) => {
+    try {
+      await reward.open?.({ signal });
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw namingReward(cause, name);
+    }
+  });
+  const failed = (await Promise.allSettled(opening)).find(({ status }) => status === "rejected");
+  if (failed === undefined) return;
+  await closeRewards(rewards);
+  throw (failed as PromiseRejectedResult).reason;
+}
+
+/** Ends whatever the rewards hold. They may be used again: then they open anew. */
+export async function closeRewards(rewards: RewardSet): Promise<void> {
+  await Promise.all(rewards.map(async ({ reward }) => reward.close?.()));
+}
+
+function namingReward(cause: unknown, reward: string): RewardError {
+  const known = cause instanceof RewardError;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new RewardError(known ? cause.code : "REWARD_THREW", `the reward "${reward}" failed: ${reason}.`, {
+    cause,
+    fields: { ...(known && cause.fields), reward },
+  });
+}

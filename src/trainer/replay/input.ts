@@ -1,0 +1,47 @@
+/**
+ * The configuration a replay is made with: that of the run, with other rewards in their place where they are asked for.
+ *
+ * @module
+ */
+import { rewardKeys } from "../../config/index.js";
+import type { ConfigInput } from "../../config/index.js";
+
+/** Keys that decide what a recorded completion earns and is worth, and where its row lies. */
+export const REPLAY_KEYS = [
+  ...(Object.keys(rewardKeys) as (keyof typeof rewardKeys)[]),
+  "advantage_estimator",
+  "scale_rewards",
+  "pass_at_k",
+  "drop_zero_variance_groups",
+  "data_file_paths",
+  "image_folders",
+  "dataset_name",
+  "python_bin",
+] as const satisfies readonly (keyof ConfigInput)[];
+
+/** What may differ from the run. */
+export type ReplayKeys = Partial<Pick<ConfigInput, (typeof REPLAY_KEYS)[number]>>;
+
+/** Where own rewards come from. */
+const SOURCES = ["rewards", "python_reward"] as const;
+const OF_PYTHON = ["python_reward_format", "python_reward_timeout"] as const;
+const OF_WARMUP = ["fidelity_warmup", "fidelity_warmup_srcc"] as const;
+
+/**
+ * New files of rewards take the place of those of the run, and count with a weight of 1 unless `reward_funcs` says which
+ * rewards do; other `reward_funcs` have weights of their own.
+ */
+export function replayInput(recorded: Readonly<Record<string, unknown>>, changed: ReplayKeys): ConfigInput {
+  const { reward_funcs: funcs } = changed;
+  const replaced = SOURCES.some((key) => changed[key] !== undefined);
+  const chosen = replaced || funcs !== undefined;
+  // Without fidelity there is nothing to warm up for, and the configuration would say so.
+  const warming = !chosen || [funcs ?? []].flat().some((name) => name === "fidelity" || name === "accuracy");
+  const dropped: readonly string[] = [
+    ...(replaced ? [...SOURCES, ...OF_PYTHON, "reward_funcs"] : []),
+    ...(chosen ? ["reward_weights"] : []),
+    ...(warming ? [] : OF_WARMUP),
+  ];
+  const kept = Object.entries(recorded).filter(([key]) => !dropped.includes(key));
+  return { ...Object.fromEntries(kept), ...changed } as ConfigInput;
+}
