@@ -20,7 +20,7 @@ import { rewardsInForce } from "./warm-up.js";
 
 /** What the dry step showed. */
 export interface ProbeResult {
-  /** One record per completion of the first rollout batch, as in the run folder. */
+  /** One record per completion of the first rollout batch, as in the run folder but for what only a replay reads. */
   readonly completions: readonly Record<string, unknown>[];
   /** [P][G]; zeros for a group that was left out. */
   readonly advantages: readonly (readonly number[])[];

@@ -42,7 +42,8 @@ describe("probe", () => {
     const result = await probe(config, { connect: createFakeWorker().connect });
     await train(config, { connect: createFakeWorker().connect }).result;
     const recorded = await (await openRun(config.output_dir!)).rollouts(1);
-    expect(recorded.map(({ seq: _seq, type: _type, step: _step, ...record }) => record)).toEqual(result.completions);
+    expect(recorded).toMatchObject(result.completions);
+    expect(recorded.map(({ advantage }) => advantage)).toEqual(result.advantages.flat());
   });
 
   it("can be given up", async () => {
