@@ -2,6 +2,7 @@
 
 `group`, `batch`, `none`, `gdpo`, `rloo` and `rloo_batch` transcribe TRL 1.16 (grpo_trainer.py,
 `_generate_and_score_completions`; rloo_trainer.py, the same), and `overlong` its rewards/other_rewards.py, on float64.
+TRL's own lines on the same rewards differ by up to 6e-8, because its nanstd takes n / (n - 1) in float32.
 `reinforce_plus_plus_baseline` is arXiv 2501.03262 in NumPy. `pass_at_k` forms every subset of k completions, pays each
 its best reward, and averages over the subsets of a completion, as arXiv 2508.10751 describes before its closed form;
 `pass_at_k_binary` is that closed form, equations 14 and 15.
