@@ -52,6 +52,11 @@ export class RewardError extends ThurstoneError {
   override readonly name = "RewardError";
 }
 
+/** A loss of the user's own failed, or returned something that is no loss. */
+export class LossError extends ThurstoneError {
+  override readonly name = "LossError";
+}
+
 /** A user's callback (onStep, onSave, onEvaluate) failed. */
 export class CallbackError extends ThurstoneError {
   override readonly name = "CallbackError";

@@ -83,6 +83,7 @@ export { advantagesOf, groupAdvantages } from "./advantages/index.js";
 export type { AdvantageOptions } from "./advantages/index.js";
 export { httpReward, isTransient, postJson, readHeaders } from "./remote/index.js";
 export type { HeaderSource, HttpRewardOptions, PostJsonOptions } from "./remote/index.js";
+export type { CustomLoss, CustomLossInput, CustomLossResult, Segments } from "./losses/index.js";
 export { openRun } from "./runs/index.js";
 export type { Run } from "./runs/index.js";
 export {
@@ -91,6 +92,7 @@ export {
   ConfigError,
   DataError,
   EnvironmentError,
+  LossError,
   RewardError,
   RunError,
   ThurstoneError,

@@ -19,7 +19,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
     "python",
   ],
   testing: ["policy", "bridge", "rewards"],
-  policy: ["bridge", "config", "stats"],
+  policy: ["bridge", "config", "stats", "losses"],
   remote: ["rewards"],
   rewards: ["stats"],
   advantages: ["stats"],

@@ -12,6 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from . import __version__
 from .families import LoadedModel
+from .layers import active_dropout
 from .memory import peak_resident_bytes, resident_bytes
 
 PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy")
@@ -55,6 +56,7 @@ def describe_model(loaded: LoadedModel) -> dict[str, Any]:
             "total": sum(parameter.numel() for parameter in parameters),
             "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         },
+        "dropout": active_dropout(loaded.model),
         "vocab_size": loaded.vocab_size,
         "max_position_embeddings": loaded.max_position_embeddings,
         "eos_token_ids": list(loaded.eos_token_ids),

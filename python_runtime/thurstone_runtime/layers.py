@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -35,6 +36,20 @@ def checkpointed_layers(model: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.training = False
+
+
+def active_dropout(model: nn.Module) -> float:
+    """Largest probability with which a module drops values while a part runs. 0 unless a module is put into training
+    mode, which nothing here does with more than the layers themselves: the same input then gives the same output."""
+    with checkpointed_layers(model):
+        return max((_drop_probability(module) for module in model.modules() if module.training), default=0.0)
+
+
+def _drop_probability(module: nn.Module) -> float:
+    if isinstance(module, _DropoutNd):
+        return module.p
+    # Attention layers of transformers have no dropout module: they hand the number to the kernel.
+    return float(getattr(module, "attention_dropout", None) or 0.0)
 
 
 @contextmanager

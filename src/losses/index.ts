@@ -4,6 +4,7 @@
  * @module
  */
 
+export type { CustomLoss, CustomLossInput, CustomLossResult, Segments } from "./custom.js";
 export { entropyMask, type EntropyMask } from "./entropy-mask.js";
 export {
   importanceCorrection,
@@ -22,4 +23,6 @@ export {
   type PolicyLoss,
   type RatioLevel,
 } from "./objectives.js";
+export { tape, type Tape, type TapeInput } from "./tape/tape.js";
+export type { Operand, Scalar, Vector } from "./tape/nodes.js";
 export { tokenWeights, type Normaliser, type TokenWeightOptions } from "./weights.js";

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { CustomLoss } from "../losses/index.js";
 
 /** A picture as a prompt refers to it. The worker holds the pixels under `key`. */
 export interface ImageReference {
@@ -180,6 +181,17 @@ export interface ForwardBackwardOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of `forwardBackward` with a custom loss. */
+export interface CustomLossOptions extends ForwardBackwardOptions {
+  /** What the loss gets as `old`: a copy of `policy`, or what `logprobs` kept for the batch. Default "detach". */
+  readonly old?: "detach" | "stored";
+  /**
+   * Gives the loss reference log-probabilities; they are computed once per rollout batch. Needs a policy with a frozen
+   * copy (`beta` above 0 in its configuration). Default false.
+   */
+  readonly reference?: boolean;
+}
+
 /** Options of `optimStep`. */
 export interface OptimStepOptions {
   /** 1-based; must be the last applied step + 1. */
@@ -203,7 +215,7 @@ export type LogprobsOf = "policy" | "reference";
 /** Options of `logprobs`. */
 export interface LogprobsOptions {
   readonly of?: LogprobsOf;
-  /** Keep the result on the worker for this batch id, as `old` or `ref` of the loss. Default false. */
+  /** Keep the result for this batch id, as `old` or reference of the loss, built in or custom. Default false. */
   readonly store?: boolean;
   /** Also the entropy of the distribution at every token. Default false. */
   readonly entropy?: boolean;
@@ -238,6 +250,8 @@ export interface ModelDescription {
     readonly maxPixels: number;
   };
   readonly parameters: { readonly total: number; readonly trainable: number };
+  /** Largest probability with which a module drops values in training; 0: two passes give the same log-probabilities. */
+  readonly dropout: number;
   readonly versions: Readonly<Record<string, string>>;
   readonly cpuFeatures: readonly string[];
   readonly threads: number;
@@ -287,7 +301,15 @@ export interface Policy<R = unknown> extends AsyncDisposable {
    * @returns [group][completion][token x C]
    */
   candidates(batch: TrainBatch, candidates: Int32Array, options?: CandidatesOptions): Promise<Float32Array[][]>;
+  /** Adds the gradient of the batch's loss. Whatever fails, the gradients of the whole step are dropped. */
   forwardBackward(batch: TrainBatch, loss: LossSpec, options?: ForwardBackwardOptions): Promise<LossSums>;
+  /**
+   * The same for a loss of one's own: one pass more, for the log-probabilities, and then the exact gradient. Of the sums,
+   * `loss` and `policyLoss` are what the loss returned, and tokens count where its derivative is not 0.
+   *
+   * @throws LossError LOSS_DROPOUT, LOSS_NO_OLD, LOSS_NO_REFERENCE, LOSS_FAILED, LOSS_RESULT, LOSS_LENGTH, LOSS_NOT_FINITE
+   */
+  forwardBackward(batch: TrainBatch, loss: CustomLoss, options?: CustomLossOptions): Promise<LossSums>;
   /** Drops gradients that were accumulated and not applied. */
   discard(): Promise<void>;
   optimStep(options: OptimStepOptions): Promise<UpdateResult>;

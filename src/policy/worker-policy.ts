@@ -7,16 +7,21 @@ import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { WorkerError } from "../errors.js";
 import type { Caller, Plain, PlainMap } from "../bridge/index.js";
+import type { CustomLoss } from "../losses/index.js";
 import { foldKey, mix64, seedStreams } from "../stats/index.js";
+import { DERIVATIVE_LOSS, differentiate } from "./custom-loss.js";
+import { createKeptLogprobs } from "./kept-logprobs.js";
 import { createMeteredCaller } from "./meter.js";
 import { referenceOf, sendPictures } from "./pictures.js";
 import { planParts, planPrompts } from "./planner.js";
 import type { PlannerOptions } from "./planner.js";
 import * as replies from "./replies.js";
 import type {
+  CustomLossOptions,
   GenerateOptions,
   LogprobsAndEntropies,
   LogprobsOptions,
+  LossSpec,
   LossSums,
   ModelDescription,
   Picture,
@@ -95,6 +100,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
   const { partBytes, ...limits } = settings.planner;
   const target = partBytes && { targetTokens: Math.max(1, Math.floor(partBytes / loaded.activation_bytes_per_token)) };
   const planner = { ...target, ...limits };
+  const kept = createKeptLogprobs();
   let version = loaded.policy_version;
   let parts = 0;
 
@@ -197,33 +203,17 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
       return regroupRows(batch.groups, rows);
     },
 
-    async forwardBackward(batch, loss, { step = version + 1, signal } = {}) {
-      let sums: LossSums = replies.NO_LOSS;
+    async forwardBackward(batch: TrainBatch, loss: LossSpec | CustomLoss, asked: CustomLossOptions = {}) {
+      const { step = version + 1, signal } = asked;
       try {
-        for (const groups of planParts(batch.groups, planner)) {
-          const { params, tensors } = groupBatch(groups);
-          const reply = await call(
-            "forwardBackward",
-            {
-              ...params,
-              ...lossTemperature(settings),
-              policy_version: version,
-              step,
-              part: parts,
-              batch_id: batch.id,
-              loss: lossParams(loss),
-              return_logprobs: false,
-            },
-            { tensors: { ...tensors, ...lossTensors(groups) }, ...abortable(signal) },
-          );
-          parts += 1;
-          sums = replies.addLoss(sums, replies.parseReply("forwardBackward", replies.forwardBackwardReply, reply));
-        }
+        if (typeof loss !== "function") return await accumulate(batch, loss, step, signal);
+        const own = await differentiate(policy, kept, batch, loss, asked);
+        const sums = await accumulate(own.batch, DERIVATIVE_LOSS, step, signal);
+        return { ...sums, loss: own.loss, policyLoss: own.loss };
       } catch (error) {
         parts = 0;
         throw await discarded(error, step);
       }
-      return sums;
     },
 
     async discard() {
@@ -256,6 +246,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
         await call("restore", { path: resolve(folder) }),
       ).policy_version;
       parts = 0;
+      kept.clear();
     },
 
     async export(folder) {
@@ -295,7 +286,38 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
       if (entropy) entropies.push(...split(need(reply, "entropy", "f32"), lengths));
     }
     const found = regroupRows(batch.groups, rows);
+    if (store) kept.keep(of, batch, found);
     return entropy ? { logprobs: found, entropies: regroupRows(batch.groups, entropies) } : found;
+  }
+
+  /** One forward and backward pass per part; the gradients add up on the worker. */
+  async function accumulate(
+    batch: TrainBatch,
+    loss: LossSpec,
+    step: number,
+    signal: AbortSignal | undefined,
+  ): Promise<LossSums> {
+    let sums: LossSums = replies.NO_LOSS;
+    for (const groups of planParts(batch.groups, planner)) {
+      const { params, tensors } = groupBatch(groups);
+      const reply = await call(
+        "forwardBackward",
+        {
+          ...params,
+          ...lossTemperature(settings),
+          policy_version: version,
+          step,
+          part: parts,
+          batch_id: batch.id,
+          loss: lossParams(loss),
+          return_logprobs: false,
+        },
+        { tensors: { ...tensors, ...lossTensors(groups) }, ...abortable(signal) },
+      );
+      parts += 1;
+      sums = replies.addLoss(sums, replies.parseReply("forwardBackward", replies.forwardBackwardReply, reply));
+    }
+    return sums;
   }
 
   /** Gradients of a failed step must not survive it; a worker that is gone has none. */

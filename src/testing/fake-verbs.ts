@@ -133,6 +133,7 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
         attention: "none",
         image: { patch_size: FAKE_PATCH / 2, merge_size: 2, min_pixels: FAKE_PATCH ** 2, max_pixels: 1003520 },
         parameters: { total: 1, trainable: 1 },
+        dropout: 0,
         versions: { runtime: "fake" },
         threads: 1,
         activation_bytes_per_token: 1,

@@ -9,6 +9,7 @@
  */
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { readTensors, writeTensors } from "./safetensors.js";
 
 export interface AnswerDistribution {
   /** Weights of the digits 1 to 5 in front of the point. */
@@ -30,12 +31,6 @@ export const TENTHS = [0, 6, 7, 8, 9] as const;
 
 /** Logit of a token with probability 1; all others have 0, so that 512 of them are next to impossible. */
 const CERTAIN = 24;
-
-interface Tensor {
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
 
 /** Writes the checkpoint `out` with the files of `model`. */
 export function makeAnsweringCheckpoint(model: string, out: string, answers: AnswerDistribution): void {
@@ -98,44 +93,4 @@ function tokenIds(path: string, tokens: readonly string[]): Map<string, number> 
   };
   const added = Object.fromEntries(file.added_tokens.map(({ content, id }) => [content, id]));
   return new Map(tokens.map((token) => [token, added[token] ?? file.model.vocab[token]!]));
-}
-
-/** A safetensors file: the header's length in 8 bytes, the header in JSON, the data. */
-function readTensors(path: string): Map<string, Tensor> {
-  const bytes = readFileSync(path);
-  const length = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.toString("utf8", 8, 8 + length)) as Record<
-    string,
-    { dtype: string; shape: number[]; data_offsets: [number, number] }
-  >;
-  return new Map(
-    Object.entries(header)
-      .filter(([name]) => name !== "__metadata__")
-      .map(
-        ([
-          name,
-          {
-            dtype,
-            shape,
-            data_offsets: [from, to],
-          },
-        ]) => {
-          const data = new Float32Array(new Uint8Array(bytes.subarray(8 + length + from, 8 + length + to)).buffer);
-          return [name, { dtype, shape, data }];
-        },
-      ),
-  );
-}
-
-function writeTensors(path: string, tensors: ReadonlyMap<string, Tensor>): void {
-  const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
-  let at = 0;
-  for (const [name, { dtype, shape, data }] of tensors) {
-    header[name] = { dtype, shape, data_offsets: [at, (at += data.byteLength)] };
-  }
-  const text = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  const data = [...tensors.values()].map((tensor) => new Uint8Array(tensor.data.buffer));
-  writeFileSync(path, Buffer.concat([length, text, ...data]));
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -7,6 +7,8 @@ import { loadRows, loadSftConfig, sft } from "../../src/index.js";
 import type { RunResult, SftConfigInput, SftMetrics } from "../../src/index.js";
 import { findPython } from "../../src/python/index.js";
 import { recordOf, runChild } from "./run-child.js";
+import { largestDifference, readTensors } from "./safetensors.js";
+import type { Tensor } from "./safetensors.js";
 import { createWorkspace } from "./workspace.js";
 import type { Workspace } from "./workspace.js";
 
@@ -75,35 +77,8 @@ async function reference(): Promise<{ loss: number; tokens: number; grad_norm: n
 }
 
 /** All weights of a run's checkpoint after its first step, by name. */
-function weightsOf(folder: string): Map<string, Float32Array> {
-  const bytes = readFileSync(join(folder, "checkpoints/step_000001/weights.safetensors"));
-  const start = 8 + Number(bytes.readBigUInt64LE());
-  const header = JSON.parse(bytes.toString("utf8", 8, start)) as Record<string, { data_offsets: [number, number] }>;
-  return new Map(
-    Object.entries(header)
-      .filter(([name]) => name !== "__metadata__")
-      .map(
-        ([
-          name,
-          {
-            data_offsets: [from, to],
-          },
-        ]) => [
-          name,
-          new Float32Array(bytes.buffer.slice(bytes.byteOffset + start + from, bytes.byteOffset + start + to)),
-        ],
-      ),
-  );
-}
-
-function largestDifference(a: ReadonlyMap<string, Float32Array>, b: ReadonlyMap<string, Float32Array>): number {
-  expect([...a.keys()]).toEqual([...b.keys()]);
-  return Math.max(
-    ...[...a].map(([name, values]) =>
-      values.reduce((largest, value, index) => Math.max(largest, Math.abs(value - b.get(name)![index]!)), 0),
-    ),
-  );
-}
+const weightsOf = (folder: string): Map<string, Tensor> =>
+  readTensors(join(folder, "checkpoints/step_000001/weights.safetensors"));
 
 describe("supervised fine-tuning on a real worker", () => {
   it("has the loss and the gradient of transformers' own cross entropy, and learns its examples", async () => {

@@ -1,4 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { MockInstance } from "vitest";
+import { dpo } from "../../examples/dpo.js";
+import { grpoByHand } from "../../examples/grpo-by-hand.js";
+import { rank } from "../../examples/pairwise-ranking.js";
 import { simpleRun } from "../../examples/simple-run.js";
 import {
   createSampler,
@@ -32,6 +36,62 @@ describe("the example of a simple run", () => {
       [1, 2, 3, 4].map((step) => `step ${step} of 4: reward`),
     );
     log.mockRestore();
+  });
+});
+
+describe("the examples of losses of one's own", () => {
+  const update = ["logprobs", "forwardBackward", "optimStep"];
+  let log: MockInstance;
+  beforeAll(() => {
+    log = vi.spyOn(console, "log").mockReturnValue();
+  });
+  afterAll(() => log.mockRestore());
+
+  it("grpo-by-hand samples, rewards, and trains with the derivative of its loss", async () => {
+    const worker = createFakeWorker();
+    const config = set.config("grpo by hand", { learning_rate: 1e-3 });
+    expect((await grpoByHand(config, worker)).length).toBe(4);
+    const step = ["generate", "logprobs", ...update];
+    expect(methodsOf(worker, ["load", "images", "encode"])).toEqual([step, step, step, step].flat());
+
+    // The first update of a batch: its ratios are 1, so each derivative is -weight * advantage, as train sends them.
+    const builtIn = await runFake({ ...config, output_dir: `${config.output_dir} built in`, num_generations: 6 });
+    const sent = [worker, builtIn.worker].map(({ calls }) =>
+      calls
+        .filter(({ method }) => method === "forwardBackward")
+        .map(({ tensors: { advantages, weights } }) =>
+          (weights!.data as Float32Array).map((weight, token) => weight * (advantages!.data as Float32Array)[token]!),
+        ),
+    );
+    for (const [index, own] of sent[0]!.entries()) {
+      const theirs = sent[1]![index]!;
+      expect(own.length).toBe(theirs.length);
+      expect(Math.max(...own.map((value, token) => Math.abs(value - theirs[token]!)))).toBeLessThan(1e-7);
+    }
+  });
+
+  it("dpo prefers completions nearer to the label, and starts from log 2", async () => {
+    const worker = createFakeWorker();
+    const losses = await dpo(set.config("dpo"), worker);
+    expect(losses).toEqual(Array(4).fill(expect.closeTo(Math.LN2, 12)));
+    const step = ["generate", "logprobs", ...update];
+    expect(methodsOf(worker, ["load", "images", "encode"])).toEqual([step, step, step, step].flat());
+  });
+
+  it("dpo leaves a batch without preferences alone", async () => {
+    const worker = createFakeWorker({ complete: () => "no answer" });
+    expect(await dpo(set.config("no preferences"), worker)).toEqual([null, null, null, null]);
+    expect(methodsOf(worker, ["load", "images", "encode"])).toEqual(Array(4).fill("generate"));
+  });
+
+  it("pairwise-ranking asks for the five answers of every picture", async () => {
+    const worker = createFakeWorker();
+    // All answers are equally likely: every comparison is even.
+    expect(await rank(set.config("rank"), worker)).toEqual(Array(4).fill(expect.closeTo(1 - Math.SQRT1_2, 6)));
+    const step = ["tokenize", ...update];
+    expect(methodsOf(worker, ["load", "images", "encode"])).toEqual([step, step, step, step].flat());
+    const sizes = worker.calls.find(({ method }) => method === "logprobs")!.tensors["group_sizes"]!.data;
+    expect([...(sizes as Int32Array)]).toEqual([5, 5, 5]);
   });
 });
 
