@@ -68,7 +68,7 @@ it.each<[string, object, string]>([
   [
     "a reward that does not exist",
     { reward_funcs: ["fidelty"] },
-    'CONFIG_UNKNOWN_REWARD: reward_funcs names "fidelty", which is no built-in reward. Did you mean "fidelity"? Own rewards need a module (rewards).',
+    'CONFIG_UNKNOWN_REWARD: reward_funcs names "fidelty", which is no built-in reward. Did you mean "fidelity"? Own rewards need a module (rewards) or a Python file (python_reward).',
   ],
   [
     "a reward under both its names",
