@@ -11,6 +11,12 @@ const manifest = JSON.parse(readFileSync(join(repository, "package.json"), "utf8
   exports: Record<string, unknown>;
 };
 
+/** Their programs must compile in a project of a user's. */
+const PAGES = [
+  "README.md",
+  ...["algorithms", "custom-losses", "rewards", "python-rewards"].map((page) => `docs/${page}.md`),
+];
+
 /** A project of its own that installed the packed tarball, and the paths in the tarball. */
 let project: string;
 let packed: string[];
@@ -89,9 +95,9 @@ describe("a project that installed it", () => {
     expect(typeCheck(["use.ts"])).toBe("");
   });
 
-  it("type-checks every program of the README and of the pages on algorithms and rewards", () => {
+  it("type-checks every program of the README and of the pages on algorithms, losses and rewards", () => {
     const given = 'declare const config: import("thurstone").ConfigInput;\n';
-    const names = ["README.md", "docs/algorithms.md", "docs/rewards.md"].flatMap((page) => {
+    const names = PAGES.flatMap((page) => {
       const programs = [...readFileSync(join(repository, page), "utf8").matchAll(/^```ts\n(.*?)^```$/gms)];
       return programs.map(([, text], index) => {
         const name = `${page.replaceAll(/[/.]/g, "-")}-${index}.ts`;
@@ -99,7 +105,7 @@ describe("a project that installed it", () => {
         return name;
       });
     });
-    expect(names.length).toBeGreaterThanOrEqual(10);
+    expect(names.length).toBeGreaterThanOrEqual(13);
     expect(typeCheck(names)).toBe("");
   });
 
