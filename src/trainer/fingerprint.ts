@@ -3,11 +3,10 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import type { ResolvedConfig, SharedConfig } from "../config/index.js";
 import { RunError } from "../errors.js";
 import type { ModelDescription } from "../policy/index.js";
+import { digestFile } from "./evaluation/index.js";
 
 /** Keys that may change between a run and its continuation without changing a single number of it. */
 const FREE_KEYS: readonly (keyof ResolvedConfig)[] = [
@@ -33,13 +32,6 @@ const FREE_KEYS: readonly (keyof ResolvedConfig)[] = [
   "eval_image_folders",
 ];
 
-/** Of a file that may be larger than memory. */
-async function digestFile(path: string): Promise<string> {
-  const sha256 = createHash("sha256");
-  for await (const chunk of createReadStream(path)) sha256.update(chunk as Buffer);
-  return sha256.digest("hex");
-}
-
 /** What a run is, by name. */
 export type Fingerprint = Readonly<Record<string, string>>;
 
@@ -49,7 +41,8 @@ export async function settingsFingerprint(config: SharedConfig, steps: number): 
     .filter(([key]) => !FREE_KEYS.includes(key as keyof ResolvedConfig))
     .map(([key, value]) => [`config.${key}`, JSON.stringify(value)] as const);
   const files = [...config.data_file_paths, ...config.eval_data_file_paths];
-  const data = await Promise.all(files.map(async (path, index) => [`data.${index}`, await digestFile(path)] as const));
+  const digests = await Promise.all(files.map((path) => digestFile(path)));
+  const data = digests.map(({ sha256 }, index) => [`data.${index}`, sha256] as const);
   return Object.fromEntries([
     ...settings,
     ...data,

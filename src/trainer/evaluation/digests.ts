@@ -48,7 +48,7 @@ export async function digestModel(model: string, revision: string | null = null)
   return { name: basename(resolve(model)), revision, files, sha256: digestText(JSON.stringify(files)) };
 }
 
-/** Name, size and content of a file. */
+/** Name, size and content of a file, which may be larger than memory. */
 export async function digestFile(path: string): Promise<FileDigest> {
   const hash = createHash("sha256");
   let bytes = 0;
