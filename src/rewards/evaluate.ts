@@ -4,23 +4,11 @@
  * @module
  */
 
-import { RewardError, ThurstoneError } from "../errors.js";
+import type { RewardError } from "../errors.js";
 import { ATTACHMENT_LIMITS, attachmentProblem, imageBytes, type RewardAttachment } from "./attachments.js";
 import { createCalls, timeLimit, type CallOutcome, type Sleep } from "./calls.js";
 import type { Reward, RewardValue, RewardVerdict, ScoreBatchContext } from "./define.js";
-
-/** Where a reward is being run, for errors. */
-export interface RewardPlace {
-  readonly reward: string;
-  readonly step: number | undefined;
-  /** [P] */
-  readonly rowIds: readonly string[];
-}
-
-interface Spot {
-  readonly row?: string;
-  readonly sample?: number;
-}
+import { failure, thrown, type RewardPlace, type Spot } from "./failure.js";
 
 /** What a reward said of a step. */
 export interface Evaluated {
@@ -108,12 +96,7 @@ function callFailure(
     const what = `gave no answer within ${timeLimit(calls)} s${again}; raise its timeoutMs if it needs longer`;
     return failure("REWARD_TIMEOUT", what, place, spot);
   }
-  const reason = error instanceof Error ? error.message : String(error);
-  const at = again === "" ? "" : `${again}, at last`;
-  if (ThurstoneError.isInstance(error) && error.name === "RewardError") {
-    return failure(error.code, `failed${at}: ${reason.replace(/\.$/, "")}`, place, spot, error);
-  }
-  return failure("REWARD_THREW", `threw${at}: ${reason}`, place, spot, error);
+  return thrown(error, place, spot, again === "" ? "" : `${again}, at last`);
 }
 
 function expectLength(
@@ -147,18 +130,4 @@ function expectNumber(value: unknown, place: RewardPlace, spot: Spot): RewardVal
 function describe(value: unknown): string {
   if (typeof value === "number") return String(value);
   return typeof value === "string" ? `the text ${JSON.stringify(value)}` : `a value of type ${typeof value}`;
-}
-
-function failure(code: string, what: string, place: RewardPlace, spot: Spot, cause?: unknown): RewardError {
-  const { reward, step } = place;
-  const where = [
-    ...(step === undefined ? [] : [`step ${step}`]),
-    ...(spot.row === undefined ? [] : [`row ${spot.row}`]),
-    ...(spot.sample === undefined ? [] : [`sample ${spot.sample}`]),
-  ];
-  const suffix = where.length === 0 ? "" : ` (${where.join(", ")})`;
-  return new RewardError(code, `the reward "${reward}" ${what}${suffix}.`, {
-    cause,
-    fields: { ...(ThurstoneError.isInstance(cause) && cause.fields), reward, step, ...spot },
-  });
 }

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { RewardError } from "../errors.js";
 import type { RewardSet } from "./combine.js";
+import { thrown } from "./failure.js";
 
 /**
  * Opens what needs it, so that what cannot work is known before a model is loaded.
@@ -19,7 +19,7 @@ export async function openRewards(rewards: RewardSet, options: { readonly signal
       await reward.open?.({ signal });
     } catch (cause) {
       signal.throwIfAborted();
-      throw namingReward(cause, name);
+      throw thrown(cause, { reward: name });
     }
   });
   const failed = (await Promise.allSettled(opening)).find(({ status }) => status === "rejected");
@@ -31,13 +31,4 @@ export async function openRewards(rewards: RewardSet, options: { readonly signal
 /** Ends whatever the rewards hold. They may be used again: then they open anew. */
 export async function closeRewards(rewards: RewardSet): Promise<void> {
   await Promise.all(rewards.map(async ({ reward }) => reward.close?.()));
-}
-
-function namingReward(cause: unknown, reward: string): RewardError {
-  const known = cause instanceof RewardError;
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new RewardError(known ? cause.code : "REWARD_THREW", `the reward "${reward}" failed: ${reason}.`, {
-    cause,
-    fields: { ...(known && cause.fields), reward },
-  });
 }
