@@ -4,7 +4,7 @@
  * @module
  */
 
-import { foldKey, uniform } from "../stats/index.js";
+import { foldKey, seedStreams, uniform } from "../stats/index.js";
 
 export interface UnreadableOptions {
   /**
@@ -23,12 +23,9 @@ export interface UnreadablePlace {
   readonly sample: number;
 }
 
-/** Keeps the draws of random scores apart from those of docs/protocol.md section 5, which use streams 1 to 5. */
-const RANDOM_SCORE_STREAM = 6;
-
 /** @returns null, or the random score of this completion, the same each time it is asked for */
 export function unreadableScore(options: UnreadableOptions, { step, prompt, sample }: UnreadablePlace): number | null {
   const { unreadable = "failed", seed = 0 } = options;
   if (unreadable === "failed") return null;
-  return 1 + Math.floor(5 * uniform(foldKey(seed, RANDOM_SCORE_STREAM, step, prompt, sample)));
+  return 1 + Math.floor(5 * uniform(foldKey(seed, seedStreams.unreadable, step, prompt, sample)));
 }

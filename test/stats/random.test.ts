@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { foldKey, mix64, shuffle, uniform } from "../../src/stats/index.js";
+import { foldKey, mix64, seedStreams, shuffle, uniform } from "../../src/stats/index.js";
 import { readGolden } from "../golden/read.js";
 
 interface Golden {
@@ -20,6 +20,10 @@ describe("counter-based draws", () => {
   it.each(golden.foldKey)("foldKey($parts) and its uniform equal Python's", ({ parts, key, uniform: expected }) => {
     expect(fold(parts)).toBe(BigInt(key));
     expect(uniform(fold(parts))).toBe(expected);
+  });
+
+  it("have the streams that docs/protocol.md lists, under numbers that stay", () => {
+    expect(seedStreams).toEqual({ train: 1, eval: 2, order: 3, dropout: 4, warmup: 5, unreadable: 6 });
   });
 
   it("can be folded step by step", () => {
