@@ -57,7 +57,7 @@ export async function prepareRewards(
 ): Promise<PreparedRewards> {
   const brought = await loadOwnRewards(input);
   const config = resolveConfig(
-    { ...input, ...(given === undefined ? namedRewards(input, brought) : rewardKeys(given)) },
+    { ...input, ...(given === undefined ? namedRewards(input, brought) : keysOfGiven(given)) },
     {
       customRewards: [...brought.names, ...Object.keys(given ?? {})],
       require: ["data_file_paths"],
@@ -127,7 +127,7 @@ function checkDeviations(rows: readonly Row[], { preference, dataset_streaming: 
 }
 
 /** Rewards given in code as the configuration's own keys, so that checks and records speak of what is used. */
-function rewardKeys(given: RewardRecord): { readonly reward_funcs: string[]; readonly reward_weights: number[] } {
+function keysOfGiven(given: RewardRecord): { readonly reward_funcs: string[]; readonly reward_weights: number[] } {
   const weights = Object.values(given).map((entry) => {
     if (typeof entry === "number") return entry;
     return "weight" in entry ? (entry.weight ?? 1) : 1;

@@ -13,7 +13,7 @@ import { openPolicy } from "./open-policy.js";
 import { prepareRun } from "./prepare.js";
 import { keptOf, rollOut } from "./rollout.js";
 import { rolloutRecords } from "./rollout-records.js";
-import { objectiveOf } from "./train.js";
+import { grpoObjective } from "./train.js";
 import type { TrainOptions } from "./train.js";
 import { toTrainBatch } from "./train-batch.js";
 import { rewardsInForce } from "./warm-up.js";
@@ -51,7 +51,7 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
   const prompts = await timed("encode", async () =>
     policy.encode(await prepared.sampler.at(1), { step: 1, ...(signal && { signal }) }),
   );
-  const objective = { ...objectiveOf(prepared, { policy, signal }), rewards: rewardsInForce(prepared) };
+  const objective = { ...grpoObjective(prepared, { policy, signal }), rewards: rewardsInForce(prepared) };
   let since = performance.now();
   const lap = (stage: "generate" | "rewards"): void => {
     const now = performance.now();

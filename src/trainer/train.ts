@@ -58,7 +58,7 @@ function grpoRecipe(run: Run<StepMetrics>, prepared: PreparedRun): Recipe<StepMe
   const { config, sampler, heldOut } = prepared;
   const { policy, state, signal } = run;
   const recorder = createRecorder(run, config);
-  const objective = objectiveOf(prepared, run);
+  const objective = grpoObjective(prepared, run);
   return {
     recorder,
     encode: async (rollout) =>
@@ -86,7 +86,7 @@ function grpoRecipe(run: Run<StepMetrics>, prepared: PreparedRun): Recipe<StepMe
 }
 
 /** What stays the same over the run. */
-export function objectiveOf(
+export function grpoObjective(
   prepared: PreparedRun,
   { policy, signal }: Pick<Run<StepMetrics>, "policy" | "signal">,
 ): Omit<GrpoObjective, "rewards"> {
