@@ -52,6 +52,7 @@ export async function decodeImage(input: string | Uint8Array, options: DecodeOpt
   const name = options.name ?? (typeof input === "string" ? `"${input}"` : "the picture");
   const bytes = typeof input === "string" ? await readPicture(input, name) : input;
   if (bytes.byteLength === 0) throw broken(name, "it is empty");
+  refuseHeic(bytes, name);
 
   // The limit is checked below, against the size the header claims, for a message that states both numbers.
   const image = sharp(bytes, { failOn: "error", limitInputPixels: false });
@@ -101,6 +102,22 @@ async function readPicture(path: string, name: string): Promise<Uint8Array> {
       { cause: error, fields: { name } },
     );
   }
+}
+
+/** Brands of the HEIF files that hold HEVC, which is patented, so that the decoder's build leaves it out. */
+const HEVC_BRANDS: readonly string[] = ["heic", "heix", "heim", "heis", "hevc", "hevx"];
+
+/** Told from the first box of the file, because what the decoder makes of such a file differs from build to build. */
+function refuseHeic(bytes: Uint8Array, name: string): void {
+  const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 256));
+  if (start.length < 16 || start.toString("latin1", 4, 8) !== "ftyp") return;
+  const brands = start.toString("latin1", 8, Math.min(start.readUInt32BE(0), start.length));
+  if (!HEVC_BRANDS.some((brand) => brands.includes(brand))) return;
+  throw new DataError(
+    "DATA_IMAGE_UNSUPPORTED",
+    `${name} is HEIC; pictures must be JPEG, PNG, WebP, GIF, TIFF or AVIF. Convert it.`,
+    { fields: { name, format: "heic" } },
+  );
 }
 
 function refuseUnsupported(header: Metadata, name: string): void {

@@ -19,7 +19,8 @@ export interface MetricOptions extends Pick<OpenPolicyOptions, "connect" | "onSt
   readonly model: string;
   /** Branch, tag or commit of a hub id. Default: the main branch. */
   readonly revision?: string;
-  readonly mode: MetricMode;
+  /** Default "expected". */
+  readonly mode?: MetricMode;
   /** Sampled only: answers per picture. Default 6. */
   readonly samples?: number;
   /** Sampled only: the same seed and the same input give the same answers. Default 42. */
@@ -60,7 +61,7 @@ const MODES: readonly MetricMode[] = ["expected", "greedy", "sampled"];
 
 /** @throws ConfigError METRIC_OPTION for an option that the mode does not use, or a wrong one */
 export function checkMetricOptions(options: MetricOptions): void {
-  const { mode, samples } = options;
+  const { mode = "expected", samples } = options;
   if (!MODES.includes(mode)) throw wrongOption(`mode is ${JSON.stringify(mode)}; it must be ${MODES.join(", ")}.`);
   for (const [name, modes] of Object.entries(USED_BY)) {
     if (options[name as keyof typeof USED_BY] === undefined || modes.some((one) => one === mode)) continue;
@@ -117,6 +118,6 @@ export function inferenceConfig(options: InferenceOptions): ConfigInput {
 
 /** The policy a metric runs on. */
 export function metricConfig(options: MetricOptions): ConfigInput {
-  const template = options.mode === "expected" ? "scoring_non_thinking" : "scoring";
+  const template = (options.mode ?? "expected") === "expected" ? "scoring_non_thinking" : "scoring";
   return inferenceConfig({ ...options, questionTemplate: options.questionTemplate ?? template });
 }

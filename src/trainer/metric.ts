@@ -25,6 +25,8 @@ export type MetricInput = string | Uint8Array;
 export interface Rating extends Estimate {
   /** The path as it was given, or "bytes:<n>" for the input at position n, from 0. */
   readonly id: string;
+  /** Beside `reason`, for programs: a DATA_IMAGE_ code, or METRIC_NO_SCORE where the model's answer holds no score. */
+  readonly code?: string;
 }
 
 export interface ScoreOptions {
@@ -33,6 +35,11 @@ export interface ScoreOptions {
    * the last one's rating needs 1. Default 8.
    */
   readonly batch?: number;
+  /**
+   * Position of the first input: names the draws of sampled answers. What continues an interrupted stream gives the number
+   * of inputs before. Default 0.
+   */
+  readonly start?: number;
   /** Ends the stream with the signal's reason, at the next boundary. */
   readonly signal?: AbortSignal;
 }
@@ -63,7 +70,7 @@ export interface Metric extends AsyncDisposable {
 export async function createMetric(options: MetricOptions): Promise<Metric> {
   checkMetricOptions(options);
   const pictures = new Map<string, Uint8Array>();
-  const { connect, onStderr, signal, mode } = options;
+  const { connect, onStderr, signal, mode = "expected" } = options;
   const policy = await openPolicy(metricConfig(options), {
     inference: true,
     pictures,
@@ -88,7 +95,10 @@ export async function createMetric(options: MetricOptions): Promise<Metric> {
   }
 }
 
-async function estimatorOf(policy: Policy<Row>, { mode, samples = 6 }: MetricOptions): Promise<Estimator<Row>> {
+async function estimatorOf(
+  policy: Policy<Row>,
+  { mode = "expected", samples = 6 }: MetricOptions,
+): Promise<Estimator<Row>> {
   if (mode === "expected") {
     const expected = await expectedEstimator(policy);
     return (prompts, signal) => expected(prompts, { signal });
@@ -102,18 +112,21 @@ interface Placed {
   readonly position: number;
 }
 
+/** A picture that cannot be read. */
+type Failure = Omit<Rating, "id"> & { readonly code: string };
+
 type Rater = (inputs: readonly Placed[], signal: AbortSignal | undefined) => Promise<Rating[]>;
 
 async function* stream(
   inputs: Iterable<MetricInput> | AsyncIterable<MetricInput>,
   rate: Rater,
-  { batch = 8, signal }: ScoreOptions,
+  { batch = 8, start = 0, signal }: ScoreOptions,
 ): AsyncGenerator<Rating, void, undefined> {
   checkCount("batch", batch);
   // Both can be iterated, into characters and numbers.
   if (isInput(inputs))
     throw wrongInput("score takes a list of pictures, and was given a single one. Put it into a list");
-  let position = 0;
+  let position = start;
   let waiting: Placed[] = [];
   for await (const input of inputs) {
     if (!isInput(input)) throw wrongInput(`input ${position} is ${typeof input}. Give a path, or the bytes of a file`);
@@ -159,10 +172,10 @@ function createRater(
   }
 
   /** Together where all can be read; one that cannot must not take the others with it. */
-  async function readAll(rows: readonly Row[], options: EncodeOptions): Promise<(Prompt<Row> | Estimate)[]> {
+  async function readAll(rows: readonly Row[], options: EncodeOptions): Promise<(Prompt<Row> | Failure)[]> {
     const together = await policy.encode(rows, options).catch(pictureFailure);
     if (Array.isArray(together)) return together;
-    const read: (Prompt<Row> | Estimate)[] = [];
+    const read: (Prompt<Row> | Failure)[] = [];
     for (const row of rows) read.push(await policy.encode([row], options).then(([prompt]) => prompt!, pictureFailure));
     return read;
   }
@@ -177,7 +190,7 @@ function createRater(
       const estimates = (await estimate(read.filter(isPrompt), signal)).values();
       return rows.map(({ id }, index) => {
         const one = read[index]!;
-        return { id, ...(isPrompt(one) ? estimates.next().value! : one) };
+        return { id, ...(isPrompt(one) ? coded(estimates.next().value!) : one) };
       });
     } finally {
       for (const row of rows) pictures.delete(row.images[0]!);
@@ -185,12 +198,17 @@ function createRater(
   };
 }
 
-function isPrompt(value: Prompt<Row> | Estimate): value is Prompt<Row> {
+function isPrompt(value: Prompt<Row> | Failure): value is Prompt<Row> {
   return "tokenIds" in value;
 }
 
 /** Rethrows what is not about the picture itself. */
-function pictureFailure(error: unknown): Estimate {
+function pictureFailure(error: unknown): Failure {
   if (!(error instanceof DataError) || !error.code.startsWith("DATA_IMAGE_")) throw error;
-  return { score: null, std: null, scores: [], status: "failed", reason: error.message };
+  return { score: null, std: null, scores: [], status: "failed", code: error.code, reason: error.message };
+}
+
+/** An answer without a score gets a code as well. */
+function coded(estimate: Estimate): Omit<Rating, "id"> {
+  return estimate.score === null ? { ...estimate, code: "METRIC_NO_SCORE" } : estimate;
 }

@@ -120,6 +120,27 @@ describe("a metric", () => {
     await metric.close();
   });
 
+  it("takes no further input than the batch that is waited for", async () => {
+    const { metric } = await open({}, () => answer("3"));
+    let taken = 0;
+    function* inputs(): Generator<string> {
+      for (; taken < 100;) {
+        taken += 1;
+        yield RGB;
+      }
+    }
+    const ratings = metric.score(inputs(), { batch: 4 })[Symbol.asyncIterator]();
+    expect(taken).toBe(0);
+    const seen: number[] = [];
+    for (let count = 0; count < 9; count += 1) {
+      await ratings.next();
+      seen.push(taken);
+    }
+    expect(seen).toEqual([4, 4, 4, 4, 8, 8, 8, 8, 12]);
+    await ratings.return?.();
+    await metric.close();
+  });
+
   it("closes its input when it is left early", async () => {
     const { metric } = await open({}, () => answer("3"));
     let closed = false;
@@ -212,6 +233,7 @@ describe("the greedy score", () => {
         std: null,
         scores: [null],
         status: "failed",
+        code: "METRIC_NO_SCORE",
         reason:
           'no score could be read from any of 1 answers; the first begins "I like t". 1 were cut at the greatest length.',
         text: "I like t",
@@ -246,6 +268,7 @@ describe("the sampled score", () => {
     expect(ratings[0]!.scores).toHaveLength(6);
     expect(ratings[0]!.scores).not.toEqual(ratings[2]!.scores);
     expect(await ratingsOf(first.metric, [RGB, GREY, RGB], { batch: 1 })).toEqual(ratings);
+    expect(await ratingsOf(first.metric, [GREY, RGB], { start: 1 })).toEqual(ratings.slice(1));
     await first.metric.close();
 
     const other = await open({ mode: "sampled", seed: 7 }, drawn);
