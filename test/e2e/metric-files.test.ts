@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import sharp from "sharp";
+import type { Sharp } from "sharp";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createMetric } from "../../src/trainer/index.js";
 import type { Metric, MetricInput, Rating, ScoreOptions } from "../../src/trainer/index.js";
@@ -30,9 +31,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const flat = (width: number, height: number): sharp.Sharp =>
+const flat = (width: number, height: number): Sharp =>
   sharp({ create: { width, height, channels: 3, background: { r: 120, g: 90, b: 60 } } });
-const small = (): sharp.Sharp => sharp(PHOTO).resize(96, 80);
+const small = (): Sharp => sharp(PHOTO).resize(96, 80);
 /** The first box of a HEIC file as telephones write it. */
 const heic = Buffer.concat([Buffer.from([0, 0, 0, 24]), Buffer.from("ftypheic\0\0\0\0mif1heic"), Buffer.alloc(64)]);
 
