@@ -5,7 +5,7 @@
  */
 import { createSampler, indexRows, loadRows } from "thurstone";
 
-/** How often each data set comes in the first batches, and the hardest rows last. */
+/** A line for each batch: which rows of which data set it holds. The hardest rows come last in a pass. */
 export async function lookAtBatches(file: string): Promise<string[]> {
   const config = { data_file_paths: [file], prompts_per_step: 4, dataset_weights: "uniform" as const };
   const sampler = createSampler(await loadRows(config), config, {
@@ -18,7 +18,7 @@ export async function lookAtBatches(file: string): Promise<string[]> {
   return lines;
 }
 
-/** Step 700 of a file that does not fit into memory: no other row is read. */
+/** The rows of a step out of files that do not fit into memory: all are checked once, and only these are kept. */
 export async function rowsOfStep(file: string, step: number): Promise<string[]> {
   const config = { data_file_paths: [file], prompts_per_step: 4, batch_groups: "apart" as const };
   const sampler = createSampler(await indexRows(config), config);

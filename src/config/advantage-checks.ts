@@ -89,16 +89,6 @@ export const advantageChecks: readonly Check[] = [
         : null,
   },
   {
-    keys: ["overlong_cache", "reward_funcs"],
-    find: ({ overlong_cache: cache, reward_funcs }) =>
-      cache !== null && !reward_funcs.includes("overlong")
-        ? conflict(
-            `overlong_cache is ${cache}, and overlong is not among reward_funcs, ${reward_funcs.join(", ")}. ` +
-              "Add it, or remove overlong_cache.",
-          )
-        : null,
-  },
-  {
     keys: ["overlong_cache", "max_completion_length"],
     find: ({ overlong_cache: cache, max_completion_length: longest }) =>
       cache !== null && cache > longest

@@ -13,6 +13,7 @@ import { objectiveChecks } from "./objective-checks.js";
 import { pythonRewardNames } from "./python-reward.js";
 import { parityChecks } from "./reference-parity.js";
 import { orderContradiction } from "./order-contradiction.js";
+import { readerChecks } from "./reward-readers.js";
 import type { ConfigKey, ParsedConfig } from "./schema.js";
 
 /** Built-in rewards, and whether they compare pictures with each other. */
@@ -388,6 +389,7 @@ export const checks: readonly Check[] = [
   ...dataChecks,
   ...orderChecks,
   ...rewardChecks,
+  ...readerChecks,
   ...parityChecks,
   ...objectiveChecks,
   ...advantageChecks,

@@ -21,6 +21,7 @@ export type { OrderKeys } from "./order-contradiction.js";
 export type { DatasetPlan, OrderCounts, PlanKeys, RunFacts, RunPlan } from "./plan.js";
 export type { ConfigProblem } from "./problems.js";
 export { pythonRewardNames } from "./python-reward.js";
+export { unreadKeys } from "./reward-readers.js";
 export type { PythonRewardName } from "./python-reward.js";
 export { flagHelp, jsonSchema } from "./reference.js";
 export { computeDtype, defineConfig, readKeys, resolveConfig, resolveSftConfig } from "./resolve.js";

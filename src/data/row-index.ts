@@ -37,6 +37,8 @@ export interface RowIndex {
   /** Rows of all files. */
   readonly length: number;
   readonly table: OrderTable;
+  /** What its curriculum was made from: a key of the rows, or a function; null: there is none. */
+  readonly sortedBy: { readonly key: string } | "function" | null;
   /**
    * Reads rows by their place, from 0, in the order of files and lines.
    *
@@ -95,7 +97,13 @@ export async function indexRows(
   }
   if (problems.length > 0) throw dataError(problems);
   const built = table.build(curriculum !== null);
-  return { length: built.length, table: built, read: (places) => readRows(files, places) };
+  const sortedBy = options.curriculum !== undefined ? "function" : key === null ? null : { key };
+  return { length: built.length, table: built, sortedBy, read: (places) => readRows(files, places) };
+}
+
+function stoppedAt({ line }: ByteLine, file: string): DataProblem {
+  const message = "reading of this file stopped here, after so many problems. There may be more further down.";
+  return { code: "DATA_MANY_PROBLEMS", file, line, message };
 }
 
 interface Indexing {
@@ -137,6 +145,7 @@ async function indexFile({ context, table, curriculum, problems, first }: Indexi
         problems.push(...found, ...(row?.problems ?? []));
         if (row !== null && row.row !== null) add(one, row.row);
         const hopeless = found.some(({ code }) => code === "DATA_NOT_JSONL");
+        if (problems.length - before >= MOST_PROBLEMS) problems.push(stoppedAt(one, file));
         if (hopeless || problems.length - before >= MOST_PROBLEMS) break reading;
       }
     }

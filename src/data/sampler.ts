@@ -95,7 +95,10 @@ export interface StreamingSampler extends BatchCounts, AsyncIterable<SampledBatc
  *   where groups, weights or a curriculum ask for what the rows do not allow
  */
 export function createSampler(rows: readonly Row[], config: SamplerConfig, options?: SamplerOptions): Sampler;
-/** @param index of `indexRows`, which was given the same curriculum */
+/**
+ * @param index of `indexRows`, which was given the same curriculum
+ * @throws ConfigError CONFIG_CONFLICT where it was given another
+ */
 export function createSampler(index: RowIndex, config: SamplerConfig): StreamingSampler;
 export function createSampler(
   source: readonly Row[] | RowIndex,
@@ -104,6 +107,7 @@ export function createSampler(
 ): Sampler | StreamingSampler {
   const keys = readKeys(config, KEYS);
   if ("read" in source) {
+    checkSortedBy(source, keys);
     const { counts, placesOf } = createBatches(source.table, keys);
     const batch = async (step: number): Promise<SampledBatch> => {
       const { epoch, places } = placesOf(step);
@@ -182,6 +186,16 @@ function readSettings(keys: Keys, sorted: boolean): OrderSettings & { readonly w
     dropLast: keys.dataloader_drop_last,
     curriculum: sorted ? { descending: keys.curriculum_order === "descending", mix: keys.curriculum_mix } : null,
   };
+}
+
+/** An index holds what its rows are sorted by, so another key would have no effect. */
+function checkSortedBy({ sortedBy }: RowIndex, { curriculum_key: key }: Keys): void {
+  if (key === null || sortedBy === "function" || sortedBy?.key === key) return;
+  const made = sortedBy === null ? "without a curriculum" : `with "${sortedBy.key}"`;
+  throw new ConfigError(
+    "CONFIG_CONFLICT",
+    `curriculum_key is "${key}", and the rows were indexed ${made}. Give indexRows the same configuration.`,
+  );
 }
 
 function uselessCurriculum({ curriculum_order: order, curriculum_mix: mix }: Keys, sorted: boolean): string | null {

@@ -307,7 +307,8 @@ export interface Policy<R = unknown> extends AsyncDisposable {
    * The same for a loss of one's own: one pass more, for the log-probabilities, and then the exact gradient. Of the sums,
    * `loss` and `policyLoss` are what the loss returned, and tokens count where its derivative is not 0.
    *
-   * @throws LossError LOSS_DROPOUT, LOSS_NO_OLD, LOSS_NO_REFERENCE, LOSS_FAILED, LOSS_RESULT, LOSS_LENGTH, LOSS_NOT_FINITE
+   * @throws LossError LOSS_DROPOUT, LOSS_NO_OLD, LOSS_NO_REFERENCE, LOSS_OTHER_BATCH, LOSS_FAILED, LOSS_RESULT,
+   *   LOSS_LENGTH, LOSS_NOT_FINITE; LOSS_SHAPE of a formula on the tape
    */
   forwardBackward(batch: TrainBatch, loss: CustomLoss, options?: CustomLossOptions): Promise<LossSums>;
   /** Drops gradients that were accumulated and not applied. */

@@ -49,12 +49,13 @@ export interface PreparedRewards {
 
 /**
  * @param given rewards of the caller; without them the configuration's `reward_funcs` and own rewards count
- * @throws ConfigError with every problem listed
+ * @throws ConfigError with every problem listed; CONFIG_CONFLICT where the configuration brings rewards besides `given`
  */
 export async function prepareRewards(
   input: ConfigInput | ResolvedConfig,
   given?: RewardRecord,
 ): Promise<PreparedRewards> {
+  if (given !== undefined) refuseOthers(input);
   const brought = await loadOwnRewards(input);
   const config = resolveConfig(
     { ...input, ...(given === undefined ? namedRewards(input, brought) : keysOfGiven(given)) },
@@ -102,7 +103,10 @@ export async function prepareRun(
 /** Rows that a reward cannot use are named before anything starts, all at once, by file and line. */
 async function checkRows(rows: readonly Row[], rewards: RewardSet, config: ResolvedConfig): Promise<void> {
   const problems = await findRowProblems(rows, rewards);
-  if (problems.length === 0) return checkDeviations(rows, config);
+  if (problems.length === 0) {
+    checkDeviations(rows, config);
+    return checkTypes(rows, config);
+  }
   throw dataError(
     problems.map(({ reward, index, message }) => {
       const { file, line } = rows[index]!.source;
@@ -123,6 +127,26 @@ function checkDeviations(rows: readonly Row[], { preference, dataset_streaming: 
   throw new ConfigError(
     "CONFIG_NO_DEVIATIONS",
     'preference is "soft", which comes from the deviations of the opinions, and no row has one (mos_std). Add them, or use "order".',
+  );
+}
+
+/** Without a type the distortion reward judges nothing, and would not say so. */
+function checkTypes(rows: readonly Row[], { reward_funcs: names, dataset_streaming: streaming }: ResolvedConfig): void {
+  if (!names.includes("distortion") || streaming || rows.some(({ type }) => type !== undefined)) return;
+  throw new ConfigError(
+    "CONFIG_NO_TYPES",
+    "reward_funcs names distortion, which asks for the type of a picture's distortion, and no row has one (type). Add them, or remove distortion.",
+  );
+}
+
+/** Files of rewards that would be run and then not count. */
+function refuseOthers(input: ConfigInput | ResolvedConfig): void {
+  const key = (["rewards", "python_reward"] as const).find((one) => (input[one] ?? null) !== null);
+  if (key === undefined) return;
+  throw new ConfigError(
+    "CONFIG_CONFLICT",
+    `rewards are given in code, and ${key} of the configuration brings others, which would not count. Remove ${key}, or give all rewards in one place.`,
+    { fields: { key } },
   );
 }
 

@@ -77,6 +77,8 @@ export function pythonReward(options: PythonRewardOptions): Reward<Readonly<Reco
 
   return defineReward({
     name,
+    // The child has the deadline: it is killed, and the error says what it printed.
+    timeoutMs: null,
     async scoreBatch({ groups, step, signal }) {
       const batch = pythonBatch(groups, step, options);
       const values = rewardsOf(await inTurn("score", [batch], signal), batch.completions.length);

@@ -6,20 +6,9 @@
 import { expect, it } from "vitest";
 import { resolveConfig } from "../../src/config/index.js";
 import type { ConfigInput } from "../../src/config/index.js";
-import type { ConfigProblem } from "../../src/config/problems.js";
-import type { ConfigError } from "../../src/errors.js";
+import { said } from "./said.js";
 
 const resolve = (input: object) => resolveConfig({ model_name_or_path: "m", ...input } as ConfigInput);
-
-function said(input: object): string[] {
-  try {
-    resolve(input);
-    return [];
-  } catch (error) {
-    const problems = (error as ConfigError).fields["problems"] as ConfigProblem[];
-    return problems.map(({ code, message }) => `${code}: ${message}`);
-  }
-}
 
 it.each<[string, object, string]>([
   [
@@ -60,7 +49,7 @@ it.each<[string, object, string]>([
   [
     "a cache of a reward that is not paid",
     { overlong_cache: 10 },
-    "CONFIG_CONFLICT: overlong_cache is 10, and overlong is not among reward_funcs, fidelity, format. Add it, or remove overlong_cache.",
+    "CONFIG_CONFLICT: overlong_cache is 10, and none of reward_funcs (fidelity, format) reads it. Add one of overlong, or remove overlong_cache.",
   ],
   [
     "a punishment that begins before the answer",

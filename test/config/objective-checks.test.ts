@@ -6,20 +6,9 @@
 import { describe, expect, it } from "vitest";
 import { resolveConfig } from "../../src/config/index.js";
 import type { ConfigInput, ResolvedConfig } from "../../src/config/index.js";
-import type { ConfigProblem } from "../../src/config/problems.js";
-import type { ConfigError } from "../../src/errors.js";
+import { said } from "./said.js";
 
 const resolve = (input: object): ResolvedConfig => resolveConfig({ model_name_or_path: "m", ...input } as ConfigInput);
-
-function said(input: object): string[] {
-  try {
-    resolve(input);
-    return [];
-  } catch (error) {
-    const problems = (error as ConfigError).fields["problems"] as ConfigProblem[];
-    return problems.map(({ code, message }) => `${code}: ${message}`);
-  }
-}
 
 it.each<[object, string]>([
   [

@@ -60,6 +60,19 @@ describe("rows that are read when they are due", () => {
     expect(await streamed.at(3)).toEqual(inMemory.at(3));
   });
 
+  it("refuse to be sorted by another field than they were indexed with", async () => {
+    const config = { data_file_paths: files(), image_folders: [images], prompts_per_step: 4 };
+    const sorted = { ...config, curriculum_key: "hard" };
+    const index = await indexRows(config);
+    expect(() => createSampler(index, sorted)).toThrow(
+      'curriculum_key is "hard", and the rows were indexed without a curriculum.',
+    );
+    const byScore = await indexRows({ ...config, curriculum_key: "mos" });
+    expect(() => createSampler(byScore, sorted)).toThrow('the rows were indexed with "mos"');
+    const byFunction = await indexRows(sorted, { curriculum: ({ mos }) => mos! });
+    expect(createSampler(byFunction, sorted).batches).toBe(createSampler(index, config).batches);
+  });
+
   it("are sorted by the same function", async () => {
     const config = { data_file_paths: files(), image_folders: [images], prompts_per_step: 4 };
     const curriculum = ({ id }: { readonly id: string }): number => -Number(id);
@@ -132,7 +145,8 @@ describe("indexing", () => {
   it("gives up after a thousand problems", async () => {
     const file = writeData("no json\n".repeat(300_000));
     const { problems } = await problemsOf(indexRows({ data_file_paths: [file] }));
-    expect(problems.length).toBe(1000);
+    expect(problems.length).toBe(1001);
+    expect(problems.at(-1)).toMatchObject({ code: "DATA_MANY_PROBLEMS", line: 1000 });
   });
 });
 

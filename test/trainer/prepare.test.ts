@@ -58,6 +58,21 @@ describe("prepareRun", () => {
     await expect(prepareRun(votes)).resolves.toMatchObject({ plan: { steps: 1 } });
   });
 
+  it("refuses files of rewards beside rewards given in code: they would run and not count", async () => {
+    const input = config(dataFile("two-places.jsonl", [1, 2]));
+    for (const key of ["rewards", "python_reward"] as const) {
+      const both = { ...input, [key]: key === "rewards" ? "./none.ts" : "./none.py:near" };
+      await expect(prepareRun(both, { fidelity: 1 })).rejects.toThrow(
+        `rewards are given in code, and ${key} of the configuration brings others`,
+      );
+    }
+  });
+
+  it("refuses the distortion reward where no row has a type", async () => {
+    const input = { ...config(dataFile("untyped.jsonl", [1, 2])), reward_funcs: "distortion" };
+    await expect(prepareRun(input)).rejects.toMatchObject({ code: "CONFIG_NO_TYPES" });
+  });
+
   it("hands soft preferences to the rewards, and refuses them where no row has a deviation", async () => {
     const file = dataFile("soft.jsonl", [2, 4]);
     await expect(prepareRun({ ...config(file), preference: "soft" })).rejects.toMatchObject({

@@ -228,6 +228,10 @@ describe("what goes wrong in Python ends as an error of the reward and the step:
     await expect.poll(() => pids.filter(runs)).toEqual([]);
   });
 
+  it("a hang of any length: no limit but its own, which kills Python, is in force", () => {
+    expect(pythonReward({ path: "rewards.py", function: "hangs", timeoutMs: 3_600_000 }).calls.timeoutMs).toBeNull();
+  });
+
   it("an abort, which kills it as well", async () => {
     const abort = new AbortController();
     const pids = await pidsOf(async () => {

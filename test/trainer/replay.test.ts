@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -114,6 +114,17 @@ describe("a replay with the run's own rewards is the record bit for bit", () => 
     expect(await replayRewards(config.output_dir!, { rewards })).toMatchObject(same);
     await expect(replayRewards(config.output_dir!)).rejects.toMatchObject({ code: "CONFIG_UNKNOWN_REWARD" });
   });
+});
+
+it("rewards given in code replace those of the run, whose files and keys need not be there any more", async () => {
+  const gone = join(set.folder, "gone.ts");
+  writeFileSync(gone, readFileSync(module));
+  const config = { rewards: gone, reward_funcs: ["brief", "fidelity"], comparison_set: 2, prompts_per_step: 4 };
+  const folder = await record("gone", config);
+  rmSync(gone);
+  await expect(replayRewards(folder)).rejects.toMatchObject({ code: "REWARD_MODULE" });
+  const replay = await replayRewards(folder, { rewards: { format: 1 } });
+  expect(replay.weights.after).toEqual({ format: 1 });
 });
 
 describe("a replay with other rewards", () => {

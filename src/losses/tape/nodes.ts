@@ -112,7 +112,7 @@ function nameOf(value: unknown): string {
   return value === null || typeof value !== "object" ? String(value) : `a ${value.constructor?.name ?? "record"}`;
 }
 
-/** "mul: a vector of 3 and one of 4 ..." */
+/** @param problem what follows the name of the operation */
 export function shapeError(operation: string, problem: string): LossError {
   return new LossError("LOSS_SHAPE", `${operation} ${problem}`, { fields: { operation } });
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { rewardKeys } from "../../config/index.js";
+import { rewardKeys, unreadKeys } from "../../config/index.js";
 import type { ConfigInput } from "../../config/index.js";
 
 /** Keys that decide what a recorded completion earns and is worth, and where its row lies. */
@@ -28,18 +28,28 @@ const OF_PYTHON = ["python_reward_format", "python_reward_timeout"] as const;
 const OF_WARMUP = ["fidelity_warmup", "fidelity_warmup_srcc"] as const;
 
 /**
- * New files of rewards take the place of those of the run, and count with a weight of 1 unless `reward_funcs` says which
- * rewards do; other `reward_funcs` have weights of their own.
+ * New rewards (files, or given in code) take the place of those of the run, and count with a weight of 1 unless
+ * `reward_funcs` says which rewards do; other `reward_funcs` have weights of their own. Keys that no reward reads any more
+ * are left out.
+ *
+ * @param inCode the rewards are given in code, under the names in `changed.reward_funcs`
  */
-export function replayInput(recorded: Readonly<Record<string, unknown>>, changed: ReplayKeys): ConfigInput {
+export function replayInput(
+  recorded: Readonly<Record<string, unknown>>,
+  changed: ReplayKeys,
+  { inCode }: { readonly inCode: boolean },
+): ConfigInput {
   const { reward_funcs: funcs } = changed;
-  const replaced = SOURCES.some((key) => changed[key] !== undefined);
+  const replaced = inCode || SOURCES.some((key) => changed[key] !== undefined);
   const chosen = replaced || funcs !== undefined;
   // Without fidelity there is nothing to warm up for, and the configuration would say so.
-  const warming = !chosen || [funcs ?? []].flat().some((name) => name === "fidelity" || name === "accuracy");
+  const names = [funcs ?? []].flat();
+  const warming = !chosen || names.some((name) => name === "fidelity" || name === "accuracy");
+  const unread = chosen ? unreadKeys(names) : [];
   const dropped: readonly string[] = [
     ...(replaced ? [...SOURCES, ...OF_PYTHON, "reward_funcs"] : []),
-    ...(chosen ? ["reward_weights"] : []),
+    ...(chosen ? ["reward_weights", ...unread] : []),
+    ...(unread.includes("vote_agreement") ? ["preference"] : []),
     ...(warming ? [] : OF_WARMUP),
   ];
   const kept = Object.entries(recorded).filter(([key]) => !dropped.includes(key));

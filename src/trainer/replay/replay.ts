@@ -1,6 +1,6 @@
 /**
  * Reward replay: the recorded completions of a run are scored again, with its own rewards or with others, and what became
- * of rewards and advantages is told. No worker, no model, no picture is needed.
+ * of rewards and advantages is told. No worker and no model is needed, only the data files and their pictures.
  *
  * @module
  */
@@ -77,7 +77,11 @@ export async function replayRewards(folder: string, options: ReplayRewardsOption
   readRollout(await run.rollouts(steps[0]!), steps[0]!);
 
   const named = options.rewards && { reward_funcs: Object.keys(options.rewards) };
-  const input = replayInput(await run.config(), { ...options.config, ...named });
+  const input = replayInput(
+    await run.config(),
+    { ...options.config, ...named },
+    { inCode: options.rewards !== undefined },
+  );
   const { config, rewards } = await prepareRewards(input, options.rewards);
   const rows = await rowsByPlace(config);
   await openRewards(rewards, { ...(signal && { signal }) });
