@@ -10,6 +10,13 @@ export { findPhotos } from "./find-photos.js";
 export type { LabelLayout, LabelPreset, LabelRange, NamedPicture, SplitPart } from "./labels/preset.js";
 export { labelPresets } from "./labels/presets.js";
 export { readLabels, type Label, type Labels } from "./labels/read-labels.js";
+export {
+  prepareLabels,
+  type PreparedPart,
+  type PreparedSet,
+  type PrepareLabelsOptions,
+} from "./labels/prepare-labels.js";
+export type { Normalisation } from "./labels/normalise.js";
 export { loadRows, type LoadRowsOptions, type RowSource } from "./load-rows.js";
 export { dataError, type DataProblem } from "./problems.js";
 export {
@@ -36,6 +43,7 @@ export {
   splitRows,
   splitRowsInThree,
   type Split,
+  type SplitRow,
   type SplitOptions,
   type ThreeWaySplit,
   type ThreeWaySplitOptions,

@@ -3,12 +3,17 @@
  *
  * @module
  */
+import { isHeader } from "./header.js";
 import { issueInWords } from "./record.js";
 import type { NumberedRecord, ReadRecords, RecordFormat } from "./record.js";
 import type { DataProblem } from "./problems.js";
 import type { NumberedLine } from "./text-lines.js";
 
-/** @param file as problems name it */
+/**
+ * A header record on the first line is passed over.
+ *
+ * @param file as problems name it
+ */
 export function parseJsonl(file: string, lines: readonly NumberedLine[], { schema }: RecordFormat): ReadRecords {
   const problems: DataProblem[] = [];
   const report = (code: string, line: number, message: string): void => {
@@ -21,6 +26,7 @@ export function parseJsonl(file: string, lines: readonly NumberedLine[], { schem
       report("DATA_NOT_JSON", line, parsed.problem);
       continue;
     }
+    if (line === 1 && isHeader(parsed.value)) continue;
     const result = schema.safeParse(parsed.value);
     if (result.success) records.push({ line, record: result.data });
     else for (const issue of result.error.issues) report("DATA_FIELD", line, issueInWords(parsed.value, issue));

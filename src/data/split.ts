@@ -16,20 +16,23 @@ export interface SplitOptions {
   readonly seed?: number;
 }
 
-export interface Split {
-  readonly train: Row[];
-  readonly heldOut: Row[];
+/** What of a row the split looks at. */
+export type SplitRow = Pick<Row, "id" | "dataset" | "images" | "group" | "source">;
+
+export interface Split<R extends SplitRow = Row> {
+  readonly train: R[];
+  readonly heldOut: R[];
 }
 
 /** Rows keep their order; which side a group falls on depends on its name, the data set's groups and the seed alone. */
-export function splitRows(rows: readonly Row[], options: SplitOptions): Split {
+export function splitRows<R extends SplitRow>(rows: readonly R[], options: SplitOptions): Split<R> {
   const { ratio, seed = 42 } = options;
   if (!(ratio > 0 && ratio < 1)) {
     throw new DataError("DATA_SPLIT_RATIO", `The share of rows to hold out is ${ratio}; it must lie between 0 and 1.`);
   }
   const datasets = new Set(rows.map((row) => row.dataset));
   const heldOut = new Map([...datasets].map((dataset) => [dataset, chooseGroups(rows, { dataset, ratio, seed })]));
-  const isHeldOut = (row: Row): boolean => heldOut.get(row.dataset)!.has(contentOf(row));
+  const isHeldOut = (row: R): boolean => heldOut.get(row.dataset)!.has(contentOf(row));
   return { train: rows.filter((row) => !isHeldOut(row)), heldOut: rows.filter(isHeldOut) };
 }
 
@@ -41,14 +44,17 @@ export interface ThreeWaySplitOptions {
   readonly seed?: number;
 }
 
-export interface ThreeWaySplit {
-  readonly train: Row[];
-  readonly validation: Row[];
-  readonly test: Row[];
+export interface ThreeWaySplit<R extends SplitRow = Row> {
+  readonly train: R[];
+  readonly validation: R[];
+  readonly test: R[];
 }
 
 /** As splitRows, in three: no content is in two parts. KADID-10k's 81 references become 49, 16 and 16. */
-export function splitRowsInThree(rows: readonly Row[], options: ThreeWaySplitOptions = {}): ThreeWaySplit {
+export function splitRowsInThree<R extends SplitRow>(
+  rows: readonly R[],
+  options: ThreeWaySplitOptions = {},
+): ThreeWaySplit<R> {
   const { validation = 0.2, test = 0.2, seed = 42 } = options;
   if (!(validation + test < 1)) {
     throw new DataError(
@@ -62,7 +68,7 @@ export function splitRowsInThree(rows: readonly Row[], options: ThreeWaySplitOpt
 }
 
 /** Rows without a group are grouped by the pictures they show, rows without pictures stand alone. */
-function contentOf(row: Row): string {
+function contentOf(row: SplitRow): string {
   if (row.group !== undefined) return `group ${row.group}`;
   // Names, not paths: the split must not depend on where the folder lies.
   if (row.images.length > 0) return `pictures ${row.images.map((path) => basename(path)).join(" ")}`;
@@ -70,7 +76,7 @@ function contentOf(row: Row): string {
 }
 
 function chooseGroups(
-  rows: readonly Row[],
+  rows: readonly SplitRow[],
   { dataset, ratio, seed }: { readonly dataset: string; readonly ratio: number; readonly seed: number },
 ): Set<string> {
   const sizes = new Map<string, number>();

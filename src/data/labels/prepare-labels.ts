@@ -1,0 +1,162 @@
+/**
+ * From a data set's label files to data files for training, validation and test.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { formatHeader, type DataHeader } from "../header.js";
+import { writeFolder } from "../output-folder.js";
+import { dataError, type DataProblem } from "../problems.js";
+import { ratingQuestion } from "../rating-question.js";
+import { createScale, rangeOf, type Normalisation, type Scale } from "./normalise.js";
+import { SPLIT_PARTS, splitLabels, type LabelParts } from "./parts.js";
+import type { LabelPreset, LabelRange, SplitPart } from "./preset.js";
+import { readLabels, type Label, type Labels } from "./read-labels.js";
+
+export interface PrepareLabelsOptions {
+  readonly preset: LabelPreset;
+  /** Label files; several are one list. */
+  readonly files: readonly string[];
+  /** Folder to write: train.jsonl, val.jsonl, test.jsonl, report.json. */
+  readonly out: string;
+  /** Where the range of scores comes from. Default: "nominal", and "train" for a set without a nominal range. */
+  readonly normalise?: Normalisation;
+  /** Default "auto": the official split where the labels have one. */
+  readonly split?: "auto" | "official" | "seeded";
+  /** Of the seeded split. Default 42. */
+  readonly seed?: number;
+  /** Default: the preset's. */
+  readonly licence?: string;
+  /** Leave lines with problems out, and list them in the report, instead of failing. Default false. */
+  readonly skipBroken?: boolean;
+  /** Replace what an earlier call wrote. Default false. */
+  readonly overwrite?: boolean;
+}
+
+export interface PreparedPart {
+  readonly file: string;
+  readonly rows: number;
+  readonly groups: number;
+  /** SHA-256 of the file. */
+  readonly digest: string;
+}
+
+/** What was written; `report.json` holds it with names of files instead of paths. */
+export interface PreparedSet {
+  readonly dataset: string;
+  /** Those that have rows. */
+  readonly parts: Readonly<Partial<Record<SplitPart, PreparedPart>>>;
+  readonly split: LabelParts["kind"];
+  readonly normalisation: Normalisation;
+  /** Of the original scores, which became 1 to 5. */
+  readonly range: LabelRange;
+  /** Pictures in the list that are no part of the set. */
+  readonly leftOut: Labels["leftOut"];
+  /** Lines that were left out with `skipBroken`. */
+  readonly skipped: readonly DataProblem[];
+}
+
+const DEFAULT_SEED = 42;
+const REPORT = "report.json";
+const fileOf = (part: SplitPart): string => `${part}.jsonl`;
+
+/**
+ * @throws DataError with every problem of every file, before anything is written; those of the split and of `writeFolder`
+ */
+export async function prepareLabels(options: PrepareLabelsOptions): Promise<PreparedSet> {
+  const { preset, files, out, seed = DEFAULT_SEED, split = "auto", skipBroken = false, overwrite = false } = options;
+  const read = await readLabels(files, preset);
+  const { labels, problems } = read;
+  if (problems.length > 0 && (!skipBroken || labels.length === 0 || problems.some(({ line }) => line === null))) {
+    throw dataError(problems);
+  }
+
+  const divided = splitLabels(labels, { dataset: preset.dataset, seed, split });
+  const normalisation = options.normalise ?? (read.range === null ? "train" : "nominal");
+  const scale = createScale(chooseRange(normalisation, { read, preset, divided }), preset.better);
+  const header: Omit<DataHeader, "part" | "counts" | "digests"> = {
+    dataset_name: preset.dataset,
+    scale: { min: 1, max: 5, better: "higher" },
+    normalisation: { by: normalisation, range: scale.range, better: preset.better },
+    split: { kind: divided.kind, seed: divided.kind === "seeded" ? seed : null },
+    source: preset.source,
+    licence: options.licence ?? preset.licence,
+  };
+  const digests = Object.fromEntries(
+    await Promise.all(files.map(async (file) => [basename(file), digestOf(await readFile(file))] as const)),
+  );
+  const ids = new Map(labels.map((label, index) => [label, index + 1]));
+
+  return writeFolder({ folder: out, overwrite, entries: [...SPLIT_PARTS.map(fileOf), REPORT] }, async (folder) => {
+    const parts: Partial<Record<SplitPart, PreparedPart>> = {};
+    for (const part of SPLIT_PARTS) {
+      const own = divided.parts[part];
+      if (own.length === 0) continue;
+      const rows = own
+        .map((label) => formatRow(label, { id: ids.get(label)!, dataset: preset.dataset, scale }))
+        .join("");
+      const groups = new Set(own.map(({ group, picture }) => group ?? picture)).size;
+      const counts = { rows: own.length, groups };
+      const first = formatHeader({ ...header, part, counts, digests: { labels: digests, rows: digestOf(rows) } });
+      const text = `${first}\n${rows}`;
+      await writeFile(join(folder, fileOf(part)), text);
+      parts[part] = { file: fileOf(part), ...counts, digest: digestOf(text) };
+    }
+    const report = {
+      dataset: preset.dataset,
+      parts,
+      split: divided.kind,
+      normalisation,
+      range: scale.range,
+      leftOut: read.leftOut,
+      skipped: problems,
+    } satisfies PreparedSet;
+    await writeFile(join(folder, REPORT), `${JSON.stringify(report, null, 2)}\n`);
+    return { ...report, parts: withPaths(parts, out) };
+  });
+}
+
+function chooseRange(
+  normalisation: Normalisation,
+  { read, preset, divided }: { readonly read: Labels; readonly preset: LabelPreset; readonly divided: LabelParts },
+): LabelRange {
+  if (normalisation === "all") return rangeOf(read.labels.map(({ mos }) => mos));
+  if (normalisation === "train") return rangeOf(divided.parts.train.map(({ mos }) => mos));
+  if (read.range !== null) return read.range;
+  const message = `${preset.dataset} has no nominal range of scores. Normalise by "train" or "all".`;
+  throw dataError([{ code: "DATA_NO_NOMINAL_RANGE", file: read.labels[0]!.file, line: null, message }]);
+}
+
+/** A line as the reference writes it, with what else is known. */
+function formatRow(
+  { picture, mos, std, group, type, level }: Label,
+  { id, dataset, scale }: { readonly id: number; readonly dataset: string; readonly scale: Scale },
+): string {
+  const row = {
+    id,
+    dataset_name: dataset,
+    image: [picture],
+    conversations: [
+      { from: "human", value: ratingQuestion },
+      { from: "gpt", value: scale.score(mos) },
+    ],
+    mos_std: std === undefined ? undefined : scale.deviation(std),
+    group,
+    type,
+    level,
+    mos_raw: mos,
+  };
+  return `${JSON.stringify(row)}\n`;
+}
+
+function withPaths(parts: PreparedSet["parts"], out: string): PreparedSet["parts"] {
+  return Object.fromEntries(
+    Object.entries(parts).map(([part, written]) => [part, { ...written, file: resolve(out, written.file) }]),
+  );
+}
+
+function digestOf(content: string | Uint8Array): string {
+  return createHash("sha256").update(content).digest("hex");
+}
