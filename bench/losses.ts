@@ -23,6 +23,7 @@ import { makeData } from "../src/cli/quickstart.js";
 import { lossesPlot, lossesTable } from "./support/losses-report.js";
 import { appendLoss, LOSSES, lossesRun, readLosses, runLoss } from "./support/losses-runs.js";
 import { parseNames, parseNumber } from "./support/ranking-options.js";
+import { requireSame } from "./support/results-file.js";
 
 /** Of the data, which all runs share. */
 const DATA_SEED = 42;
@@ -56,12 +57,10 @@ async function runAll(): Promise<void> {
     for (const loss of parseNames(values.losses)) {
       const run = await lossesRun(loss, parseNumber("seeds", seed, 0), settings);
       const done = (await readLosses(file)).find((one) => one.loss === run.loss && one.seed === run.seed);
-      if (done !== undefined && done.digest !== run.digest) {
-        throw new Error(
-          `${file} holds ${loss}, seed ${seed}, made with other settings, data or checkpoint. Name another folder, or remove the line.`,
-        );
+      if (done !== undefined) {
+        requireSame(`${loss}, seed ${seed}`, done, run);
+        continue;
       }
-      if (done !== undefined) continue;
       const result = await runLoss(run);
       await appendLoss(file, result);
       say(

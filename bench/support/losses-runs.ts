@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { appendFile, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { quickstartConfig } from "../../src/cli/quickstart.js";
@@ -11,11 +10,15 @@ import { riseOf } from "../../src/cli/quickstart-text.js";
 import type { ConfigInput, ResolvedConfig } from "../../src/config/index.js";
 import { train } from "../../src/trainer/index.js";
 import { digestFile, digestModel, digestText } from "../../src/trainer/evaluation/digests.js";
+import { appendRecord, readRecords } from "./results-file.js";
 
 /** The settings that runs have in common, but for those of `lossesRun`. */
 const QUICKSTART = resolve(import.meta.dirname, "../../configs/quickstart.yaml");
 
-/** What a loss type needs besides its name: the clip ranges of its paper where the default is for another ratio. */
+/**
+ * What a loss type needs besides its name: the clip ranges of its paper where the default is for another ratio. `bnpo` is
+ * not among them, because it is `dapo`.
+ */
 export const LOSSES: Readonly<Record<string, Partial<ConfigInput>>> = {
   grpo: {},
   dapo: { epsilon_high: 0.28 },
@@ -121,19 +124,12 @@ export async function runLoss({ loss, seed, digest, config }: LossesRun): Promis
   };
 }
 
-/** @returns the results so far; none where there is no file */
-export async function readLosses(file: string): Promise<LossesResult[]> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "";
-    throw error;
-  });
-  return text
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => record.parse(JSON.parse(line)));
+/** The results so far, as `readRecords`. */
+export function readLosses(file: string): Promise<LossesResult[]> {
+  return readRecords(file, record);
 }
 
 /** Adds a finished run to the results. */
-export async function appendLoss(file: string, result: LossesResult): Promise<void> {
-  await appendFile(file, `${JSON.stringify(result)}\n`);
+export function appendLoss(file: string, result: LossesResult): Promise<LossesResult> {
+  return appendRecord(file, record, result);
 }

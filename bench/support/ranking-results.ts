@@ -1,11 +1,10 @@
 /**
- * The results of `bench/ranking.ts`: one JSON line per finished run, only ever added to, so that an interrupted benchmark
- * goes on where it was.
+ * The results of `bench/ranking.ts`, and the jobs that lack one.
  *
  * @module
  */
-import { appendFile, readFile } from "node:fs/promises";
 import { z } from "zod";
+import { appendRecord, readRecords, requireSame } from "./results-file.js";
 
 const figure = z.number().nullable();
 const estimator = z.object({
@@ -63,32 +62,14 @@ export function nameOf({ condition, start, seed }: Pick<RankingJob, "condition" 
   return condition === "start" ? `start ${start}` : `${condition} from ${start}, seed ${seed}`;
 }
 
-/**
- * @returns the results so far; none where there is no file
- * @throws Error naming the line that is no result
- */
-export async function readResults(file: string): Promise<RankingResult[]> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "";
-    throw error;
-  });
-  const lines = text.split("\n").filter((line) => line !== "");
-  return lines.map((line, index) => {
-    try {
-      return record.parse(JSON.parse(line));
-    } catch (cause) {
-      throw new Error(`${file}:${index + 1} is no result of this benchmark; remove the line, or name another file.`, {
-        cause,
-      });
-    }
-  });
+/** The results so far, as `readRecords`. */
+export function readResults(file: string): Promise<RankingResult[]> {
+  return readRecords(file, record);
 }
 
 /** @param line as a run wrote it */
-export async function appendResult(file: string, line: string): Promise<RankingResult> {
-  const result = record.parse(JSON.parse(line));
-  await appendFile(file, `${JSON.stringify(result)}\n`);
-  return result;
+export function appendResult(file: string, line: string): Promise<RankingResult> {
+  return appendRecord(file, record, JSON.parse(line));
 }
 
 /**
@@ -100,11 +81,7 @@ export function openJobs(jobs: readonly RankingJob[], results: readonly RankingR
   const done = new Map(results.map((result) => [nameOf(result), result]));
   return jobs.filter((job) => {
     const result = done.get(nameOf(job));
-    if (result !== undefined && result.digest !== job.digest) {
-      throw new Error(
-        `the results hold "${nameOf(job)}" made with other settings, data or checkpoint. Name another results file, or ask for what that one was made with.`,
-      );
-    }
+    if (result !== undefined) requireSame(nameOf(job), result, job);
     return result === undefined;
   });
 }

@@ -115,8 +115,8 @@ def _least_of_nucleus(scores_BV: Tensor, top_p: float) -> Tensor:
     """[B, 1]: the lowest score in the smallest set of most likely tokens whose probabilities reach `top_p`. Tokens of
     one score are in or out together, as with top_k.
 
-    The set (Holtzman et al., arXiv 1904.09751) is small as a rule, so that on a CPU only its candidates are put in order,
-    and not the vocabulary. Elsewhere that would mean waiting for the device, which orders all of it in less time.
+    The set (Holtzman et al., arXiv 1904.09751) is small as a rule, so that on a CPU only its candidates are put in
+    order, and not the vocabulary. Elsewhere that would mean waiting for the device, which orders all of it sooner.
     """
     total_B1 = torch.logsumexp(scores_BV, dim=-1, keepdim=True)
     vocabulary = scores_BV.shape[-1]

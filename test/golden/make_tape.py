@@ -1,6 +1,6 @@
 """Writes test/golden/tape_golden.json: values and derivatives of the tape's operations in PyTorch, float64.
 
-python test/losses/make_tape_golden.py
+python test/golden/make_tape.py
 """
 
 import json
@@ -54,8 +54,8 @@ def main() -> None:
         if not (name == "div" and b == 0)
     ]
     cases += [{"operation": "clamp", **differentiated(lambda x: x.clamp(0, 1), point)} for point in CLAMP]
-    source = {"torch": torch.__version__, "script": "test/losses/make_tape_golden.py", "clamp": "to [0, 1]"}
-    path = Path(__file__).parent.parent / "golden" / "tape_golden.json"
+    source = {"torch": torch.__version__, "script": "test/golden/make_tape.py", "clamp": "to [0, 1]"}
+    path = Path(__file__).with_name("tape_golden.json")
     path.write_text(json.dumps({"source": source, "cases": cases}, indent=1) + "\n")
 
 

@@ -1,7 +1,7 @@
 """Makes `test/golden/trl_more_losses_golden.json`: losses and gradients as TRL computes them, in float64.
 
     npm run bench -- step --setup
-    output/trl-environment/bin/python run_scripts/golden/trl_losses.py test/golden/trl_more_losses_golden.json
+    output/trl-environment/bin/python test/golden/make_trl_losses.py test/golden/trl_more_losses_golden.json
 
 `GRPOTrainer._compute_loss` runs as it is, on log-probabilities and entropies that are given instead of computed: one
 process, one batch, no accumulation. The cases are those that `trl_losses_golden.json` lacks. The same versions give the
@@ -169,7 +169,7 @@ def main() -> None:
         "repo": "huggingface/trl",
         "version": trl.__version__,
         "path": "trl/trainer/grpo_trainer.py",
-        "function": "GRPOTrainer._compute_loss, run by run_scripts/golden/trl_losses.py",
+        "function": "GRPOTrainer._compute_loss, run by test/golden/make_trl_losses.py",
         "transformers": transformers.__version__,
         "torch": torch.__version__,
     }
