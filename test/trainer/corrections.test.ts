@@ -41,6 +41,7 @@ describe("what is made of a measured rollout batch", () => {
     expect(correct(groups, totals, measured, NONE)).toEqual({
       id: "kept",
       totals,
+      penalties: null,
       metrics: { "sampling/sampling_logp_difference/mean": 3 / 5, "sampling/sampling_logp_difference/max": 2 },
     });
   });
@@ -73,6 +74,7 @@ describe("what is made of a measured rollout batch", () => {
     });
     expect(correct(groups, totals, null, { ...NONE, maskTruncated: true })).toEqual({
       totals,
+      penalties: null,
       truncated: [[false, false], [true]],
       metrics: {},
     });
