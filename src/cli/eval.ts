@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { Command as Program, Option } from "commander";
+import { Option } from "commander";
+import type { Command as Program } from "commander";
 import { join, resolve } from "node:path";
 import { ConfigError } from "../errors.js";
 import { canonicalJson, evaluate, ledger, reportOf, writeEvaluation, writeText } from "../trainer/index.js";
@@ -12,6 +13,7 @@ import { evaluationText, ledgerText } from "./eval-text.js";
 import { EXIT } from "./io.js";
 import type { Command, CommandIo } from "./io.js";
 import { positiveInteger, positiveNumber, wholeNumber } from "./numbers.js";
+import { dashes, ownProgram } from "./own-program.js";
 
 /** As commander reads them: options of the functions, and what is done with their result. */
 interface EvalFlags
@@ -38,22 +40,9 @@ export async function runEvalCommand(
   return exitCode;
 }
 
-/** Configuration keys are written with underscores elsewhere; both spellings are one option. */
-function dashes(argument: string): string {
-  if (!argument.startsWith("--")) return argument;
-  const [name, ...value] = argument.split("=");
-  return [name!.replaceAll("_", "-"), ...value].join("=");
-}
-
 function evalProgram(io: CommandIo, action: (flags: EvalFlags) => Promise<void>): Program {
-  return new Program("thurstone eval")
+  return ownProgram("eval", io)
     .description("evaluate a checkpoint on labelled pictures: correlations, intervals, counts, plots")
-    .exitOverride()
-    .configureOutput({
-      writeOut: (text) => io.stdout.write(text),
-      writeErr: (text) => io.stderr.write(text),
-      getOutHelpWidth: () => io.stdout.columns ?? 100,
-    })
     .requiredOption("--model <checkpoint>", "folder of a Hugging Face checkpoint, or a hub id")
     .requiredOption("--data <files...>", "JSONL files with labelled rows, or KADID-10k's dmos.csv")
     .option(

@@ -29,8 +29,8 @@ export interface CommandIo {
 /** A command's body: its own arguments in, exit code out. */
 export type Command = (args: string[], io: CommandIo) => Promise<number>;
 
-/** Exit codes of every command. */
-export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
+/** Exit codes of every command; interrupted is what shells use for Ctrl-C. */
+export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
 /** True when the output may be redrawn and coloured: a terminal, and neither NO_COLOR nor a dumb one. */
 export function isInteractive(output: TextOutput, env: CommandIo["env"]): boolean {

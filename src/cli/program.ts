@@ -38,6 +38,11 @@ const PASSED_THROUGH: readonly { name: string; summary: string; load: () => Prom
     load: async () => (await import("./eval.js")).evalCommand,
   },
   {
+    name: "score",
+    summary: "rate pictures with one or several checkpoints: table, JSON Lines, CSV, the reference's lines; --resume",
+    load: async () => (await import("./score.js")).scoreCommand,
+  },
+  {
     name: "sft",
     summary: "fine-tune a model on given answers: YAML files and --flags; --dry-run, --resume",
     load: async () => (await import("./sft.js")).sftCommand,

@@ -13,16 +13,20 @@ const EXTENSIONS: ReadonlySet<string> = new Set([".jpg", ".jpeg", ".png", ".webp
 /**
  * Files stand for themselves, folders for the pictures in them and below, in the order of their names.
  *
+ * @param also endings, in lower case with their dot, that count as pictures in folders besides those that can be decoded
  * @throws DataError that lists every path that is not there and every folder without a picture
  */
-export async function findPhotos(paths: readonly string[]): Promise<string[]> {
-  const found = await Promise.all(paths.map(picturesAt));
+export async function findPhotos(paths: readonly string[], also: readonly string[] = []): Promise<string[]> {
+  const found = await Promise.all(paths.map((path) => picturesAt(path, new Set([...EXTENSIONS, ...also]))));
   const problems = found.flatMap((one) => ("problem" in one ? [one.problem] : []));
   if (problems.length > 0) throw dataError(problems);
   return found.flatMap((one) => ("files" in one ? one.files : []));
 }
 
-async function picturesAt(path: string): Promise<{ readonly files: string[] } | { readonly problem: DataProblem }> {
+async function picturesAt(
+  path: string,
+  extensions: ReadonlySet<string>,
+): Promise<{ readonly files: string[] } | { readonly problem: DataProblem }> {
   const problem = (code: string, message: string): { problem: DataProblem } => ({
     problem: { code, file: path, line: null, message },
   });
@@ -31,9 +35,9 @@ async function picturesAt(path: string): Promise<{ readonly files: string[] } | 
   if (!(there as { isDirectory(): boolean }).isDirectory()) return { files: [path] };
   const names = await readdir(path, { recursive: true });
   const files = names
-    .filter((name) => EXTENSIONS.has(extname(name).toLowerCase()))
+    .filter((name) => extensions.has(extname(name).toLowerCase()))
     .toSorted()
     .map((name) => join(path, name));
   if (files.length > 0) return { files };
-  return problem("DATA_NO_FILES", `holds no picture (${[...EXTENSIONS].join(" ")}).`);
+  return problem("DATA_NO_FILES", `holds no picture (${[...extensions].join(" ")}).`);
 }

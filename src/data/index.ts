@@ -7,6 +7,7 @@ export { writeContactSheet, type ContactSheetOptions } from "./contact-sheet.js"
 export { writeDegradedSet, type DegradedReference, type DegradedSet, type DegradedSetOptions } from "./degraded-set.js";
 export { distort, distortions, type Distortion, type DistortOptions, type RgbImage } from "./distortions/index.js";
 export { findPhotos } from "./find-photos.js";
+export { expandGlob, isGlob } from "./glob.js";
 export type { LabelLayout, LabelPreset, LabelRange, NamedPicture, SplitPart } from "./labels/preset.js";
 export { labelPresets } from "./labels/presets.js";
 export { readLabels, type Label, type Labels } from "./labels/read-labels.js";

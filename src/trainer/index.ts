@@ -8,6 +8,7 @@ export {
   byEstimator,
   canonicalJson,
   compareEvaluations,
+  digestModel,
   evaluate,
   estimatorColours,
   evaluateRows,

@@ -7,6 +7,7 @@ export { compareEvaluations, pairedDifference } from "./compare.js";
 export type { CompareOptions, EvaluationDifference, Predicted } from "./compare.js";
 export { canonicalJson } from "./canonical.js";
 export { digestFile } from "./digests.js";
+export { digestModel } from "./digests.js";
 export type { FileDigest, ModelDigest } from "./digests.js";
 export { evaluate } from "./evaluate.js";
 export type { Evaluation, EvaluationFailure, EvaluationReport } from "./evaluate.js";

@@ -1,0 +1,165 @@
+/**
+ * `thurstone score`: pictures rated by one or several checkpoints.
+ *
+ * @module
+ */
+import { resolve } from "node:path";
+import { digestModel } from "../trainer/index.js";
+import { EXIT } from "./io.js";
+import type { Command, CommandIo } from "./io.js";
+import { positiveInteger } from "./numbers.js";
+import { dashes, ownProgram } from "./own-program.js";
+import { FORMATS, referenceLine } from "./scoring/formats.js";
+import type { ScoreFormat, ScoreRecord } from "./scoring/formats.js";
+import { findInputs } from "./scoring/inputs.js";
+import { addMetricFlags, metricFlagProblem, metricOptions } from "./scoring/metric-flags.js";
+import type { MetricFlags } from "./scoring/metric-flags.js";
+import { ratePictures } from "./scoring/rate.js";
+import type { AskedModel, ScoreSurroundings } from "./scoring/rate.js";
+import { untilInterrupted } from "./scoring/interrupt.js";
+import { formatOf, openScoreFile } from "./scoring/score-file.js";
+import type { ScoreFile } from "./scoring/score-file.js";
+import { failureLines, inOrder, scoreTable, summaryTable } from "./scoring/score-text.js";
+
+interface ScoreFlags extends MetricFlags {
+  readonly model: string[];
+  readonly batch: number;
+  readonly out?: string;
+  readonly resume?: true;
+  readonly overwrite?: true;
+  readonly sort?: true;
+  readonly top?: number;
+  readonly referenceFormat?: true;
+  readonly json?: true;
+}
+
+export const scoreCommand: Command = (args, io) => untilInterrupted((signal) => runScoreCommand(args, io, { signal }));
+
+/** The command in a test's surroundings. */
+export async function runScoreCommand(
+  args: readonly string[],
+  io: CommandIo,
+  surroundings: ScoreSurroundings,
+): Promise<number> {
+  let exitCode: number = EXIT.done;
+  const program = addMetricFlags(
+    ownProgram("score", io)
+      .description("rate pictures: 1 to 5, higher is better; one that cannot be rated is a record with the reason")
+      .argument("<pictures...>", "files, folders, and patterns in quotes (*, ?, [abc], {a,b}, **)")
+      .requiredOption("--model <checkpoint>", "folder, rated | part | zero, or a hub id; may be given again", collect)
+      .option("--batch <pictures>", "pictures that go to the model together", positiveInteger, 8)
+      .option("--out <file>", "write .jsonl, .csv or .txt (the reference's lines) as ratings come")
+      .option("--resume", "--out: leave out what stands there; refused where other models or settings began it")
+      .option("--overwrite", "--out: replace the file")
+      .option("--sort", "print the best first, by the first model")
+      .option("--top <count>", "print the best ones only", positiveInteger)
+      .option("--reference-format", 'print and write lines "path score", as the reference does; one model')
+      .option("--json", "print one line of JSON per rating, as they come unless sorted"),
+  )
+    .addHelpText(
+      "after",
+      "\nExit codes: 0 every picture has a score, 1 failed or some have none (after everything is written), 2 wrong usage, 130 stopped.",
+    )
+    .action(async (given: string[], flags: ScoreFlags) => {
+      const problem = problemOf(flags);
+      if (problem !== null) program.error(`error: ${problem}`);
+      exitCode = await score(given, flags, io, surroundings);
+    });
+  await program.parseAsync(args.map(dashes), { from: "user" });
+  return exitCode;
+}
+
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
+/** What contradicts itself in the flags; null where nothing does. */
+function problemOf(flags: ScoreFlags): string | null {
+  const { model: models, out, resume, overwrite, referenceFormat, json } = flags;
+  if (new Set(models).size < models.length) return "a --model is given twice";
+  if (out === undefined && (resume ?? overwrite) === true) return "--resume and --overwrite concern a file: give --out";
+  if (resume === true && overwrite === true) return "--resume keeps the file and --overwrite replaces it: give one";
+  if (referenceFormat === true && json === true) return "--reference-format and --json are two ways to print: give one";
+  const format = formatFor(flags);
+  if (format === null) return `--out ${out} must end with .jsonl, .csv or .txt`;
+  if (models.length > 1 && (format === "txt" || referenceFormat === true)) {
+    return 'lines "path score" do not say which model: give one --model, or write jsonl or csv';
+  }
+  return metricFlagProblem(flags);
+}
+
+/** Flags that decide how a model is asked. */
+function askedOf(flags: ScoreFlags): MetricFlags {
+  const { model: _model, batch: _batch, out: _out, resume: _resume, overwrite: _overwrite, ...rest } = flags;
+  const { sort: _sort, top: _top, referenceFormat: _reference, json: _json, ...asked } = rest;
+  return asked;
+}
+
+function formatFor({ out, referenceFormat }: ScoreFlags): ScoreFormat | null {
+  if (referenceFormat === true) return "txt";
+  return out === undefined ? "jsonl" : formatOf(out);
+}
+
+async function score(
+  given: readonly string[],
+  flags: ScoreFlags,
+  io: CommandIo,
+  surroundings: ScoreSurroundings,
+): Promise<number> {
+  const { out, sort, top, referenceFormat, json, batch } = flags;
+  const say = (line: string): void => void io.stderr.write(`${line}\n`);
+  const models = flags.model.map((model) => ({ model, options: metricOptions(model, askedOf(flags), io.cwd) }));
+  const inputs = await findInputs(given, io.cwd);
+  const best = sort === true || top !== undefined;
+  const print = referenceFormat === true ? referenceLine : FORMATS.jsonl.line;
+  const lines = json === true || referenceFormat === true;
+  const show = (record: ScoreRecord): void => void io.stdout.write(print(record));
+
+  const file = out === undefined ? null : await openFile(resolve(io.cwd, out), flags, models);
+  const { pictures, runs, stopped } = await ratePictures({
+    ...surroundings,
+    inputs,
+    models,
+    batch,
+    standing: file?.standing ?? [],
+    keep: async (record, isNew) => {
+      if (isNew) await file?.append(record);
+      if (lines && !best) show(record);
+    },
+    say,
+  }).finally(() => file?.close());
+
+  const shown = inOrder(pictures, { best, top });
+  const summary = summaryTable(runs, pictures);
+  for (const line of failureLines(pictures.flat())) say(line);
+  if (lines) {
+    if (best) shown.flat().forEach(show);
+    summary.forEach(say);
+  } else {
+    const table = out === undefined || best ? [...scoreTable(shown, flags.model), ""] : [];
+    io.stdout.write(`${[...table, ...summary].join("\n")}\n`);
+  }
+  if (stopped) {
+    say(out === undefined ? "stopped" : `stopped: what was rated is in ${out}, and --resume goes on behind it`);
+    return EXIT.interrupted;
+  }
+  return pictures.flat().some((record) => record.score === null) ? EXIT.failed : EXIT.done;
+}
+
+/** Opened with what decides about a rating; where and how fast it is computed does not. */
+async function openFile(path: string, flags: ScoreFlags, models: readonly AskedModel[]): Promise<ScoreFile> {
+  const { device: _device, threads: _threads, ...asked } = askedOf(flags);
+  const digests = models.map(async ({ model, options }) => {
+    const { sha256, revision } = await digestModel(options.model, options.revision);
+    return { model, sha256, revision };
+  });
+  const format = formatFor(flags)!;
+  return openScoreFile({
+    path,
+    format,
+    settings: { version: 1, format, ...asked, model: await Promise.all(digests) },
+    models: flags.model,
+    resume: flags.resume === true,
+    overwrite: flags.overwrite === true,
+  });
+}
