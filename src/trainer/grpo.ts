@@ -6,18 +6,15 @@
  *
  * @module
  */
-import { advantagesOf } from "../advantages/index.js";
 import type { AdvantageOptions } from "../advantages/index.js";
 import type { Row } from "../data/index.js";
 import type { Normaliser } from "../losses/index.js";
-import { splitUpdates } from "../policy/index.js";
 import type { LossSpec, LossSums, Policy, Prompt, RolloutGroup, UpdateResult } from "../policy/index.js";
 import type { RewardSet } from "../rewards/index.js";
-import { correct, measure } from "./corrections.js";
 import type { Corrected, Corrections } from "./corrections.js";
-import { keptOf, rollOut } from "./rollout.js";
+import { rollOut } from "./rollout.js";
 import type { KeptRollout, Rollout } from "./rollout.js";
-import { toTrainBatch } from "./train-batch.js";
+import { valueRollout } from "./valuation.js";
 
 /** What a step aims at; all but the rewards stays the same over a run. */
 export interface GrpoObjective {
@@ -88,22 +85,11 @@ export async function grpoStep(
 ): Promise<Rollout> {
   const { policy, signal } = objective;
   const rolled = await rollOut(objective, rollout, prompts, observer);
-  const kept = keptOf(rolled, objective);
-  observer.onScored(rolled, kept);
-
-  const { corrections } = objective;
-  const reused = objective.updates * objective.iterations > 1;
-  const measured = await measure(policy, kept.groups, { corrections, store: reused, signal });
-  const corrected = correct(kept.groups, kept.earned.totals, measured, corrections);
-  observer.onCorrected(corrected.metrics);
-
-  const advantages = advantagesOf({ ...kept.earned, totals: corrected.totals }, objective.advantages);
-  observer.onValued({ rollout, groups: kept.groups, advantages, penalties: corrected.penalties });
-  const batch = toTrainBatch(kept.groups, advantages, { ...objective, ...corrected });
-  const loss: LossSpec = { ...objective.loss, old: reused ? "stored" : "detach" };
+  const { kept, advantages, penalties, parts, loss } = await valueRollout(objective, rolled, observer);
+  observer.onValued({ rollout, groups: kept.groups, advantages, penalties });
 
   for (let iteration = 0; iteration < objective.iterations; iteration += 1) {
-    for (const part of splitUpdates(batch, objective.updates)) {
+    for (const part of parts) {
       const step = policy.version + 1;
       const learningRate = objective.schedule(step);
       const losses = await policy.forwardBackward(part, loss, { step, ...(signal && { signal }) });

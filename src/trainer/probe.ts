@@ -3,19 +3,17 @@
  *
  * @module
  */
-import { advantagesOf } from "../advantages/index.js";
 import type { ConfigInput, ResolvedConfig } from "../config/index.js";
 import { closeRewards, openRewards } from "../rewards/index.js";
-import { correct, measure } from "./corrections.js";
 import { completionMetrics, rewardMetrics, rolloutMetrics } from "./metrics.js";
 import type { MetricValues } from "./metrics.js";
 import { openPolicy } from "./open-policy.js";
 import { prepareRun } from "./prepare.js";
-import { keptOf, rollOut } from "./rollout.js";
+import { rollOut, spreadAdvantages } from "./rollout.js";
 import { rolloutRecords } from "./rollout-records.js";
 import { grpoObjective } from "./train.js";
 import type { TrainOptions } from "./train.js";
-import { toTrainBatch } from "./train-batch.js";
+import { valueRollout } from "./valuation.js";
 import { rewardsInForce } from "./warm-up.js";
 
 /** What the dry step showed. */
@@ -24,8 +22,9 @@ export interface ProbeResult {
   readonly completions: readonly Record<string, unknown>[];
   /** [P][G]; zeros for a group that was left out. */
   readonly advantages: readonly (readonly number[])[];
+  /** Of the rollout batch; `loss` is that of the first update. */
   readonly metrics: MetricValues;
-  /** Wall seconds of each stage; the model is loaded in "load". */
+  /** Wall seconds of each stage; the model is loaded in "load", and "forwardBackward" is of the first update alone. */
   readonly seconds: Readonly<
     Record<"load" | "encode" | "generate" | "rewards" | "logprobs" | "forwardBackward", number>
   >;
@@ -53,7 +52,7 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
   );
   const objective = { ...grpoObjective(prepared, { policy, signal }), rewards: rewardsInForce(prepared) };
   let since = performance.now();
-  const lap = (stage: "generate" | "rewards"): void => {
+  const lap = (stage: "generate" | "rewards" | "logprobs"): void => {
     const now = performance.now();
     seconds[stage] += (now - since) / 1000;
     since = now;
@@ -63,25 +62,24 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
     onRollout: () => lap("generate"),
     onRewards: () => lap("rewards"),
   });
-  const kept = keptOf(rolled, { ...objective, updates: 1 });
-  const { corrections } = objective;
-  const measured = await timed("logprobs", () => measure(policy, kept.groups, { corrections, store: false, signal }));
-  const corrected = correct(kept.groups, kept.earned.totals, measured, corrections);
-  const advantages = advantagesOf({ ...kept.earned, totals: corrected.totals }, objective.advantages);
-  const batch = toTrainBatch(kept.groups, advantages, { ...objective, ...corrected, updates: 1 });
+  const valued = await valueRollout(objective, rolled, {
+    onScored: () => undefined,
+    onCorrected: () => lap("logprobs"),
+  });
+  const { kept, parts, loss } = valued;
   const losses = await timed("forwardBackward", () =>
-    policy.forwardBackward(batch, objective.loss, { ...(signal && { signal }) }),
+    policy.forwardBackward(parts[0]!, loss, { ...(signal && { signal }) }),
   );
   await policy.discard();
   const { groups, scored } = rolled;
   return {
     completions: rolloutRecords(groups, scored, resolved.reference_parity),
-    advantages: groups.map((group) => advantages[kept.groups.indexOf(group)] ?? group.completions.map(() => 0)),
+    advantages: spreadAdvantages(groups, kept.groups, valued.advantages),
     metrics: {
       ...rewardMetrics(scored),
       ...completionMetrics(groups, resolved.reference_parity),
       ...rolloutMetrics(rolled, kept, resolved),
-      ...corrected.metrics,
+      ...valued.metrics,
       loss: losses.loss,
     },
     seconds,

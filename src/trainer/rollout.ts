@@ -97,3 +97,12 @@ export function keptOf<Group>(
     earned: { totals: keep(scored.totals), breakdown: Object.fromEntries(breakdown), weights: scored.weights },
   };
 }
+
+/** @returns [P][G] of all groups: those of the groups that were kept, and 0 for the others */
+export function spreadAdvantages<Group extends { readonly completions: readonly unknown[] }>(
+  groups: readonly Group[],
+  kept: readonly Group[],
+  advantages: readonly (readonly number[])[],
+): number[][] {
+  return groups.map((group) => [...(advantages[kept.indexOf(group)] ?? group.completions.map(() => 0))]);
+}

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openRun, train } from "../../src/index.js";
 import { probe } from "../../src/trainer/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
+import type { FakeWorker } from "../../src/testing/index.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
 import { methodsOf } from "../support/fake-run.js";
@@ -44,6 +45,23 @@ describe("probe", () => {
     const recorded = await (await openRun(config.output_dir!)).rollouts(1);
     expect(recorded).toMatchObject(result.completions);
     expect(recorded.map(({ advantage }) => advantage)).toEqual(result.advantages.flat());
+  });
+
+  it("differentiates what the first of several updates of the run will", async () => {
+    const several = { max_steps: 3, per_device_train_batch_size: 4, drop_zero_variance_groups: true };
+    const config = set.config("several", several);
+    const [probed, trained] = [createFakeWorker(), createFakeWorker()];
+    const result = await probe(config, { connect: probed.connect });
+    await train(config, { connect: trained.connect }).result;
+
+    const asked = methodsOf(probed).slice(1, -1);
+    expect(asked).toEqual(methodsOf(trained).slice(1, 1 + asked.length));
+    expect(asked.filter((method) => method === "forwardBackward")).toHaveLength(1);
+    const first = ({ calls }: FakeWorker) => calls.find(({ method }) => method === "forwardBackward")!;
+    expect(first(probed).tensors).toEqual(first(trained).tensors);
+    expect(first(probed).params).toMatchObject({ loss: first(trained).params["loss"]!, step: 1 });
+    const [logged] = await (await openRun(config.output_dir!)).metrics();
+    expect(logged).toMatchObject({ step: 1, values: result.metrics });
   });
 
   it("can be given up", async () => {

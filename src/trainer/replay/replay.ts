@@ -17,7 +17,7 @@ import type { Run } from "../../runs/index.js";
 import { lessPenalties } from "../corrections.js";
 import { advantageOptions } from "../objective.js";
 import { prepareRewards } from "../prepare.js";
-import { keptOf } from "../rollout.js";
+import { keptOf, spreadAdvantages } from "../rollout.js";
 import { rewardsInForce } from "../warm-up.js";
 import { countChanges, flips, isSame } from "./compare.js";
 import type { ReplayCounts, ReplayedCompletion } from "./compare.js";
@@ -172,7 +172,7 @@ function valueOf(
   );
   const totals = lessPenalties(kept.earned.totals, penalties);
   const advantages = advantagesOf({ ...kept.earned, totals }, options);
-  return groups.map((group) => advantages[kept.groups.indexOf(group)] ?? group.completions.map(() => 0));
+  return spreadAdvantages(groups, kept.groups, advantages);
 }
 
 /** Only whether the warm-up is over decides which rewards are in force; a run without one is as after it. */
