@@ -6,7 +6,7 @@
  * @module
  */
 import { ConfigError } from "../errors.js";
-import { batchSizes, countBatches, drawsPerEpoch, isDue } from "./batch-arithmetic.js";
+import { batchSizes, isDue } from "./batch-arithmetic.js";
 import type { BatchKeys } from "./batch-arithmetic.js";
 import { createSchedule } from "./schedules.js";
 import type { SharedConfig } from "./schema.js";
@@ -23,17 +23,12 @@ export type PlanKeys = BatchKeys &
     | "learning_rate"
     | "save_steps"
     | "eval_steps"
-    | "dataloader_drop_last"
-    | "dataset_weights"
-    | "batch_datasets"
   >;
 
 /** What is known about the data when the plan is made. */
 export interface RunFacts {
-  /** Rows to train on, by data set. */
-  readonly rows: Readonly<Record<string, number>>;
-  /** What the order of the data comes to. Default: counted from `rows`, as for `batch_groups` any. */
-  readonly order?: OrderCounts;
+  /** What the order of the rows to train on comes to; a sampler's `counts`. */
+  readonly order: OrderCounts;
   /** Rows held out for evaluation. Default 0. */
   readonly heldOutRows?: number;
 }
@@ -90,7 +85,7 @@ export interface RunPlan {
  */
 export function planRun(config: PlanKeys, facts: RunFacts): RunPlan {
   const { promptsPerStep, completionsPerBatch, completionsPerUpdate, updatesPerBatch } = batchSizes(config);
-  const order = facts.order ?? countOrder(config, facts.rows, promptsPerStep);
+  const { order, heldOutRows = 0 } = facts;
   const { datasets } = order;
   const rows = datasets.reduce((total, dataset) => total + dataset.rows, 0);
   const rollouts = config.max_steps > 0 ? config.max_steps / updatesPerBatch : order.batches;
@@ -104,7 +99,6 @@ export function planRun(config: PlanKeys, facts: RunFacts): RunPlan {
     warmupSteps,
     totalSteps: steps,
   });
-  const heldOutRows = facts.heldOutRows ?? 0;
   return {
     datasets,
     rows,
@@ -123,36 +117,6 @@ export function planRun(config: PlanKeys, facts: RunFacts): RunPlan {
     saveSteps: dueSteps({ steps, updatesPerBatch, every: config.save_steps }),
     evalSteps: heldOutRows === 0 ? [] : dueSteps({ steps, updatesPerBatch, every: config.eval_steps ?? steps }),
   };
-}
-
-function countOrder(
-  config: PlanKeys,
-  rowCounts: Readonly<Record<string, number>>,
-  promptsPerStep: number,
-): OrderCounts {
-  const endless = config.max_steps > 0;
-  const epochs = config.num_train_epochs;
-  const usable = (rows: number): number => (config.dataloader_drop_last ? rows - (rows % promptsPerStep) : rows);
-  const draws = drawsPerEpoch(
-    Object.fromEntries(Object.entries(rowCounts).map(([name, rows]) => [name, usable(rows)])),
-    config.dataset_weights,
-  );
-  /** What is not in a pass is left over by each of them. */
-  const count = (drawn: number, rows: number): { batches: number; leftOver: number } => {
-    const { batches, leftOver } = countBatches({ rows: drawn, epochs, promptsPerStep });
-    return { batches, leftOver: leftOver + Math.floor((rows - usable(rows)) * epochs) };
-  };
-  if (config.batch_datasets === "mixed") {
-    const all = Object.values(rowCounts).reduce((total, rows) => total + rows, 0);
-    const { batches, leftOver } = count(usable(all), all);
-    const datasets = Object.entries(rowCounts).map(([name, rows]) => ({ name, rows, rollouts: null, leftOver: 0 }));
-    return { datasets, batches, leftOver: endless ? 0 : leftOver };
-  }
-  const datasets = Object.entries(rowCounts).map(([name, rows]) => {
-    const { batches, leftOver } = count(draws[name]!, rows);
-    return endless ? { name, rows, rollouts: null, leftOver: 0 } : { name, rows, rollouts: batches, leftOver };
-  });
-  return { datasets, batches: datasets.reduce((total, { rollouts }) => total + (rollouts ?? 0), 0), leftOver: 0 };
 }
 
 function tooFewRows(config: PlanKeys, datasets: readonly DatasetPlan[], promptsPerStep: number): ConfigError {

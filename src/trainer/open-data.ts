@@ -61,6 +61,5 @@ export async function openData(config: SharedConfig, options: OpenDataOptions): 
 }
 
 function dataOf(sampler: TrainingData["sampler"], rowCount: number, heldOut: readonly Row[]): TrainingData {
-  const rows = Object.fromEntries(sampler.counts.datasets.map((dataset) => [dataset.name, dataset.rows]));
-  return { rowCount, heldOut, sampler, facts: { rows, order: sampler.counts, heldOutRows: heldOut.length } };
+  return { rowCount, heldOut, sampler, facts: { order: sampler.counts, heldOutRows: heldOut.length } };
 }

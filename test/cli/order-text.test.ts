@@ -14,7 +14,7 @@ function dataLines(given: Partial<ConfigInput>): string[] {
     extra: { hard: 1 },
   }));
   const order = createSampler(rows, config).counts;
-  const plan = planRun(config, { rows: { large: 80, small: 16 }, order });
+  const plan = planRun(config, { order });
   const lines = planText({ config, plan, checkpoint: null });
   const from = lines.indexOf("Data") + 1;
   return lines.slice(from, lines.indexOf("  no rows are held out", from)).map((line) => line.trim());

@@ -17,7 +17,17 @@ it("tells settings, batches, steps and memory", () => {
     freeze_vision_modules: true,
     val_split_ratio: 0.1,
   });
-  const plan = planRun(config, { rows: { KADID: 100, TID: 7 }, heldOutRows: 12 });
+  const plan = planRun(config, {
+    order: {
+      datasets: [
+        { name: "KADID", rows: 100, rollouts: 25, leftOver: 0 },
+        { name: "TID", rows: 7, rollouts: 1, leftOver: 6 },
+      ],
+      batches: 26,
+      leftOver: 0,
+    },
+    heldOutRows: 12,
+  });
   const checkpoint = { parameters: 2 ** 30, visionParameters: 2 ** 29, shape: { hiddenSize: 1024, layers: 4 } };
   expect(planText({ config, plan, checkpoint }).join("\n")).toBe(`Settings that are not the defaults
   model_name_or_path           "m"
@@ -60,7 +70,8 @@ Memory of the worker, estimated
 
 it("says that the memory of a checkpoint that is not here is unknown", () => {
   const config = resolveConfig({ model_name_or_path: "Qwen/Qwen2.5-VL-7B-Instruct", max_steps: 400 });
-  const lines = planText({ config, plan: planRun(config, { rows: { a: 64 } }), checkpoint: null });
+  const order = { datasets: [{ name: "a", rows: 64, rollouts: null, leftOver: 0 }], batches: Infinity, leftOver: 0 };
+  const lines = planText({ config, plan: planRun(config, { order }), checkpoint: null });
   expect(lines.at(-1)).toBe("  unknown: Qwen/Qwen2.5-VL-7B-Instruct is no folder with safetensors files here");
   expect(lines).toContain("  checkpoints after step 50, 100, ... 350, 400 (8 in all)");
   expect(lines).toContain("  50 passes over 64 rows (max_steps)");

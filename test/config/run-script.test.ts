@@ -12,6 +12,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadConfig, parseFlags, planRun } from "../../src/config/index.js";
+import { orderCounts } from "../data/orders.js";
 
 const script = fileURLToPath(new URL("../../run_scripts/KADID-10K/one_node_run_kadid.sh", import.meta.url));
 
@@ -37,7 +38,7 @@ function runScript(
 async function outcome(more: Readonly<Record<string, unknown>>): Promise<string> {
   const flags = parseFlags(runScript(["--deepspeed", "none"]).args.slice(2));
   const config = await loadConfig([], { ...flags, ...more });
-  return JSON.stringify({ config, plan: planRun(config, { rows: { "KADID-10K": 6125 } }) });
+  return JSON.stringify({ config, plan: planRun(config, { order: orderCounts({ "KADID-10K": 6125 }, config) }) });
 }
 
 describe("the script", () => {

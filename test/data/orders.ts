@@ -3,13 +3,20 @@
  *
  * @module
  */
+import type { OrderCounts } from "../../src/config/index.js";
 import { createSampler, type Row, type SampledBatch, type SamplerConfig } from "../../src/data/index.js";
-import { makeRow } from "./build.js";
+import { makeRow, makeRows } from "./build.js";
 
 /** All batches of a sampler that is made anew for every one of them, which shows that none needs those before it. */
 export function batchesOf(rows: readonly Row[], config: SamplerConfig): SampledBatch[] {
   const sampler = createSampler(rows, config);
   return Array.from({ length: sampler.batches }, (_, index) => sampler.batch(index + 1));
+}
+
+/** What the order of data sets with these numbers of rows comes to. */
+export function orderCounts(rows: Readonly<Record<string, number>>, config: SamplerConfig): OrderCounts {
+  const all = Object.entries(rows).flatMap(([dataset, count]) => makeRows(count, { dataset }));
+  return createSampler(all, config).counts;
 }
 
 export function countOf<T>(items: readonly T[]): Map<T, number> {
