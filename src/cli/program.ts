@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { Command as Program, CommanderError } from "commander";
 import { EXIT, type Command, type CommandIo } from "./io.js";
+import { addPrepare } from "./prepare-flags.js";
 import { integer, positiveInteger } from "./numbers.js";
 import { printError } from "./print-error.js";
 
@@ -92,6 +93,7 @@ function buildProgram(io: CommandIo, outcome: { exitCode: number }): Program {
   addRuns(program, io);
   addRewards(program, io);
   addDistort(program, io);
+  addPrepare(program, io);
   return program;
 }
 

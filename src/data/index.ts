@@ -8,7 +8,9 @@ export { writeDegradedSet, type DegradedReference, type DegradedSet, type Degrad
 export { distort, distortions, type Distortion, type DistortOptions, type RgbImage } from "./distortions/index.js";
 export { findPhotos } from "./find-photos.js";
 export { expandGlob, isGlob } from "./glob.js";
+export { genericPreset, type GenericListOptions } from "./labels/generic-preset.js";
 export type { LabelLayout, LabelPreset, LabelRange, NamedPicture, SplitPart } from "./labels/preset.js";
+export { formatOf, type TableFormat } from "./labels/table.js";
 export { labelPresets } from "./labels/presets.js";
 export { readLabels, type Label, type Labels } from "./labels/read-labels.js";
 export {

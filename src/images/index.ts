@@ -4,6 +4,7 @@
  * @module
  */
 export { decodeImage, type DecodedImage, type DecodeOptions } from "./decode.js";
+export { createGate, type Gate } from "./gate.js";
 export {
   createImageLoader,
   type ImageInfo,

@@ -4,12 +4,13 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { formatHeader, type DataHeader } from "../header.js";
 import { writeFolder } from "../output-folder.js";
 import { dataError, type DataProblem } from "../problems.js";
 import { ratingQuestion } from "../rating-question.js";
+import { checkPictures, type CheckPicturesOptions } from "./check-pictures.js";
 import { createScale, rangeOf, type Normalisation, type Scale } from "./normalise.js";
 import { SPLIT_PARTS, splitLabels, type LabelParts } from "./parts.js";
 import type { LabelPreset, LabelRange, SplitPart } from "./preset.js";
@@ -21,6 +22,12 @@ export interface PrepareLabelsOptions {
   readonly files: readonly string[];
   /** Folder to write: train.jsonl, val.jsonl, test.jsonl, report.json. */
   readonly out: string;
+  /**
+   * Folder of the pictures: each is looked for and decoded. Should that be stopped, `OUT.pictures` beside the folder knows
+   * which are done. Default: they are not looked for, and rows name them as the list does.
+   */
+  readonly images?: string;
+  readonly onPicture?: CheckPicturesOptions["onPicture"];
   /** Where the range of scores comes from. Default: "nominal", and "train" for a set without a nominal range. */
   readonly normalise?: Normalisation;
   /** Default "auto": the official split where the labels have one. */
@@ -54,6 +61,8 @@ export interface PreparedSet {
   readonly range: LabelRange;
   /** Pictures in the list that are no part of the set. */
   readonly leftOut: Labels["leftOut"];
+  /** How many were decoded now, and how many by an earlier call that was stopped; null: they were not looked for. */
+  readonly pictures: { readonly checked: number; readonly remembered: number } | null;
   /** Lines that were left out with `skipBroken`. */
   readonly skipped: readonly DataProblem[];
 }
@@ -63,21 +72,54 @@ const REPORT = "report.json";
 const fileOf = (part: SplitPart): string => `${part}.jsonl`;
 
 /**
- * @throws DataError with every problem of every file, before anything is written; those of the split and of `writeFolder`
+ * @throws DataError DATA_FOLDER_NOT_EMPTY; with every problem of every label file; then with every picture that is missing
+ *   or cannot be decoded; those of the split. Nothing is written then
  */
 export async function prepareLabels(options: PrepareLabelsOptions): Promise<PreparedSet> {
-  const { preset, files, out, seed = DEFAULT_SEED, split = "auto", skipBroken = false, overwrite = false } = options;
-  const read = await readLabels(files, preset);
-  const { labels, problems } = read;
-  if (problems.length > 0 && (!skipBroken || labels.length === 0 || problems.some(({ line }) => line === null))) {
-    throw dataError(problems);
-  }
+  const { out, overwrite = false } = options;
+  const notes = `${resolve(out)}.pictures`;
+  const entries = [...SPLIT_PARTS.map(fileOf), REPORT];
+  const set = await writeFolder({ folder: out, overwrite, entries }, async (folder) =>
+    writeParts(folder, await readChecked(options, notes), options),
+  );
+  await rm(notes, { force: true });
+  const parts = Object.entries(set.parts).map(([part, written]) => [
+    part,
+    { ...written, file: resolve(out, written.file) },
+  ]);
+  return { ...set, parts: Object.fromEntries(parts) as PreparedSet["parts"] };
+}
 
-  const divided = splitLabels(labels, { dataset: preset.dataset, seed, split });
+/** Labels that can be used, with what is wrong with the others. */
+interface CheckedLabels extends Labels {
+  readonly pictures: PreparedSet["pictures"];
+}
+
+async function readChecked(options: PrepareLabelsOptions, notes: string): Promise<CheckedLabels> {
+  const { preset, files, images: folder, onPicture, skipBroken = false } = options;
+  const refuse = ({ labels, problems }: Pick<Labels, "labels" | "problems">): void => {
+    const fatal = !skipBroken || labels.length === 0 || problems.some(({ line }) => line === null);
+    if (problems.length > 0 && fatal) throw dataError(problems);
+  };
+  const read = await readLabels(files, preset);
+  refuse(read);
+  if (folder === undefined) return { ...read, pictures: null };
+  const checked = await checkPictures(read.labels, { folder, notes, ...(onPicture && { onPicture }) });
+  refuse(checked);
+  const { labels, remembered } = checked;
+  const pictures = { checked: labels.length - remembered, remembered };
+  return { ...read, labels, problems: [...read.problems, ...checked.problems], pictures };
+}
+
+async function writeParts(folder: string, read: CheckedLabels, options: PrepareLabelsOptions): Promise<PreparedSet> {
+  const { preset, files, seed = DEFAULT_SEED, split = "auto" } = options;
+  const { dataset } = preset;
+  const { labels } = read;
+  const divided = splitLabels(labels, { dataset, seed, split });
   const normalisation = options.normalise ?? (read.range === null ? "train" : "nominal");
   const scale = createScale(chooseRange(normalisation, { read, preset, divided }), preset.better);
   const header: Omit<DataHeader, "part" | "counts" | "digests"> = {
-    dataset_name: preset.dataset,
+    dataset_name: dataset,
     scale: { min: 1, max: 5, better: "higher" },
     normalisation: { by: normalisation, range: scale.range, better: preset.better },
     split: { kind: divided.kind, seed: divided.kind === "seeded" ? seed : null },
@@ -89,33 +131,22 @@ export async function prepareLabels(options: PrepareLabelsOptions): Promise<Prep
   );
   const ids = new Map(labels.map((label, index) => [label, index + 1]));
 
-  return writeFolder({ folder: out, overwrite, entries: [...SPLIT_PARTS.map(fileOf), REPORT] }, async (folder) => {
-    const parts: Partial<Record<SplitPart, PreparedPart>> = {};
-    for (const part of SPLIT_PARTS) {
-      const own = divided.parts[part];
-      if (own.length === 0) continue;
-      const rows = own
-        .map((label) => formatRow(label, { id: ids.get(label)!, dataset: preset.dataset, scale }))
-        .join("");
-      const groups = new Set(own.map(({ group, picture }) => group ?? picture)).size;
-      const counts = { rows: own.length, groups };
-      const first = formatHeader({ ...header, part, counts, digests: { labels: digests, rows: digestOf(rows) } });
-      const text = `${first}\n${rows}`;
-      await writeFile(join(folder, fileOf(part)), text);
-      parts[part] = { file: fileOf(part), ...counts, digest: digestOf(text) };
-    }
-    const report = {
-      dataset: preset.dataset,
-      parts,
-      split: divided.kind,
-      normalisation,
-      range: scale.range,
-      leftOut: read.leftOut,
-      skipped: problems,
-    } satisfies PreparedSet;
-    await writeFile(join(folder, REPORT), `${JSON.stringify(report, null, 2)}\n`);
-    return { ...report, parts: withPaths(parts, out) };
-  });
+  const parts: Partial<Record<SplitPart, PreparedPart>> = {};
+  for (const part of SPLIT_PARTS) {
+    const own = divided.parts[part];
+    if (own.length === 0) continue;
+    const rows = own.map((label) => formatRow(label, { id: ids.get(label)!, dataset, scale })).join("");
+    const groups = new Set(own.map(({ group, picture }) => group ?? picture)).size;
+    const counts = { rows: own.length, groups };
+    const first = formatHeader({ ...header, part, counts, digests: { labels: digests, rows: digestOf(rows) } });
+    const text = `${first}\n${rows}`;
+    await writeFile(join(folder, fileOf(part)), text);
+    parts[part] = { file: fileOf(part), ...counts, digest: digestOf(text) };
+  }
+  const { leftOut, pictures, problems: skipped } = read;
+  const set = { dataset, parts, split: divided.kind, normalisation, range: scale.range, leftOut, pictures, skipped };
+  await writeFile(join(folder, REPORT), `${JSON.stringify(set, null, 2)}\n`);
+  return set;
 }
 
 function chooseRange(
@@ -149,12 +180,6 @@ function formatRow(
     mos_raw: mos,
   };
   return `${JSON.stringify(row)}\n`;
-}
-
-function withPaths(parts: PreparedSet["parts"], out: string): PreparedSet["parts"] {
-  return Object.fromEntries(
-    Object.entries(parts).map(([part, written]) => [part, { ...written, file: resolve(out, written.file) }]),
-  );
 }
 
 function digestOf(content: string | Uint8Array): string {

@@ -15,8 +15,6 @@ import { parseSeparated } from "./separated.js";
 /** "spaces" is any run of white space; "json" a list of objects; "jsonl" one object per line. */
 export type TableFormat = "csv" | "tsv" | "spaces" | "json" | "jsonl";
 
-export const TABLE_FORMATS: readonly TableFormat[] = ["csv", "tsv", "spaces", "json", "jsonl"];
-
 export interface TableRow {
   /** 1-based; where it begins. */
   readonly line: number;
