@@ -44,6 +44,11 @@ const PASSED_THROUGH: readonly { name: string; summary: string; load: () => Prom
     load: async () => (await import("./score.js")).scoreCommand,
   },
   {
+    name: "compare",
+    summary: "the probability that one picture is better than another",
+    load: async () => (await import("./compare.js")).compareCommand,
+  },
+  {
     name: "sft",
     summary: "fine-tune a model on given answers: YAML files and --flags; --dry-run, --resume",
     load: async () => (await import("./sft.js")).sftCommand,

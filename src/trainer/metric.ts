@@ -205,7 +205,9 @@ function isPrompt(value: Prompt<Row> | Failure): value is Prompt<Row> {
 /** Rethrows what is not about the picture itself. */
 function pictureFailure(error: unknown): Failure {
   if (!(error instanceof DataError) || !error.code.startsWith("DATA_IMAGE_")) throw error;
-  return { score: null, std: null, scores: [], status: "failed", code: error.code, reason: error.message };
+  // The outer error also names a row of a data file, and a metric has none.
+  const { message } = error.cause instanceof DataError ? error.cause : error;
+  return { score: null, std: null, scores: [], status: "failed", code: error.code, reason: message };
 }
 
 /** An answer without a score gets a code as well. */

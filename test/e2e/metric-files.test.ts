@@ -6,8 +6,10 @@ import { join, resolve } from "node:path";
 import sharp from "sharp";
 import type { Sharp } from "sharp";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { runScoreCommand } from "../../src/cli/score.js";
 import { createMetric } from "../../src/trainer/index.js";
 import type { Metric, MetricInput, Rating, ScoreOptions } from "../../src/trainer/index.js";
+import { commandIo } from "../cli/outputs.js";
 
 const ASSETS = resolve(import.meta.dirname, "../../assets");
 const PHOTO = join(ASSETS, "photos/astronaut.jpg");
@@ -112,4 +114,19 @@ it("ends with the signal's reason while the model works, and scores on afterward
   controller.abort(reason);
   await expect(scoring).rejects.toBe(reason);
   expect((await ratingsOf([PHOTO])).map(({ status }) => status)).toEqual(["ok"]);
+});
+
+it("rates a picture on the command line as in TypeScript, to the last bit", async () => {
+  await writeFile(join(folder, "text.png"), "no picture");
+  const paths = [PHOTO, join(folder, "text.png")];
+  const io = commandIo(folder);
+  const code = await runScoreCommand(
+    [...paths, "--model", "rated", "--device", "cpu", "--threads", "1", "--json"],
+    io,
+    {},
+  );
+  expect(code).toBe(1);
+  const records = io.stdout.text().trimEnd().split("\n");
+  const expected = (await ratingsOf(paths)).map(({ id, ...rating }) => ({ path: id, model: "rated", ...rating }));
+  expect(records.map((line) => JSON.parse(line) as unknown)).toEqual(expected);
 });

@@ -92,6 +92,7 @@ describe("a metric", () => {
       ]);
       expect(ratings[1]!.reason).toContain("cannot be decoded");
       expect(ratings[2]!.reason).toContain("missing.png");
+      expect(ratings[2]!.reason).not.toContain("row");
     }
     await metric.close();
   });
