@@ -47,6 +47,14 @@ const FORMAT_OF_ENDING: Readonly<Record<string, TableFormat>> = {
   ".jsonl": "jsonl",
 };
 
+/** No text, whatever a preset expects in them. */
+const BINARY: Readonly<Record<string, string>> = {
+  ".xlsx": "an Excel sheet",
+  ".xls": "an Excel sheet",
+  ".mat": "a MATLAB file",
+  ".parquet": "a parquet file",
+};
+
 /**
  * Reads what can be read and lists what cannot; never throws for the file's content.
  *
@@ -54,6 +62,11 @@ const FORMAT_OF_ENDING: Readonly<Record<string, TableFormat>> = {
  */
 export async function readTable(file: string, options: ReadTableOptions = {}): Promise<Table> {
   const format = options.format ?? formatOf(file);
+  const binary = BINARY[extname(file).toLowerCase()];
+  if (binary !== undefined) {
+    const message = `is ${binary}, which is not read. Save it as CSV.`;
+    return { file, columns: [], rows: [], problems: [{ code: "DATA_TABLE_FORMAT", file, line: null, message }] };
+  }
   const { lines, problems } = await readLines(file);
   if (lines.length === 0) {
     const empty = { code: "DATA_FILE_EMPTY", file, line: null, message: "has no rows." };

@@ -158,7 +158,7 @@ describe("what is wrong with labels", () => {
     ]);
   });
 
-  it("is said of whole files: constant scores, another form, two scales, not there", async () => {
+  it("is said of whole files: constant scores, another form, two scales, not there, no text", async () => {
     const codes = ({ problems }: Labels): string[] => problems.map(({ code }) => code);
     expect(codes(await read("livec", { "constant.txt": "1.bmp 50 1\n2.bmp 50 2" }))).toEqual(["DATA_CONSTANT_LABELS"]);
     const other = await read("kadid10k", { "other.csv": "name,mos\na.png,3" });
@@ -173,6 +173,10 @@ describe("what is wrong with labels", () => {
     expect(codes(await read("koniq10k", koniq))).toEqual(["DATA_LABEL_SCALES"]);
     const [preset] = labelPresets;
     expect(codes(await readLabels([join(root, "nowhere.csv")], preset!))).toEqual(["DATA_FILE_UNREADABLE"]);
+    const sheet = await read("spaq", { "MOS and Image attribute scores.xlsx": "PK" });
+    expect(sheet.problems.map(({ message }) => message)).toEqual([
+      "is an Excel sheet, which is not read. Save it as CSV.",
+    ]);
     const unknown = await read("koniq10k", { "sets.csv": "image_name,MOS,set\n1.jpg,3,training\n2.jpg,4,spare" });
     expect(unknown.problems.map(({ message }) => message)).toEqual([
       'set is "spare"; it must be one of training, validation, test.',
