@@ -4,6 +4,7 @@
  * @module
  */
 import { resolve } from "node:path";
+import { writeRatingSheet } from "../data/index.js";
 import { digestModel } from "../trainer/index.js";
 import { EXIT } from "./io.js";
 import type { Command, CommandIo } from "./io.js";
@@ -12,6 +13,7 @@ import { dashes, ownProgram } from "./own-program.js";
 import { FORMATS, referenceLine } from "./scoring/formats.js";
 import type { ScoreFormat, ScoreRecord } from "./scoring/formats.js";
 import { findInputs } from "./scoring/inputs.js";
+import type { ScoreInput } from "./scoring/inputs.js";
 import { addMetricFlags, metricFlagProblem, metricOptions } from "./scoring/metric-flags.js";
 import type { MetricFlags } from "./scoring/metric-flags.js";
 import { ratePictures } from "./scoring/rate.js";
@@ -20,6 +22,7 @@ import { untilInterrupted } from "./scoring/interrupt.js";
 import { formatOf, openScoreFile } from "./scoring/score-file.js";
 import type { ScoreFile } from "./scoring/score-file.js";
 import { failureLines, inOrder, scoreTable, summaryTable } from "./scoring/score-text.js";
+import type { PictureScores } from "./scoring/score-text.js";
 
 interface ScoreFlags extends MetricFlags {
   readonly model: string[];
@@ -29,6 +32,7 @@ interface ScoreFlags extends MetricFlags {
   readonly overwrite?: true;
   readonly sort?: true;
   readonly top?: number;
+  readonly sheet?: string;
   readonly referenceFormat?: true;
   readonly json?: true;
 }
@@ -53,6 +57,7 @@ export async function runScoreCommand(
       .option("--overwrite", "--out: replace the file")
       .option("--sort", "print the best first, by the first model")
       .option("--top <count>", "print the best ones only", positiveInteger)
+      .option("--sheet <file>", "a PNG of the 8 best and the 8 worst, by the first model")
       .option("--reference-format", 'print and write lines "path score", as the reference does; one model')
       .option("--json", "print one line of JSON per rating, as they come unless sorted"),
   )
@@ -91,7 +96,7 @@ function problemOf(flags: ScoreFlags): string | null {
 /** Flags that decide how a model is asked. */
 function askedOf(flags: ScoreFlags): MetricFlags {
   const { model: _model, batch: _batch, out: _out, resume: _resume, overwrite: _overwrite, ...rest } = flags;
-  const { sort: _sort, top: _top, referenceFormat: _reference, json: _json, ...asked } = rest;
+  const { sort: _sort, top: _top, sheet: _sheet, referenceFormat: _reference, json: _json, ...asked } = rest;
   return asked;
 }
 
@@ -106,7 +111,7 @@ async function score(
   io: CommandIo,
   surroundings: ScoreSurroundings,
 ): Promise<number> {
-  const { out, sort, top, referenceFormat, json, batch } = flags;
+  const { out, sort, top, sheet, referenceFormat, json, batch } = flags;
   const say = (line: string): void => void io.stderr.write(`${line}\n`);
   const models = flags.model.map((model) => ({ model, options: metricOptions(model, askedOf(flags), io.cwd) }));
   const inputs = await findInputs(given, io.cwd);
@@ -130,6 +135,7 @@ async function score(
   }).finally(() => file?.close());
 
   const shown = inOrder(pictures, { best, top });
+  if (sheet !== undefined) await drawSheet(resolve(io.cwd, sheet), pictures, inputs);
   const summary = summaryTable(runs, pictures);
   for (const line of failureLines(pictures.flat())) say(line);
   if (lines) {
@@ -144,6 +150,18 @@ async function score(
     return EXIT.interrupted;
   }
   return pictures.flat().some((record) => record.score === null) ? EXIT.failed : EXIT.done;
+}
+
+async function drawSheet(
+  file: string,
+  pictures: readonly PictureScores[],
+  inputs: readonly ScoreInput[],
+): Promise<void> {
+  const paths = new Map(inputs.map(({ name, path }) => [name, path]));
+  const scored = inOrder(pictures, { best: true, top: undefined }).flatMap(([one]) =>
+    one?.score == null ? [] : [{ path: paths.get(one.path)!, score: one.score }],
+  );
+  if (scored.length > 0) await writeRatingSheet({ pictures: scored, file });
 }
 
 /** Opened with what decides about a rating; where and how fast it is computed does not. */

@@ -41,6 +41,7 @@ export {
   type SamplerOptions,
   type StreamingSampler,
 } from "./sampler.js";
+export { writeRatingSheet, type RatedPicture, type RatingSheetOptions } from "./rating-sheet.js";
 export { ratingQuestion } from "./rating-question.js";
 export {
   splitRows,

@@ -1,6 +1,7 @@
 import { appendFile, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import sharp from "sharp";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { runCommandLine } from "../../src/cli/program.js";
 import { runScoreCommand } from "../../src/cli/score.js";
@@ -94,6 +95,12 @@ describe("thurstone score", () => {
     ]);
     const top = await run(["pictures", "--model", "m", "--top", "1", "--reference-format"]);
     expect(top.out).toBe("pictures/e.png 3.5\n");
+  });
+
+  it("draws a sheet of the best and the worst", async () => {
+    await run(["pictures", "--model", "m", "--sheet", "sheet.png"]);
+    // Two of the three that have a score above, one below.
+    expect(await sharp(join(folder, "sheet.png")).metadata()).toMatchObject({ format: "png", width: 344, height: 436 });
   });
 
   it("prints JSON Lines and nothing else for pipes", async () => {
