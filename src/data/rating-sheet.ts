@@ -73,7 +73,7 @@ function tile(path: string): Promise<Buffer> {
 }
 
 function shortened(name: string): string {
-  const letters = [...name];
+  const letters = Array.from(new Intl.Segmenter().segment(name), ({ segment }) => segment);
   return letters.length <= LETTERS ? name : `${letters.slice(0, LETTERS - 1).join("")}…`;
 }
 
