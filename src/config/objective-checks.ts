@@ -85,6 +85,19 @@ export const objectiveChecks: readonly Check[] = [
   },
   {
     keys: ["epsilon", "epsilon_high", "loss_type"],
+    find: ({ epsilon, epsilon_high: cap, loss_type }) =>
+      loss_type === "cispo" &&
+      epsilon !== objectiveKeys.epsilon.parse(undefined) &&
+      cap !== null &&
+      // As a configuration that was resolved without a cap has it.
+      cap !== defaultEpsilonHigh({ loss_type, epsilon })
+        ? conflict(
+            `epsilon is ${epsilon} and epsilon_high is ${cap}, and with loss_type cispo epsilon_high alone is the cap of the ratio, so epsilon would change nothing. Remove it.`,
+          )
+        : null,
+  },
+  {
+    keys: ["epsilon", "epsilon_high", "loss_type"],
     find: ({ epsilon, epsilon_high, loss_type }) =>
       loss_type === "sapo" &&
       (epsilon !== objectiveKeys.epsilon.parse(undefined) || (epsilon_high ?? epsilon) !== epsilon)

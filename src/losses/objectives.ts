@@ -38,16 +38,16 @@ export interface ObjectiveOptions {
   readonly lossType?: LossType;
   /** Default: "sequence" for gspo and luspo, else "token". */
   readonly ratioLevel?: RatioLevel;
-  /** Clip range below 1. Default 0.2. */
+  /** Clip range below 1. Default 0.2. Not for sapo, nor for cispo with epsilonHigh. */
   readonly epsilon?: number;
-  /** Clip range above 1 (DAPO's clip-higher), default epsilon; of cispo the cap of the ratio, default 1 + epsilon. */
+  /** Clip range above 1 (DAPO's clip-higher), default epsilon; of cispo the cap of the ratio, default 1 + epsilon. Not for sapo. */
   readonly epsilonHigh?: number;
   /**
    * Cap of the ratio where it is not clipped, that is where A is negative: INTELLECT-2 (arXiv 2505.07291), the dual clip
    * of Ye et al. (arXiv 1912.09729). Not for gspo, cispo and sapo. TRL `delta`; verl `clip_ratio_c`. Default null: none.
    */
   readonly delta?: number | null;
-  /** Temperatures of sapo for A > 0 and for the rest. Default 1 and 1.05. */
+  /** Temperatures of sapo, and of no other, for A > 0 and for the rest. Default 1 and 1.05. */
   readonly tauPositive?: number;
   readonly tauNegative?: number;
   /** Weight of the KL term. Default 0. */
@@ -58,17 +58,9 @@ export interface ObjectiveOptions {
   readonly entropyCoefficient?: number;
 }
 
-/** A loss with nothing left open; a `LossSpec` of the policy. */
-export interface PolicyLoss {
+/** A `LossSpec` of the policy: which surrogate, and of the rest what was asked for. The worker has the defaults. */
+export interface PolicyLoss extends Omit<ObjectiveOptions, "lossType" | "ratioLevel"> {
   readonly surrogate: "clip" | "sequence_clip" | "cispo" | "sapo";
-  readonly epsilon: number;
-  readonly epsilonHigh: number;
-  readonly delta: number | null;
-  readonly tauPositive: number;
-  readonly tauNegative: number;
-  readonly beta: number;
-  readonly kl: KlEstimator;
-  readonly entropyCoefficient: number;
 }
 
 /** What a worker executes, and the weights it is executed with. */
@@ -88,37 +80,36 @@ const NORMALISERS: Readonly<Record<LossType, Normaliser>> = {
   sapo: "grpo",
 };
 
-/** The level at which a loss is defined, where nothing else is asked for. */
-export function defaultRatioLevel(lossType: LossType): RatioLevel {
-  return lossType === "gspo" || lossType === "luspo" ? "sequence" : "token";
-}
+/** Clip range that counts where none is given; only the bound of `delta` needs it here. */
+const EPSILON = 0.2;
 
-/** @throws ConfigError CONFIG_CONFLICT for a combination that no formula above has */
+/** @throws ConfigError CONFIG_CONFLICT for a combination that no formula above has, and for what it has no use for */
 export function objectiveOf(options: ObjectiveOptions = {}): Objective {
-  const { lossType = "grpo", epsilon = 0.2, delta = null } = options;
-  const { ratioLevel = defaultRatioLevel(lossType) } = options;
-  const { epsilonHigh = lossType === "cispo" ? 1 + epsilon : epsilon } = options;
+  const { lossType = "grpo", ratioLevel = defaultRatioLevel(lossType), ...asked } = options;
   const surrogate = surrogateOf(lossType, ratioLevel);
-  if (delta !== null && ["gspo", "cispo", "sapo"].includes(lossType)) {
-    throw conflict(`delta is ${delta}, and the loss is ${lossType}, which has no dual clip`);
-  }
+  requireUsed(lossType, asked);
+  const { epsilon = EPSILON, epsilonHigh = epsilon, delta = null } = asked;
   if (delta !== null && delta <= 1 + epsilonHigh) {
     throw conflict(`delta is ${delta}, which is not above 1 + epsilonHigh = ${1 + epsilonHigh}`);
   }
-  return {
-    normaliser: NORMALISERS[lossType],
-    loss: {
-      surrogate,
-      epsilon,
-      epsilonHigh,
-      delta,
-      tauPositive: options.tauPositive ?? 1,
-      tauNegative: options.tauNegative ?? 1.05,
-      beta: options.beta ?? 0,
-      kl: options.kl ?? "k3",
-      entropyCoefficient: options.entropyCoefficient ?? 0,
-    },
+  return { normaliser: NORMALISERS[lossType], loss: { surrogate, ...asked } };
+}
+
+/** The level at which a loss is defined, where nothing else is asked for. */
+function defaultRatioLevel(lossType: LossType): RatioLevel {
+  return lossType === "gspo" || lossType === "luspo" ? "sequence" : "token";
+}
+
+function requireUsed(lossType: LossType, asked: Omit<PolicyLoss, "surrogate">): void {
+  const refuse = (name: keyof typeof asked, why: string): void => {
+    if ((asked[name] ?? null) !== null)
+      throw conflict(`${name} is ${asked[name]}, and the loss is ${lossType}, ${why}`);
   };
+  if (["gspo", "cispo", "sapo"].includes(lossType)) refuse("delta", "which has no dual clip");
+  if (lossType === "cispo" && asked.epsilonHigh !== undefined) refuse("epsilon", "whose cap is epsilonHigh alone");
+  const unused =
+    lossType === "sapo" ? (["epsilon", "epsilonHigh"] as const) : (["tauPositive", "tauNegative"] as const);
+  for (const name of unused) refuse(name, lossType === "sapo" ? "which has no clip" : "which has no gate");
 }
 
 function surrogateOf(lossType: LossType, level: RatioLevel): PolicyLoss["surrogate"] {

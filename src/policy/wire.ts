@@ -139,20 +139,19 @@ export function groupBatch(groups: readonly TrainGroup[]): { params: PlainMap; t
   };
 }
 
-/** A loss with its defaults, as `forwardBackward` takes it. */
+/** A loss as `forwardBackward` takes it. The worker has the defaults: null stands for them. */
 export function lossParams(loss: LossSpec): PlainMap {
-  const { epsilon = 0.2 } = loss;
   return {
     surrogate: loss.surrogate,
-    epsilon,
-    epsilon_high: loss.epsilonHigh ?? (loss.surrogate === "cispo" ? 1 + epsilon : epsilon),
+    epsilon: loss.epsilon ?? null,
+    epsilon_high: loss.epsilonHigh ?? null,
     delta: loss.delta ?? null,
-    tau_positive: loss.tauPositive ?? 1,
-    tau_negative: loss.tauNegative ?? 1.05,
-    beta: loss.beta ?? 0,
-    kl: loss.kl ?? "k3",
-    entropy_coefficient: loss.entropyCoefficient ?? 0,
-    old: loss.old ?? "detach",
+    tau_positive: loss.tauPositive ?? null,
+    tau_negative: loss.tauNegative ?? null,
+    beta: loss.beta ?? null,
+    kl: loss.kl ?? null,
+    entropy_coefficient: loss.entropyCoefficient ?? null,
+    old: loss.old ?? null,
   };
 }
 

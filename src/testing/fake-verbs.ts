@@ -104,8 +104,8 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
     checkParts(params["part"]);
     pictures.need(params["images"] as string[][]);
     const { old, entropy_coefficient: coefficient } = params["loss"] as {
-      readonly old: string;
-      readonly entropy_coefficient: number;
+      readonly old: string | null;
+      readonly entropy_coefficient: number | null;
     };
     if (old === "stored" && keysOf(params, tensors).some((key) => !kept.has(key))) {
       throw new WorkerError("OLD_LOGPROBS_MISSING", `batch ${params["batch_id"] as string} has none stored.`);
@@ -115,7 +115,7 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
     const policyLoss = weights.reduce((total, value, index) => total - value * advantages[index]!, 0);
     const entropies = Array.from(integersOf(tensors["completion_ids"]), entropy);
     const bonus = weights.reduce((total, value, index) => total + value * entropies[index]!, 0);
-    const loss = policyLoss - coefficient * bonus;
+    const loss = policyLoss - (coefficient ?? 0) * bonus;
     gradient += loss;
     parts += 1;
     const sums = { loss, policy_loss: policyLoss, kl: 0, weighted_kl: 0, clipped_low: 0, clipped_high: 0 };

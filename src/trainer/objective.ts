@@ -6,7 +6,7 @@
 import type { AdvantageOptions } from "../advantages/index.js";
 import type { ResolvedConfig } from "../config/index.js";
 import { objectiveOf } from "../losses/index.js";
-import type { Objective } from "../losses/index.js";
+import type { Objective, ObjectiveOptions } from "../losses/index.js";
 import type { Corrections } from "./corrections.js";
 
 /** Loss and normaliser, and what is corrected before them. */
@@ -15,11 +15,8 @@ export function configuredObjective(config: ResolvedConfig): Objective & { reado
   const objective = objectiveOf({
     lossType: config.loss_type,
     ratioLevel: config.importance_sampling_level,
-    epsilon: config.epsilon,
-    epsilonHigh: config.epsilon_high,
+    ...boundsOf(config),
     delta: config.delta,
-    tauPositive: config.sapo_temperature_pos,
-    tauNegative: config.sapo_temperature_neg,
     beta: kl_in_reward ? 0 : beta,
     kl: estimator,
     entropyCoefficient: config.entropy_coefficient,
@@ -39,6 +36,15 @@ export function configuredObjective(config: ResolvedConfig): Objective & { reado
       klInReward: kl_in_reward ? { beta, estimator } : null,
     },
   };
+}
+
+/** What bounds the ratio: of the keys that a resolved configuration has, those that the loss uses. */
+function boundsOf(config: ResolvedConfig): ObjectiveOptions {
+  const { loss_type, epsilon, epsilon_high: epsilonHigh } = config;
+  if (loss_type === "sapo") {
+    return { tauPositive: config.sapo_temperature_pos, tauNegative: config.sapo_temperature_neg };
+  }
+  return loss_type === "cispo" ? { epsilonHigh } : { epsilon, epsilonHigh };
 }
 
 /** How rewards become advantages. */

@@ -33,6 +33,10 @@ it.each<[object, string]>([
     "epsilon_high is 0.28, and with loss_type cispo it is the cap of the ratio itself, as in TRL: below 1 it would shrink every token. Use 1.28, or the usual 5.",
   ],
   [
+    { loss_type: "cispo", epsilon: 0.3, epsilon_high: 5 },
+    "epsilon is 0.3 and epsilon_high is 5, and with loss_type cispo epsilon_high alone is the cap of the ratio, so epsilon would change nothing. Remove it.",
+  ],
+  [
     { loss_type: "sapo", epsilon: 0.1 },
     "epsilon is 0.1 and epsilon_high is null, and loss_type sapo has no clip: its gate closes by sapo_temperature_pos and sapo_temperature_neg. Remove them.",
   ],
@@ -71,6 +75,12 @@ describe("what follows from the loss type", () => {
   ])("%s has ratios per %s and epsilon_high %d", (loss_type, level, high) => {
     const config = resolve({ loss_type });
     expect(config).toMatchObject({ importance_sampling_level: level, epsilon_high: high });
+    expect(resolveConfig(config)).toEqual(config);
+  });
+
+  it("is a cap of cispo that goes with epsilon, also once it was resolved", () => {
+    const config = resolve({ loss_type: "cispo", epsilon: 0.3 });
+    expect(config.epsilon_high).toBe(1.3);
     expect(resolveConfig(config)).toEqual(config);
   });
 

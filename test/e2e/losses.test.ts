@@ -101,6 +101,7 @@ describe("on a real worker", () => {
     ["gspo", { epsilon: 0.05, epsilonHigh: 0.07 }],
     ["luspo", { epsilon: 0.05 }],
     ["cispo", { epsilonHigh: 1.1 }],
+    ["cispo", { epsilon: 0.1 }],
     ["sapo", { tauNegative: 1.3 }],
   ])("%s has the formula's loss and gradient", async (lossType, options) => {
     const { loss: spec, normaliser } = objectiveOf({ lossType, beta: 0.1, ...options });

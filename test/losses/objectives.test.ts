@@ -9,7 +9,7 @@ import { describe, expect, it } from "vitest";
 import { groupAdvantages } from "../../src/advantages/index.js";
 import { ConfigError } from "../../src/errors.js";
 import { entropyMask, objectiveOf, tokenWeights } from "../../src/losses/index.js";
-import type { LossType, Objective, RatioLevel } from "../../src/losses/index.js";
+import type { LossType, Objective, ObjectiveOptions, RatioLevel } from "../../src/losses/index.js";
 import { readGolden } from "../golden/read.js";
 import { weightedLoss } from "./weighted-loss.js";
 import type { Token } from "./weighted-loss.js";
@@ -84,6 +84,12 @@ function expectClose(values: readonly number[], expected: readonly number[]): vo
   values.forEach((value, index) => expect(Math.abs(value - expected[index]!)).toBeLessThan(1e-9));
 }
 
+/** A case has numbers for every loss type; this is what its own uses. */
+function boundsOf({ loss_type, epsilon, epsilon_high: epsilonHigh, sapo }: TrlCase): ObjectiveOptions {
+  if (loss_type === "sapo") return { tauPositive: sapo[0], tauNegative: sapo[1] };
+  return loss_type === "cispo" ? { epsilonHigh } : { epsilon, epsilonHigh };
+}
+
 const lengthsOf = (mask: Table): number[] => masked(mask, mask).map(({ length }) => length);
 
 describe("an objective", () => {
@@ -103,11 +109,8 @@ describe("an objective", () => {
     const { loss: spec, normaliser } = objectiveOf({
       lossType: given.loss_type,
       ratioLevel: given.level,
-      epsilon: given.epsilon,
-      epsilonHigh: given.epsilon_high,
+      ...boundsOf(given),
       delta: given.delta,
-      tauPositive: given.sapo[0],
-      tauNegative: given.sapo[1],
       beta: given.beta,
       entropyCoefficient: given.entropy_coef ?? 0,
     });
@@ -139,9 +142,9 @@ describe("an objective", () => {
     expect(objectiveOf({ lossType: "luspo" }).loss.surrogate).toBe("sequence_clip");
   });
 
-  it("caps the ratio of cispo at 1 + epsilon where nothing is said", () => {
-    expect(objectiveOf({ lossType: "cispo", epsilon: 0.3 }).loss.epsilonHigh).toBe(1.3);
-    expect(objectiveOf({ epsilon: 0.3 }).loss.epsilonHigh).toBe(0.3);
+  it("leaves to the worker what nothing is said of", () => {
+    expect(objectiveOf().loss).toEqual({ surrogate: "clip" });
+    expect(objectiveOf({ lossType: "cispo", epsilon: 0.3 }).loss).toEqual({ surrogate: "cispo", epsilon: 0.3 });
   });
 
   it.each<[LossType, object, string]>([
@@ -150,6 +153,16 @@ describe("an objective", () => {
     ["sapo", { ratioLevel: "sequence" }, "sapo has a ratio for each token"],
     ["sapo", { delta: 2 }, "delta is 2, and the loss is sapo, which has no dual clip"],
     ["gspo", { delta: 2 }, "delta is 2, and the loss is gspo, which has no dual clip"],
+    ["sapo", { epsilon: 0.2 }, "epsilon is 0.2, and the loss is sapo, which has no clip"],
+    ["sapo", { epsilonHigh: 0.28 }, "epsilonHigh is 0.28, and the loss is sapo, which has no clip"],
+    [
+      "cispo",
+      { epsilon: 0.3, epsilonHigh: 5 },
+      "epsilon is 0.3, and the loss is cispo, whose cap is epsilonHigh alone",
+    ],
+    ["dapo", { tauPositive: 1 }, "tauPositive is 1, and the loss is dapo, which has no gate"],
+    ["cispo", { tauNegative: 1.05 }, "tauNegative is 1.05, and the loss is cispo, which has no gate"],
+    ["grpo", { delta: 1.2 }, "delta is 1.2, which is not above 1 + epsilonHigh = 1.2"],
     ["dapo", { delta: 1.2, epsilonHigh: 0.28 }, "delta is 1.2, which is not above 1 + epsilonHigh = 1.28"],
   ])("of %s refuses %j", (lossType, options, message) => {
     const make = (): Objective => objectiveOf({ lossType, ...options });
@@ -173,7 +186,7 @@ const TYPES: readonly LossType[] = ["grpo", "dapo", "bnpo", "dr_grpo", "gspo", "
 const withEverything = (lossType: LossType): Objective =>
   objectiveOf({
     lossType,
-    epsilonHigh: lossType === "cispo" ? 1.3 : 0.3,
+    ...(lossType !== "sapo" && { epsilonHigh: lossType === "cispo" ? 1.3 : 0.3 }),
     delta: lossType === "grpo" || lossType === "luspo" ? 1.5 : null,
     beta: 0.04,
     kl: "k2",

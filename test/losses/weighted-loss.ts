@@ -19,7 +19,8 @@ export interface Token {
   readonly entropy?: number | undefined;
 }
 
-export interface Spec {
+/** Of a loss with nothing left open. */
+interface Spec {
   readonly surrogate: "clip" | "sequence_clip" | "cispo" | "sapo";
   readonly epsilon: number;
   readonly epsilonHigh: number;
@@ -38,7 +39,11 @@ interface Term {
 }
 
 /** @returns the loss of all tokens and its derivative by each token's log-probability */
-export function weightedLoss(tokens: readonly Token[], spec: Spec): { loss: number; gradient: number[] } {
+export function weightedLoss(
+  tokens: readonly Token[],
+  given: Pick<Spec, "surrogate"> & Partial<Spec>,
+): { loss: number; gradient: number[] } {
+  const spec = withDefaults(given);
   const ratios = logRatios(tokens, spec).map(Math.exp);
   const terms = tokens.map((token, index) => surrogate(token, ratios[index]!, spec));
   const kls = tokens.map(({ reference, logprob }) => klTerm((reference ?? logprob) - logprob, spec.kl));
@@ -53,6 +58,13 @@ export function weightedLoss(tokens: readonly Token[], spec: Spec): { loss: numb
     loss,
     gradient: tokens.map(({ weight }, index) => policy[index]! + weight * spec.beta * kls[index]!.slope),
   };
+}
+
+/** As docs/protocol.md has them. */
+function withDefaults({ epsilon = 0.2, ...given }: Pick<Spec, "surrogate"> & Partial<Spec>): Spec {
+  const epsilonHigh = given.surrogate === "cispo" ? 1 + epsilon : epsilon;
+  const rest = { delta: null, tauPositive: 1, tauNegative: 1.05, beta: 0, kl: "k3", entropyCoefficient: 0 } as const;
+  return { epsilon, epsilonHigh, ...rest, ...given };
 }
 
 function logRatios(tokens: readonly Token[], { surrogate: kind }: Spec): number[] {

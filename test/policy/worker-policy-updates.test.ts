@@ -46,6 +46,10 @@ describe("forwardBackward and optimStep", () => {
       0, 1, 2, 3, 4, 5,
     ]);
     expect(parts.map(({ tensors }) => (tensors["prompt_ids"]!.data as Int32Array).length)).toEqual([3, 3, 6, 6, 9, 9]);
+    const { surrogate, ...others } = parts[0]!.params["loss"] as Record<string, unknown>;
+    expect(surrogate).toBe("clip");
+    // The worker has the defaults.
+    expect(new Set(Object.values(others))).toEqual(new Set([null]));
     // The fake's loss is -sum w A, and every completion weighs 1/6.
     expect(sums.loss).toBeCloseTo(-(1 - 1 + 0.5 + 0 + 2 + 1) / 6, 6);
     expect(sums).toMatchObject({ sequences: 6, tokens: sums.entropy });
