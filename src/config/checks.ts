@@ -13,22 +13,8 @@ import { objectiveChecks } from "./objective-checks.js";
 import { pythonRewardNames } from "./python-reward.js";
 import { parityChecks } from "./reference-parity.js";
 import { orderContradiction } from "./order-contradiction.js";
-import { readerChecks } from "./reward-readers.js";
+import { BUILT_IN_REWARDS, readerChecks } from "./reward-readers.js";
 import type { ConfigKey, ParsedConfig } from "./schema.js";
-
-/** Built-in rewards, and whether they compare pictures with each other. */
-const BUILT_IN_REWARDS: Readonly<Record<string, "compares" | "rates">> = {
-  fidelity: "compares",
-  accuracy: "compares",
-  win_probability: "compares",
-  binary: "compares",
-  margin: "compares",
-  threshold: "rates",
-  regression: "rates",
-  distortion: "rates",
-  format: "rates",
-  overlong: "rates",
-};
 
 /** The floor `fidelity_variance` takes when none is given, in squared score points; "fixed" is Thurstone's case V. */
 export function defaultVarianceFloor(kind: ParsedConfig["fidelity_variance"]): number {

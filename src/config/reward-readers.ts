@@ -8,6 +8,20 @@ import type { Check } from "./check.js";
 import { rewardKeys } from "./keys/rewards.js";
 import { pythonRewardNames } from "./python-reward.js";
 
+/** Built-in rewards, and whether they compare pictures with each other. */
+export const BUILT_IN_REWARDS: Readonly<Record<string, "compares" | "rates">> = {
+  fidelity: "compares",
+  accuracy: "compares",
+  win_probability: "compares",
+  binary: "compares",
+  margin: "compares",
+  threshold: "rates",
+  regression: "rates",
+  distortion: "rates",
+  format: "rates",
+  overlong: "rates",
+};
+
 const PREFERRING = ["fidelity", "accuracy", "win_probability", "binary"] as const;
 
 /** By key: the rewards that read it. */
@@ -58,7 +72,8 @@ export const readerChecks: readonly Check[] = [
     // Without own rewards nobody has asked for them yet: a loop of one's own may bring others.
     find: ({ python_reward, reward_funcs: names }, { customRewards }) => {
       const idle = pythonRewardNames(python_reward).find((one) => !names.includes(one.function));
-      return idle === undefined || customRewards.length === 0
+      const misspelt = names.some((name) => !Object.hasOwn(BUILT_IN_REWARDS, name) && !customRewards.includes(name));
+      return idle === undefined || customRewards.length === 0 || misspelt
         ? null
         : conflict(
             `python_reward brings "${idle.function}", and reward_funcs (${names.join(", ")}) does not name it: it would never run. ` +
