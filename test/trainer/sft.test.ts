@@ -63,7 +63,7 @@ describe("a supervised run", () => {
     ]);
     expect(callsOf(worker, "forwardBackward")[0]!.params).toMatchObject({
       temperature: 1,
-      loss: { surrogate: "nll", beta: 0, old: "detach" },
+      loss: { surrogate: "nll", beta: null, old: null },
     });
 
     const lessons = lessonsOf(worker);
