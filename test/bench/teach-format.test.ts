@@ -36,7 +36,7 @@ describe("teachFormat", () => {
 
     const lessons = worker.calls.filter(({ method }) => method === "forwardBackward");
     expect(lessons.length).toBe(result.steps);
-    expect(lessons[0]!.params["loss"]).toMatchObject({ surrogate: "nll", beta: 0, old: "detach" });
+    expect(lessons[0]!.params["loss"]).toMatchObject({ surrogate: "nll", beta: null, old: null });
     const { completion_ids: ids, completion_lengths: lengths, weights } = lessons[0]!.tensors;
     let at = 0;
     const texts = Array.from(lengths!.data as Int32Array, (length) => {
