@@ -13,6 +13,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     testTimeout: 120_000,
+    // Most files wait for a process of their own: by default one core would do nothing.
+    maxWorkers: "100%",
     hookTimeout: 120_000,
     typecheck: { enabled: true, include: ["test/types/**/*.test-d.ts"], checker: "tsc" },
   },
