@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { rewardKeys, unreadKeys } from "../../config/index.js";
+import { pythonRewardNames, rewardKeys, unreadKeys } from "../../config/index.js";
 import type { ConfigInput } from "../../config/index.js";
 
 /** Keys that decide what a recorded completion earns and is worth, and where its row lies. */
@@ -46,12 +46,24 @@ export function replayInput(
   const names = [funcs ?? []].flat();
   const warming = !chosen || names.some((name) => name === "fidelity" || name === "accuracy");
   const unread = chosen ? unreadKeys(names) : [];
+  const functions = named(recorded["python_reward"], funcs === undefined ? null : names);
   const dropped: readonly string[] = [
+    ...(functions === null ? OF_PYTHON : []),
     ...(replaced ? [...SOURCES, ...OF_PYTHON, "reward_funcs"] : []),
     ...(chosen ? ["reward_weights", ...unread] : []),
     ...(unread.includes("vote_agreement") ? ["preference"] : []),
     ...(warming ? [] : OF_WARMUP),
   ];
   const kept = Object.entries(recorded).filter(([key]) => !dropped.includes(key));
-  return { ...Object.fromEntries(kept), ...changed } as ConfigInput;
+  const python = replaced ? {} : { python_reward: functions };
+  return { ...Object.fromEntries(kept), ...python, ...changed } as ConfigInput;
+}
+
+/** The Python functions of the run that still count; those that no name asks for would be refused. */
+function named(recorded: unknown, names: readonly string[] | null): string[] | null {
+  const entries = [recorded ?? []].flat().filter((entry) => typeof entry === "string");
+  const counting = entries.filter(
+    (entry) => names === null || pythonRewardNames(entry).some((one) => names.includes(one.function)),
+  );
+  return counting.length === 0 ? null : counting;
 }
