@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { CustomLoss } from "../losses/index.js";
+import type { CustomLoss, PolicyLoss } from "../losses/index.js";
 
 /** A picture as a prompt refers to it. The worker holds the pixels under `key`. */
 export interface ImageReference {
@@ -133,23 +133,8 @@ export interface TrainBatch {
  * The generic loss a worker can execute: sum over tokens of w * (surrogate + beta * kl - entropyCoefficient * entropy).
  * What the surrogates are: docs/algorithms.md.
  */
-export interface LossSpec {
-  readonly surrogate: "clip" | "sequence_clip" | "cispo" | "sapo" | "nll";
-  /** Clip range below 1. Default 0.2. */
-  readonly epsilon?: number;
-  /** Clip range above 1, default epsilon; of cispo the cap of the ratio itself, default 1 + epsilon. */
-  readonly epsilonHigh?: number;
-  /** Cap of the ratio where the clip leaves it open, at negative advantages (dual clip). Default null: none. */
-  readonly delta?: number | null;
-  /** Temperatures of sapo for positive advantages and for the rest. Default 1 and 1.05. */
-  readonly tauPositive?: number;
-  readonly tauNegative?: number;
-  /** Weight of the KL term against the reference. Default 0: no reference needed. */
-  readonly beta?: number;
-  /** Estimator of the KL term. Default "k3". */
-  readonly kl?: "k1" | "k2" | "k3";
-  /** Weight of the entropy of the policy, which it is paid for. Default 0. */
-  readonly entropyCoefficient?: number;
+export interface LossSpec extends Omit<PolicyLoss, "surrogate"> {
+  readonly surrogate: PolicyLoss["surrogate"] | "nll";
   /** Log-probabilities the ratio is taken against: this forward's own, or those kept for the batch. Default "detach". */
   readonly old?: "detach" | "stored";
 }

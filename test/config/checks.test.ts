@@ -4,20 +4,7 @@
  * @module
  */
 import { expect, it } from "vitest";
-import { resolveConfig } from "../../src/config/index.js";
-import type { ConfigInput } from "../../src/config/index.js";
-import type { ConfigProblem } from "../../src/config/problems.js";
-import type { ConfigError } from "../../src/errors.js";
-
-function said(input: object, options = {}): string[] {
-  try {
-    resolveConfig({ model_name_or_path: "m", ...input } as ConfigInput, options);
-    return [];
-  } catch (error) {
-    const problems = (error as ConfigError).fields["problems"] as ConfigProblem[];
-    return problems.map(({ code, message }) => `${code}: ${message}`);
-  }
-}
+import { said } from "./said.js";
 
 it.each<[string, object, string]>([
   [

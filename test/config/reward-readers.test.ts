@@ -25,11 +25,12 @@ it.each<[object, string]>([
 });
 
 it("refuses a Python function that no name in reward_funcs asks for", () => {
+  const own = { customRewards: ["near", "far"] };
   const input = { python_reward: ["./a.py:near", "./a.py:far"], reward_funcs: ["fidelity", "far"] };
-  expect(said(input, ["near", "far"])).toEqual([
+  expect(said(input, own)).toEqual([
     'CONFIG_CONFLICT: python_reward brings "near", and reward_funcs (fidelity, far) does not name it: it would never run. Add it there, or remove it here.',
   ]);
-  expect(said({ ...input, reward_funcs: ["near", "far"] }, ["near", "far"])).toEqual([]);
+  expect(said({ ...input, reward_funcs: ["near", "far"] }, own)).toEqual([]);
 });
 
 it("accepts such a key with any of its readers, and at its default with none", () => {

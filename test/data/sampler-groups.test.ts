@@ -12,6 +12,16 @@ const order = fc.record({
   shuffle_dataset: fc.boolean(),
 });
 
+function givesAnyBatch(cases: fc.Arbitrary<{ readonly rows: Row[]; readonly given: SamplerConfig }>): void {
+  fc.assert(
+    fc.property(cases, fc.nat(), ({ rows, given }, at) => {
+      const batches = batchesOf(rows, given);
+      const step = 1 + (at % batches.length);
+      expect(createSampler(rows, given).batch(step)).toEqual(batches[step - 1]);
+    }),
+  );
+}
+
 describe('batch_groups "apart"', () => {
   const cases = fc
     .record({
@@ -65,15 +75,7 @@ describe('batch_groups "apart"', () => {
     expect(batches.map((batch) => batch.rows.filter(({ group }) => group === "g").length)).toEqual([1, 1]);
   });
 
-  it("gives any batch without the ones before it", () => {
-    fc.assert(
-      fc.property(cases, fc.nat(), ({ rows, given }, at) => {
-        const batches = batchesOf(rows, given);
-        const step = 1 + (at % batches.length);
-        expect(createSampler(rows, given).batch(step)).toEqual(batches[step - 1]);
-      }),
-    );
-  });
+  it("gives any batch without the ones before it", () => givesAnyBatch(cases));
 
   it("refuses fewer groups than a batch has rows", () => {
     expect(() => createSampler(groupedRows([9, 9, 9]), config({ batch_groups: "apart" }))).toThrow(
@@ -135,15 +137,7 @@ describe('batch_groups "together"', () => {
     expect(new Set(pairs).size).toBeGreaterThan(15);
   });
 
-  it("gives any batch without the ones before it", () => {
-    fc.assert(
-      fc.property(cases, fc.nat(), ({ rows, given }, at) => {
-        const batches = batchesOf(rows, given);
-        const step = 1 + (at % batches.length);
-        expect(createSampler(rows, given).batch(step)).toEqual(batches[step - 1]);
-      }),
-    );
-  });
+  it("gives any batch without the ones before it", () => givesAnyBatch(cases));
 
   it("keeps data sets apart that name groups alike", () => {
     const rows = [...groupedRows([2, 2], "a"), ...groupedRows([2, 2], "b")];

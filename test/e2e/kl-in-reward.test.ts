@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { PlainMap, Tensors } from "../../src/bridge/index.js";
 import { advantagesOf, defineReward, openRun, train } from "../../src/index.js";
-import type { OpenPolicyOptions } from "../../src/index.js";
-import { connectPython } from "../../src/trainer/index.js";
+import { watchedWorker } from "./watched-worker.js";
+import type { WatchedCall } from "./watched-worker.js";
 import { createWorkspace } from "./workspace.js";
 import type { Workspace } from "./workspace.js";
 
@@ -18,13 +18,6 @@ beforeAll(async () => {
 });
 afterAll(() => workspace.remove());
 
-interface Seen {
-  readonly method: string;
-  readonly params: PlainMap;
-  readonly sent: Tensors;
-  readonly received: Tensors;
-}
-
 const floats = (tensors: Tensors, name: string): number[] => Array.from(tensors[name]!.data as Float32Array);
 const integers = (tensors: Tensors, name: string): number[] => Array.from(tensors[name]!.data as Int32Array);
 
@@ -35,21 +28,7 @@ function cut(values: readonly number[], lengths: readonly number[]): number[][] 
 }
 
 it("a real worker is sent advantages of rewards less beta times the KL, over the groups that stay", async () => {
-  const seen: Seen[] = [];
-  const connect: OpenPolicyOptions["connect"] = async (config) => {
-    const { caller, close } = await connectPython(config);
-    return {
-      close,
-      caller: {
-        close: () => caller.close(),
-        async call(method, params, options) {
-          const reply = await caller.call(method, params, options);
-          seen.push({ method, params, sent: options?.tensors ?? {}, received: reply.tensors });
-          return reply;
-        },
-      },
-    };
-  };
+  const seen: WatchedCall[] = [];
   const config = workspace.config("run", {
     num_generations: SAMPLES,
     prompts_per_step: 8,
@@ -65,7 +44,7 @@ it("a real worker is sent advantages of rewards less beta times the KL, over the
     max_tokens_per_part: 100_000,
   });
   // Two updates on one rollout batch; the next batch sees a policy that has left the reference.
-  await train(config, { rewards: { low }, connect }).result;
+  await train(config, { rewards: { low }, connect: watchedWorker((call) => seen.push(call)) }).result;
 
   const run = await openRun(config.output_dir!);
   const steps = await run.rolloutSteps();
@@ -88,7 +67,7 @@ it("a real worker is sent advantages of rewards less beta times the KL, over the
 
     const [own, reference] = measured
       .slice(2 * batch, 2 * batch + 2)
-      .map(({ received }) => floats(received, "logprobs"));
+      .map(({ reply }) => floats(reply.tensors, "logprobs"));
     const kl = cut(
       own!.map((logprob, token) => logprob - reference![token]!),
       lengths,

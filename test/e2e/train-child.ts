@@ -6,9 +6,9 @@
  *
  * @module
  */
-import { connectPython } from "../../src/trainer/index.js";
 import { defineReward, sft, train } from "../../src/index.js";
-import type { ConfigInput, OpenPolicyOptions } from "../../src/index.js";
+import type { ConfigInput } from "../../src/index.js";
+import { watchedWorker } from "./watched-worker.js";
 
 const config = JSON.parse(process.argv[2]!) as ConfigInput;
 const [point, count] = (process.argv[3] ?? "").split(":");
@@ -27,20 +27,9 @@ const lowToken = defineReward({
 });
 
 let saves = 0;
-const connect: OpenPolicyOptions["connect"] = async (resolved) => {
-  const { caller, close } = await connectPython(resolved);
-  return {
-    close,
-    caller: {
-      close: () => caller.close(),
-      async call(method, params, options) {
-        const reply = await caller.call(method, params, options);
-        if (method === "save" && point === "save" && ++saves === Number(count)) die();
-        return reply;
-      },
-    },
-  };
-};
+const connect = watchedWorker(({ method }) => {
+  if (method === "save" && point === "save" && ++saves === Number(count)) die();
+});
 const run =
   process.argv[4] === "sft"
     ? sft(config, { connect })

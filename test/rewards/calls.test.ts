@@ -5,6 +5,7 @@ import { RewardError } from "../../src/errors.js";
 import { combineRewards, defineReward, scoreRewards } from "../../src/rewards/index.js";
 import type { RewardCalls, RewardDefinition, RewardGroup, ScoreRewardsOptions } from "../../src/rewards/index.js";
 import type { z } from "zod";
+import { failureOf } from "./failure-of.js";
 
 /** `prompts` prompts with `samples` completions each; row and text say which. */
 function step(prompts: number, samples: number): RewardGroup[] {
@@ -36,15 +37,6 @@ function virtualClock(): { sleep: NonNullable<ScoreRewardsOptions["sleep"]>; sle
 type Score = NonNullable<RewardDefinition<z.ZodType<Readonly<Record<string, unknown>>>>["score"]>;
 
 const judge = (calls: RewardCalls, score: Score) => [defineReward({ name: "judge", ...calls, score })];
-
-async function failureOf(promise: Promise<unknown>): Promise<RewardError> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(RewardError);
-  return error as RewardError;
-}
 
 describe("concurrency", () => {
   it("lets that many calls wait at a time, and keeps the order of the results", async () => {

@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { RewardError } from "../../src/errors.js";
 import { combineRewards, defineReward, fidelity, scoreRewards, type RewardGroup } from "../../src/rewards/index.js";
+import { failureOf } from "./failure-of.js";
 
 /** A group whose row has the id `name` and whose completions answer the given contents. */
 function answers(name: string, mos: number, ...contents: string[]): RewardGroup {
@@ -17,15 +17,6 @@ function answers(name: string, mos: number, ...contents: string[]): RewardGroup 
 }
 
 const two = [answers("one", 4, "3.00", "4.00"), answers("two", 2, "1.00", "bad")];
-
-async function failureOf(promise: Promise<unknown>): Promise<RewardError> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(RewardError);
-  return error as RewardError;
-}
 
 describe("scoreRewards", () => {
   it("weighs the built-in rewards and keeps each unweighted", async () => {
