@@ -49,6 +49,11 @@ const PASSED_THROUGH: readonly { name: string; summary: string; load: () => Prom
     load: async () => (await import("./compare.js")).compareCommand,
   },
   {
+    name: "serve",
+    summary: "rate pictures over HTTP: uploads, or paths under a folder; limits, Prometheus metrics, token",
+    load: async () => (await import("./serve.js")).serveCommand,
+  },
+  {
     name: "sft",
     summary: "fine-tune a model on given answers: YAML files and --flags; --dry-run, --resume",
     load: async () => (await import("./sft.js")).sftCommand,

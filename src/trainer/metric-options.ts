@@ -43,6 +43,8 @@ export interface MetricOptions extends Pick<OpenPolicyOptions, "connect" | "onSt
   /** Limits of a picture's area as the model sees it, in pixels. Default: as the checkpoint says. */
   readonly minPixels?: number;
   readonly maxPixels?: number;
+  /** Bytes of pictures, as the model sees them, that the worker keeps, and as many of their features. Default: 1 GiB. */
+  readonly imageCacheBytes?: number;
   /** CPU threads of the worker. Default: PyTorch's. */
   readonly threads?: number;
   /** Python interpreter of the worker. Default: the one that `thurstone setup` prepared. */
@@ -92,6 +94,7 @@ export type InferenceOptions = Pick<
   | "dtype"
   | "minPixels"
   | "maxPixels"
+  | "imageCacheBytes"
   | "threads"
   | "python"
 >;
@@ -111,6 +114,7 @@ export function inferenceConfig(options: InferenceOptions): ConfigInput {
     bf16: dtype === "bfloat16",
     min_pixels: options.minPixels,
     max_pixels: options.maxPixels,
+    image_cache_bytes: options.imageCacheBytes,
     worker_threads: options.threads,
     python_bin: options.python,
   };
