@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { createBudget } from "../../src/serve/budget.js";
 import { checkLimits, DEFAULT_LIMITS } from "../../src/serve/limits.js";
@@ -38,4 +39,11 @@ it("a refusal has the status of its code, and a body with code and message", () 
     error: { code: "SERVE_TOO_LARGE", message: 'more than "1" byte.' },
   });
   expect(Object.values(REFUSAL_STATUS).every((status) => status >= 400 && status < 600)).toBe(true);
+});
+
+it("every refusal stands in the documentation, in the row of its status", () => {
+  const page = readFileSync("docs/serve.md", "utf8");
+  for (const [code, status] of Object.entries(REFUSAL_STATUS)) {
+    expect(page).toMatch(new RegExp(`^\\| ${status} .*\`${code}\``, "m"));
+  }
 });
