@@ -123,6 +123,7 @@ async function serve(
     limits,
     onFailure: (error) => say(io.verbose ? inspect(error, { depth: 6 }) : String(error)),
   });
+  let loaded = false;
   try {
     say(`${model} is being loaded`);
     await using metric = await createMetric({
@@ -132,6 +133,7 @@ async function serve(
       signal,
       ...(connect && { connect }),
     });
+    loaded = true;
     checkImageCache(metric, limits, imageCache);
     service.open(metric);
     io.stdout.write(flags.json === true ? jsonLine(service, model, generated) : textLines(service, model, generated));
@@ -140,7 +142,8 @@ async function serve(
     say("stopping");
     await service.stop(grace * 1000);
   } catch (error) {
-    if (!signal.aborted) throw error;
+    // Loading ends with an error when it is given up.
+    if (loaded || !signal.aborted) throw error;
   } finally {
     await service.stop(0);
   }
