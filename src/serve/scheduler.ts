@@ -26,7 +26,7 @@ export interface SchedulerOptions {
   /** Pictures that may wait. */
   readonly maxWaiting: number;
   readonly onBatch?: (pictures: number) => void;
-  /** A batch failed as a whole. @returns what its requests fail with */
+  /** A batch failed as a whole. @returns what a request fails with that was alone in it */
   readonly explain: (error: unknown) => Error;
   /** Milliseconds from anywhere. Default: the process's clock. */
   readonly now?: () => number;
@@ -53,6 +53,8 @@ interface Request {
   /** Pictures without a rating. */
   open: number;
   ended: boolean;
+  /** Was in a batch that failed, and shares none any more. */
+  alone: boolean;
   readonly resolve: (ratings: Rating[]) => void;
   readonly reject: (error: Error) => void;
 }
@@ -99,7 +101,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   }
 
   function take(): Job[] {
-    const other = mixed ? -1 : waiting.findIndex(({ request }) => request !== waiting[0]!.request);
+    const { request: first } = waiting[0]!;
+    const apart = (one: Request): boolean => one !== first && (!mixed || first.alone || one.alone);
+    const other = waiting.findIndex(({ request }) => apart(request));
     return waiting.splice(0, other === -1 ? batch : Math.min(batch, other));
   }
 
@@ -125,15 +129,23 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       measure(jobs.length, began);
     } catch (error) {
       // Nobody waits for a batch that was stopped.
-      if (!stop.signal.aborted) {
-        const reason = options.explain(error);
-        for (const { request } of jobs) finish(request, () => request.reject(reason));
-      }
+      if (!stop.signal.aborted) fail(jobs, options.explain(error));
     }
     own.ended = true;
     // In order: what a batch has sent to the model is held for it until the one behind the next begins.
     while (running[0]?.ended === true) running.shift();
     pump();
+  }
+
+  /** One request must not fail for another's picture: where several were together, each is asked once more by itself. */
+  function fail(jobs: readonly Job[], reason: Error): void {
+    const open = jobs.filter(({ request, index }) => !request.ended && request.ratings[index] === undefined);
+    const requests = new Set(open.map(({ request }) => request));
+    if (requests.size > 1) waiting.unshift(...open);
+    for (const request of requests) {
+      request.alone = true;
+      if (requests.size === 1) finish(request, () => request.reject(reason));
+    }
   }
 
   function keep({ request, index }: Job, rating: Rating): void {
@@ -164,7 +176,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       if (pictures.length === 0) return [];
       makeRoom(pictures.length);
       return new Promise<Rating[]>((resolve, reject) => {
-        const request: Request = { ratings: [], open: pictures.length, ended: false, resolve, reject };
+        const request: Request = { ratings: [], open: pictures.length, ended: false, alone: false, resolve, reject };
         signal.addEventListener("abort", () => finish(request, () => reject(signal.reason as Error)), { once: true });
         waiting.push(...pictures.map((picture, index) => ({ request, picture, index })));
         pump();

@@ -160,7 +160,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     port,
     lost,
     open(metric) {
-      const scheduler = createScheduler({
+      const scheduler: Scheduler = createScheduler({
         ...limits,
         score: metric.score,
         mixed: metric.mode !== "sampled",
@@ -169,6 +169,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
           onFailure(error);
           if (!isLost(error)) return new Refusal("SERVE_FAILED", FAILED);
           ending ??= new Refusal("SERVE_FAILED", "the model is lost, and the service ends.");
+          scheduler.stop(ending);
           tellLost(error);
           return ending;
         },

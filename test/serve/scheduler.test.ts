@@ -32,7 +32,7 @@ function createModel(): { readonly asked: Asked[]; readonly score: SchedulerOpti
 const letter = (picture: Uint8Array): string => String.fromCharCode(picture[0]!);
 const pictures = (letters: string): Uint8Array[] => Array.from(letters, (one) => Uint8Array.of(one.charCodeAt(0)));
 
-interface Set {
+interface Scene {
   readonly scheduler: Scheduler;
   readonly asked: Asked[];
   readonly failures: unknown[];
@@ -41,14 +41,14 @@ interface Set {
   rate(letters: string, signal?: AbortSignal): Promise<string>;
 }
 
-function set(options: Partial<SchedulerOptions> = {}): Set {
+function scene(options: Partial<SchedulerOptions> = {}): Scene {
   const { asked, score } = createModel();
   const failures: unknown[] = [];
   const explain = (error: unknown): Error => {
     failures.push(error);
     return new Error("explained");
   };
-  const whole: Set = {
+  const whole: Scene = {
     scheduler: createScheduler({
       batch: 3,
       mixed: true,
@@ -72,7 +72,7 @@ function set(options: Partial<SchedulerOptions> = {}): Set {
 
 describe("a scheduler", () => {
   it("asks at once for what there is, and in full batches for what came meanwhile, in order", async () => {
-    const { rate, asked, scheduler } = set();
+    const { rate, asked, scheduler } = scene();
     const answers = [rate("a"), rate("b"), rate("cd"), rate("e"), rate("f")];
     expect(asked.map((one) => one.pictures)).toEqual(["a", "b"]);
     expect([scheduler.waiting, scheduler.running]).toEqual([4, 2]);
@@ -89,7 +89,7 @@ describe("a scheduler", () => {
   });
 
   it("puts a request together again whose pictures went with several batches", async () => {
-    const { rate, asked } = set();
+    const { rate, asked } = scene();
     const [large, small] = [rate("abcde"), rate("f")];
     expect(asked.map((one) => one.pictures)).toEqual(["abc", "de"]);
     asked[1]!.go();
@@ -103,7 +103,7 @@ describe("a scheduler", () => {
   });
 
   it("keeps requests apart where a picture's place names its draws, and says the place", async () => {
-    const { rate, asked } = set({ mixed: false });
+    const { rate, asked } = scene({ mixed: false });
     const answers = [rate("a"), rate("bcde"), rate("f")];
     for (let batch = 0; batch < 4; batch += 1) {
       asked[batch]!.go();
@@ -119,7 +119,7 @@ describe("a scheduler", () => {
   });
 
   it("refuses what may not wait, says for how long, and keeps what waits", async () => {
-    const whole = set();
+    const whole = scene();
     const { rate, asked, scheduler } = whole;
     const first = rate("a");
     whole.time = 4000;
@@ -142,7 +142,7 @@ describe("a scheduler", () => {
   });
 
   it("takes a client that leaves out of what waits, and harms no other", async () => {
-    const { rate, asked, scheduler } = set();
+    const { rate, asked, scheduler } = scene();
     const left = new AbortController();
     const answers = [rate("a"), rate("b"), rate("cd", left.signal), rate("e")];
     left.abort(new Error("gone"));
@@ -156,7 +156,7 @@ describe("a scheduler", () => {
   });
 
   it("ends a batch when all who asked for it have left, and only then", async () => {
-    const { rate, asked, failures } = set();
+    const { rate, asked, failures } = scene();
     const [one, other] = [new AbortController(), new AbortController()];
     const answers = [rate("x"), rate("y"), rate("a", one.signal), rate("b", other.signal), rate("c")];
     asked[0]!.go();
@@ -182,8 +182,8 @@ describe("a scheduler", () => {
     expect(await next).toBe("e");
   });
 
-  it("fails the requests of a batch that fails, and goes on with the others", async () => {
-    const { rate, asked, failures } = set();
+  it("fails the request whose batch fails, and goes on with the others", async () => {
+    const { rate, asked, failures } = scene();
     const answers = [rate("abcde"), rate("f")];
     const error = new Error("out of memory");
     asked[0]!.fail(error);
@@ -195,8 +195,28 @@ describe("a scheduler", () => {
     expect(failures).toEqual([error]);
   });
 
+  it("asks once more for each request by itself where several were in a batch that failed", async () => {
+    const { rate, asked, failures } = scene();
+    const answers = [rate("x"), rate("y"), rate("ab"), rate("c"), rate("d")];
+    asked[0]!.go();
+    asked[1]!.go();
+    await turn();
+    const [first, second] = [new Error("too large"), new Error("still too large")];
+    asked[2]!.fail(first);
+    await turn();
+    // "d" had begun behind the batch that failed.
+    expect(asked.slice(2).map((one) => one.pictures)).toEqual(["abc", "d", "ab"]);
+    asked[3]!.go();
+    asked[4]!.fail(second);
+    await turn();
+    expect(asked.slice(5).map((one) => one.pictures)).toEqual(["c"]);
+    asked[5]!.go();
+    expect(await Promise.all(answers)).toEqual(["x", "y", "Error: explained", "c", "d"]);
+    expect(failures).toEqual([first, second]);
+  });
+
   it("ends everything when it is stopped, and takes nothing more", async () => {
-    const { rate, asked, scheduler, failures } = set();
+    const { rate, asked, scheduler, failures } = scene();
     const answers = [rate("a"), rate("bcde"), rate("f")];
     scheduler.stop(new Error("stopped"));
     expect(await Promise.all([...answers, rate("g")])).toEqual(Array.from({ length: 4 }, () => "Error: stopped"));
@@ -207,6 +227,6 @@ describe("a scheduler", () => {
   });
 
   it("has nothing to do for a request without a picture that is there", async () => {
-    expect(await set().rate("")).toBe("");
+    expect(await scene().rate("")).toBe("");
   });
 });
