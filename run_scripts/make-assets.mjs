@@ -130,7 +130,8 @@ function makeKadidMeans(file) {
     const match = /I\d+_(\d\d)_(\d\d)\.png (\S+) (\S+)/.exec(line);
     if (match === null) continue;
     const key = `${match[1]} ${Number(match[2])}`;
-    scores.set(key, [...(scores.get(key) ?? []), { score: Number(match[3]), raters: Number(match[4]) }]);
+    // The list has the roots of the deviations: 4.93 with .499 is 28 times 5 and twice 4, whose deviation is .249.
+    scores.set(key, [...(scores.get(key) ?? []), { score: Number(match[3]), raters: Number(match[4]) ** 2 }]);
   }
   const rounded = (value) => Number(value.toFixed(4));
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -25,7 +25,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   rewards: ["stats"],
   advantages: ["stats"],
   losses: ["stats"],
-  data: ["images", "config", "stats"],
+  data: ["images", "config", "stats", "python"],
   prompts: ["data", "config"],
   images: ["config"],
   runs: [],

@@ -11,23 +11,16 @@ import type { PrepareCommandOptions } from "./prepare.js";
 
 interface PrepareFlags extends Pick<
   PrepareCommandOptions,
-  | "preset"
-  | "labels"
-  | "images"
-  | "out"
-  | "normalise"
-  | "split"
-  | "seed"
-  | "licence"
-  | "skipBroken"
-  | "overwrite"
-  | "json"
-  | "imageCheck"
+  "preset" | "images" | "normalise" | "split" | "seed" | "licence" | "skipBroken" | "overwrite" | "json" | "imageCheck"
 > {
+  readonly labels?: string[];
+  readonly out?: string;
+  readonly listPresets: boolean;
   readonly reference_parity: boolean;
   readonly name?: string;
   readonly format?: TableFormat;
   readonly columns?: string[];
+  readonly sheet?: string;
   readonly imageColumn?: string;
   readonly mosColumn?: string;
   readonly stdColumn?: string;
@@ -41,9 +34,10 @@ export function addPrepare(program: Program, io: CommandIo): void {
   program
     .command("prepare")
     .description("turn a data set's own label files into data files for training, validation and test")
-    .requiredOption("--labels <files...>", "label files; several are one list")
-    .requiredOption("--out <folder>", "where train.jsonl, val.jsonl, test.jsonl and report.json go")
-    .option("--preset <name>", "a data set that is known: kadid10k, tid2013, koniq10k ... (docs/prepare.md)")
+    .option("--labels <files...>", "label files; several are one list")
+    .option("--out <folder>", "where train.jsonl, val.jsonl, test.jsonl and report.json go")
+    .option("--preset <name>", "a data set that is known: kadid10k, tid2013, koniq10k ... (--list-presets)")
+    .option("--list-presets", "print what is known of each data set, and do nothing else", false)
     .option("--images <folder>", "the pictures, in it or in folders within: each is looked for and decoded")
     .option("--no-image-check", "neither look for pictures nor decode them: rows name them as the list does")
     .addOption(
@@ -76,12 +70,21 @@ export function addPrepare(program: Program, io: CommandIo): void {
         "spaces",
         "json",
         "jsonl",
-      ]),
+        "xlsx",
+        "parquet",
+        "mat",
+      ] satisfies TableFormat[]),
     )
+    .option("--sheet <name>", "of a spreadsheet; default: the first")
     .option("--lower-better", "the scores say how bad a picture is")
     .option("--range <least,greatest>", "nominal range of the scores", range)
     .option("--name <name>", "name of the data set in the rows")
     .action(async (flags: PrepareFlags, command: Program) => {
+      if (flags.listPresets) {
+        const { listPresets } = await import("./prepare-presets.js");
+        listPresets(flags, io);
+        return;
+      }
       const { prepareData } = await import("./prepare.js");
       await prepareData(await readFlags(flags, command), io);
     });
@@ -95,13 +98,15 @@ const OF_LISTS = {
   splitColumn: "--split-column",
   columns: "--columns",
   format: "--format",
+  sheet: "--sheet",
   lowerBetter: "--lower-better",
   range: "--range",
   name: "--name",
 } as const satisfies Partial<Record<keyof PrepareFlags, string>>;
 
 async function readFlags(flags: PrepareFlags, command: Program): Promise<PrepareCommandOptions> {
-  const { images, imageCheck, reference_parity: parity, normalise, preset } = flags;
+  const { labels, out, images, imageCheck, reference_parity: parity, normalise, preset } = flags;
+  if (labels === undefined || out === undefined) command.error("error: give --labels FILE ... and --out FOLDER");
   if (imageCheck && images === undefined) {
     command.error("error: give --images FOLDER, or --no-image-check");
   }
@@ -116,23 +121,26 @@ async function readFlags(flags: PrepareFlags, command: Program): Promise<Prepare
   }
   return {
     ...flags,
+    labels,
+    out,
     ...(parity && { normalise: "all" }),
-    ...(preset === undefined && { list: await readList(flags, command) }),
+    ...(preset === undefined && { list: await readList(labels[0]!, flags, command) }),
   };
 }
 
-async function readList(flags: PrepareFlags, command: Program): Promise<GenericListOptions> {
-  const { imageColumn, mosColumn, name, format, columns, stdColumn, groupColumn, splitColumn, range } = flags;
+async function readList(file: string, flags: PrepareFlags, command: Program): Promise<GenericListOptions> {
+  const { imageColumn, mosColumn, name, format, columns, sheet, stdColumn, groupColumn, splitColumn, range } = flags;
   if (imageColumn === undefined || mosColumn === undefined || name === undefined) {
     command.error("error: give --preset NAME, or --name, --image-column and --mos-column");
   }
   const { formatOf } = await import("../data/index.js");
   return {
     dataset: name,
-    format: format ?? formatOf(flags.labels[0]!),
+    format: format ?? formatOf(file),
     picture: imageColumn,
     mos: mosColumn,
     ...(columns !== undefined && { columns }),
+    ...(sheet !== undefined && { sheet }),
     ...(stdColumn !== undefined && { std: stdColumn }),
     ...(groupColumn !== undefined && { group: groupColumn }),
     ...(splitColumn !== undefined && { split: splitColumn }),

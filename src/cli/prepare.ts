@@ -98,6 +98,10 @@ function report(set: PreparedSet, images: string | undefined): string[] {
   if (set.pictures !== null) {
     lines.push(`pictures: ${set.pictures.checked} decoded now, ${set.pictures.remembered} in an earlier call`);
   } else lines.push("pictures: not looked for");
+  const rows = Object.values(set.parts).reduce((total, part) => total + part.rows, 0);
+  if (set.expected !== null && rows !== set.expected) {
+    lines.push(`${set.dataset} as it is published has ${set.expected} rows, and these files have ${rows}`);
+  }
   if (set.leftOut.length > 0) lines.push(`no part of the set: ${set.leftOut.length} pictures (${set.leftOut[0]!.why})`);
   if (set.skipped.length > 0) lines.push(`left out: ${set.skipped.length} problems, listed in report.json`);
   const train = set.parts.train;

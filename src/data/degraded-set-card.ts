@@ -15,8 +15,8 @@ export function degradedSetCard({ seed, raters, longestSide, references, picture
   const skipped = references.filter((one) => one.skipped.length > 0);
   const scores =
     raters === undefined
-      ? "Every picture of a type and level has KADID-10k's mean opinion of that type and level (`dmos`) and the variance of its single opinions (`var`)."
-      : `The opinions of ${raters} raters were simulated: drawn around KADID-10k's mean opinion of the type and level, with the spread of its single opinions, and rounded to 1 to 5. \`dmos\` is their mean and \`var\` their variance.`;
+      ? "Every picture of a type and level has KADID-10k's mean opinion of that type and level (`dmos`) and the standard deviation of its single opinions (`var`, which KADID-10k's own list calls so)."
+      : `The opinions of ${raters} raters were simulated: drawn around KADID-10k's mean opinion of the type and level, with the spread of its single opinions, and rounded to 1 to 5. \`dmos\` is their mean and \`var\` their standard deviation, which KADID-10k's own list calls so.`;
   return [
     "# Degraded photographs with transferred scores",
     "",

@@ -145,7 +145,7 @@ export function chooseKinds({ types, levels = LEVELS }: Pick<DegradedSetOptions,
 
 function checkRaters(raters: number | undefined): void {
   if (raters === undefined || (Number.isInteger(raters) && raters >= 2)) return;
-  throw new DataError("DATA_RATERS", `${raters} raters are asked for; a variance takes a whole number of at least 2.`);
+  throw new DataError("DATA_RATERS", `${raters} raters are asked for; a deviation takes a whole number of at least 2.`);
 }
 
 /** Before anything is written: every photograph that cannot be used, at once. */
@@ -202,11 +202,11 @@ async function degrade(image: Photo, context: DegradeOptions): Promise<KadidScor
         const key = foldKey(options.seed, textKey(hash), Number(type), level);
         await writePng(await distort(image, { type, level, key }), join(folder, picture));
         const score = table.scoreOf({ type, level });
-        const { mean, variance } =
+        const { mean, deviation } =
           options.raters === undefined
-            ? { mean: score.mean, variance: score.raterStd ** 2 }
+            ? { mean: score.mean, deviation: score.raterStd }
             : simulateRaters(score, { raters: options.raters, key: foldKey(key, textKey("raters")) });
-        return { picture, reference: `${reference}.png`, mean: rounded(mean), variance: rounded(variance) };
+        return { picture, reference: `${reference}.png`, mean: rounded(mean), deviation: rounded(deviation) };
       }),
     );
     scores.push(...ofType);

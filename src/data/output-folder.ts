@@ -4,6 +4,7 @@
  * @module
  */
 import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { hostname } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { DataError } from "../errors.js";
 
@@ -16,7 +17,8 @@ export interface OutputFolderOptions {
 }
 
 /**
- * Lets `write` fill a folder beside the final one, then gives it the final name.
+ * Lets `write` fill a folder beside the final one, then gives it the final name. What a process that was killed left beside
+ * it is removed.
  *
  * @throws DataError DATA_FOLDER_NOT_EMPTY before anything is written; whatever `write` throws, with nothing left behind
  */
@@ -24,7 +26,8 @@ export async function writeFolder<T>(options: OutputFolderOptions, write: (folde
   const folder = resolve(options.folder);
   await refuseForeign({ ...options, folder });
   await mkdir(dirname(folder), { recursive: true });
-  const partial = await mkdtemp(join(dirname(folder), `.${basename(folder)}.partial-`));
+  await removeLeft(folder);
+  const partial = await mkdtemp(join(dirname(folder), `${partialOf(folder)}${process.pid}-`));
   try {
     const result = await write(partial);
     await rm(folder, { recursive: true, force: true });
@@ -33,6 +36,29 @@ export async function writeFolder<T>(options: OutputFolderOptions, write: (folde
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
     throw error;
+  }
+}
+
+/** A shared disk has folders of other machines, whose processes nobody here knows. */
+function partialOf(folder: string): string {
+  return `.${basename(folder)}.partial-${hostname()}-`;
+}
+
+async function removeLeft(folder: string): Promise<void> {
+  const start = partialOf(folder);
+  const names = await readdir(dirname(folder));
+  const left = names.filter(
+    (name) => name.startsWith(start) && !isRunning(Number.parseInt(name.slice(start.length), 10)),
+  );
+  await Promise.all(left.map((name) => rm(join(dirname(folder), name), { recursive: true, force: true })));
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: it is another user's.
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
   }
 }
 

@@ -44,11 +44,17 @@ it("writes the parts, says what is in them, and training reads them", async () =
       `${join(root, "set/test.jsonl")}: 2 rows of 1 contents`,
       "KADID-10k: scores from 1 to 5 (the data set's range) became 1 to 5; split: seeded",
       "pictures: 10 decoded now, 0 in an earlier call",
+      "KADID-10k as it is published has 10125 rows, and these files have 10",
       `train: npx thurstone train ... --data_file_paths ${train} --image_folders ${join(root, "images")}`,
       "",
     ].join("\n"),
   );
   expect((await loadRows({ data_file_paths: [train], image_folders: [join(root, "images")] })).length).toBe(6);
+  const io = commandIo(root);
+  const source = ["--data_file_paths", train, "--image_folders", join(root, "images")];
+  const run = ["--model_name_or_path", "none", "--prompts_per_step", "2", "--num_generations", "4", "--max_steps", "2"];
+  expect(await runCommandLine(["train", "--dry-run", ...source, ...run], io)).toBe(0);
+  expect(io.stdout.text()).toMatch(/^ {2}KADID-10k: 6 rows$/m);
   expect((await prepare(...PRESET, "--out", "set")).err).toContain("DATA_FOLDER_NOT_EMPTY");
 });
 
@@ -73,6 +79,37 @@ it("reads a list of one's own by its columns", async () => {
   expect(conversations[1]!.value).toBeCloseTo(5 - raw / 25, 12);
 });
 
+it("reads a parquet file as it is", async () => {
+  const file = join(import.meta.dirname, "../golden/labels/mine/snappy.parquet");
+  const columns = ["--image-column", "source.path", "--mos-column", "score", "--group-column", "scene"];
+  const list = ["--labels", file, "--name", "mine", ...columns, "--range", "0,50"];
+  const { code, out } = await prepare(...list, "--out", "parquet", "--no-image-check", "--skip-broken", "--json");
+  expect([code, JSON.parse(out)]).toMatchObject([
+    0,
+    {
+      expected: null,
+      parts: { train: { rows: 1 } },
+      skipped: [{ file, line: 3, message: 'score is ""; it must be a finite number.' }],
+    },
+  ]);
+});
+
+it("prints what is known of each data set", async () => {
+  const text = await prepare("--list-presets");
+  expect([text.code, text.out.split("\n").length]).toEqual([0, labelPresets.length + 2]);
+  expect(text.out).toMatch(
+    /^live +LIVE +779 +29 +0 to 100, lower is better +seeded +dmos.mat or dmos_realigned.mat, and/m,
+  );
+  const { out } = await prepare("--list-presets", "--json");
+  const listed = JSON.parse(out) as Record<string, unknown>[];
+  expect(listed.map(({ name }) => name)).toEqual(labelPresets.map(({ name }) => name));
+  expect(listed.find(({ name }) => name === "koniq10k")).toMatchObject({
+    officialSplit: true,
+    rows: 10_073,
+    licence: null,
+  });
+});
+
 it("draws a bar on a terminal", async () => {
   const io = { ...commandIo(root), stderr: keptOutput({ columns: 80 }) };
   expect(await runCommandLine(["prepare", ...PRESET, "--out", "bar"], io)).toBe(0);
@@ -85,6 +122,7 @@ it("refuses what contradicts itself or says too little", async () => {
   const out = ["--out", "never"];
   for (const [args, message] of [
     [["--preset", "kadid10k", "--labels", "dmos.csv", ...out], "give --images FOLDER, or --no-image-check"],
+    [["--preset", "kadid10k", "--labels", "dmos.csv", "--no-image-check"], "give --labels FILE ... and --out FOLDER"],
     [
       ["--labels", "mine.tsv", "--no-image-check", ...out],
       "give --preset NAME, or --name, --image-column and --mos-column",
@@ -104,10 +142,10 @@ it("refuses what contradicts itself or says too little", async () => {
 });
 
 it("has a page with all presets", () => {
-  const page = readFileSync(join(import.meta.dirname, "../../docs/prepare.md"), "utf8");
-  for (const { name, dataset, rows, better, range } of labelPresets) {
-    const scores = range === null ? "not fixed" : `${range.min} to ${range.max}`;
-    const start = `| \`${name}\` | ${dataset} | ${rows ?? "-"} | ${scores}, ${better} is better |`;
-    expect(page.replaceAll(/ +/g, " ")).toContain(start);
+  const page = readFileSync(join(import.meta.dirname, "../../docs/prepare.md"), "utf8").replaceAll(/ +/g, " ");
+  for (const { name, dataset, rows, groups, better, range, files, contents, licence } of labelPresets) {
+    const scores = `${range === null ? "not fixed" : `${range.min} to ${range.max}`}, ${better} is better`;
+    const cells = [`\`${name}\``, dataset, rows ?? "-", groups ?? "-", scores, files, contents, licence ?? "-"];
+    expect(page).toContain(`| ${cells.join(" | ")} |`);
   }
 });

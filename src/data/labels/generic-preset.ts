@@ -12,6 +12,8 @@ export interface GenericListOptions {
   readonly format: TableFormat;
   /** Of a file without a header. */
   readonly columns?: readonly string[];
+  /** Of a spreadsheet. Default: the first. */
+  readonly sheet?: string;
   readonly picture: string;
   readonly mos: string;
   readonly std?: string;
@@ -34,6 +36,9 @@ export function genericPreset(options: GenericListOptions): LabelPreset {
     better,
     range,
     rows: null,
+    groups: null,
+    files: "",
+    contents: "",
     source: "a list of the user's own",
     licence: null,
   };

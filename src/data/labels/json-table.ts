@@ -6,6 +6,7 @@
  */
 import type { DataProblem } from "../problems.js";
 import type { NumberedLine } from "../text-lines.js";
+import { flattenFields } from "./flatten-fields.js";
 import type { Table, TableRow } from "./table.js";
 
 interface Entry {
@@ -31,7 +32,7 @@ function parseEntries(file: string, entries: readonly Entry[]): Omit<Table, "fil
   for (const { line, text } of entries) {
     const parsed = parseObject(text);
     if ("problem" in parsed) problems.push({ code: "DATA_NOT_JSON", file, line, message: parsed.problem });
-    else read.push({ line, cells: Object.fromEntries(flatten("", parsed.value)) });
+    else read.push({ line, cells: Object.fromEntries(flattenFields("", parsed.value, cellOf)) });
   }
   const columns = [...new Set(read.flatMap(({ cells }) => Object.keys(cells)))];
   // A field that an object lacks is an empty cell, as null is.
@@ -50,11 +51,9 @@ function parseObject(text: string): { readonly value: object } | { readonly prob
   }
 }
 
-function flatten(prefix: string, value: unknown): [string, string][] {
-  if (value === null) return [[prefix, ""]];
-  // JSON has no other values but objects and lists.
-  if (typeof value !== "object") return [[prefix, String(value as string | number | boolean).trim()]];
-  return Object.entries(value).flatMap(([key, inner]) => flatten(prefix === "" ? key : `${prefix}.${key}`, inner));
+/** JSON has no other leaves than these. */
+function cellOf(value: unknown): string {
+  return value === null ? "" : String(value as string | number | boolean).trim();
 }
 
 /** The entries of a list with the lines they begin on, which JSON.parse does not tell; null when it is no list. */

@@ -53,6 +53,8 @@ export interface PreparedPart {
 /** What was written; `report.json` holds it with names of files instead of paths. */
 export interface PreparedSet {
   readonly dataset: string;
+  /** Rows of the data set as it is published; null where that is not known. */
+  readonly expected: number | null;
   /** Those that have rows. */
   readonly parts: Readonly<Partial<Record<SplitPart, PreparedPart>>>;
   readonly split: LabelParts["kind"];
@@ -144,7 +146,17 @@ async function writeParts(folder: string, read: CheckedLabels, options: PrepareL
     parts[part] = { file: fileOf(part), ...counts, digest: digestOf(text) };
   }
   const { leftOut, pictures, problems: skipped } = read;
-  const set = { dataset, parts, split: divided.kind, normalisation, range: scale.range, leftOut, pictures, skipped };
+  const set = {
+    dataset,
+    expected: preset.rows,
+    parts,
+    split: divided.kind,
+    normalisation,
+    range: scale.range,
+    leftOut,
+    pictures,
+    skipped,
+  };
   await writeFile(join(folder, REPORT), `${JSON.stringify(set, null, 2)}\n`);
   return set;
 }

@@ -3,28 +3,13 @@
  *
  * @module
  */
-import { parse } from "node:path";
+import { extname, parse } from "node:path";
 import type { DataProblem } from "../problems.js";
-import type { LabelLayout, LabelPreset, LabelRange, SplitPart } from "./preset.js";
-import { readTable, type Table, type TableRow } from "./table.js";
+import type { LabelPreset, LabelRange } from "./preset.js";
+import { readLabelFile, type ListedPart, type ReadFile } from "./read-file.js";
+import type { Label } from "./read-row.js";
 
-/** A picture's score as its file has it. */
-export interface Label {
-  readonly file: string;
-  /** 1-based. */
-  readonly line: number;
-  /** File name, perhaps with folders. */
-  readonly picture: string;
-  /** On the data set's own scale and in its own direction. */
-  readonly mos: number;
-  /** Standard deviation of opinions, on the same scale. */
-  readonly std?: number;
-  readonly group?: string;
-  readonly type?: string;
-  readonly level?: number;
-  /** In the official split. */
-  readonly part?: SplitPart;
-}
+export type { Label } from "./read-row.js";
 
 export interface Labels {
   /** In the order of files and lines. */
@@ -33,155 +18,95 @@ export interface Labels {
   /** Nominal range of the scores in these files; null when it is not known. */
   readonly range: LabelRange | null;
   /** Pictures that are no part of the set. */
-  readonly leftOut: readonly { readonly picture: string; readonly why: string }[];
+  readonly leftOut: ReadFile["leftOut"];
 }
 
-/** Never throws for the files' content. */
+/**
+ * Never throws for the files' content.
+ *
+ * @throws EnvironmentError where MATLAB files are among them and Python cannot read them
+ */
 export async function readLabels(files: readonly string[], preset: LabelPreset): Promise<Labels> {
-  const read = await Promise.all(files.map((file) => readFile(file, preset)));
-  const all = read.flatMap(({ labels }) => labels);
-  const leftOut: { picture: string; why: string }[] = [];
-  const seen = new Map<string, Label>();
-  const labels: Label[] = [];
-  const found = read.flatMap(({ problems }) => problems);
-  for (const label of all) {
-    const { picture, file, line } = label;
-    if (preset.leaveOut?.matches.test(parse(picture).base) === true) {
-      leftOut.push({ picture, why: preset.leaveOut.why });
-      continue;
-    }
-    const earlier = seen.get(picture);
-    if (earlier === undefined) {
-      seen.set(picture, label);
-      labels.push(label);
-    } else {
-      const scores = earlier.mos === label.mos ? "with the same score" : `with ${earlier.mos}, and here ${label.mos}`;
-      const message = `"${picture}" stands already on line ${earlier.line} of ${earlier.file}, ${scores}. Give each picture once.`;
-      found.push({ code: "DATA_DUPLICATE_PICTURE", file, line, message });
-    }
-  }
+  const read = await Promise.all(tablesOf(files).map((one) => readLabelFile(one, preset)));
+  const problems = read.flatMap((one) => one.problems);
+  const { labels: own, leftOut } = leaveOut(read, preset);
+  const { labels: unique, problems: double } = refuseDoubles(own);
+  problems.push(...double);
+  const { labels, problems: strangers } = withParts(unique, read, leftOut);
+  problems.push(...strangers);
   const first = labels[0];
   if (first !== undefined && labels.length > 1 && labels.every(({ mos }) => mos === first.mos)) {
     const message = `all ${labels.length} scores are ${first.mos}, so no picture is better than another. Is it the right column?`;
-    found.push({ code: "DATA_CONSTANT_LABELS", file: first.file, line: null, message });
+    problems.push({ code: "DATA_CONSTANT_LABELS", file: first.file, line: null, message });
   }
-  const ranges = [...new Map(read.map(({ range }) => [`${range?.min} ${range?.max}`, range])).values()];
+  const scored = read.filter(({ parts }) => parts === undefined);
+  const ranges = [...new Map(scored.map(({ range }) => [`${range?.min} ${range?.max}`, range])).values()];
   if (ranges.length > 1) {
     const message = "the files have scores on different scales. Prepare them one by one.";
-    found.push({ code: "DATA_LABEL_SCALES", file: files[1]!, line: null, message });
+    problems.push({ code: "DATA_LABEL_SCALES", file: files[1]!, line: null, message });
   }
-  return { labels, problems: found, range: ranges[0] ?? null, leftOut };
+  if (scored.length === 0) {
+    const message = "says which part pictures are in, and no file gives their scores. Give that one as well.";
+    problems.push({ code: "DATA_LABEL_COLUMNS", file: files[0]!, line: null, message });
+  }
+  return { labels, problems, range: ranges[0] ?? null, leftOut };
 }
 
-interface ReadFile {
-  readonly labels: readonly Label[];
-  readonly problems: readonly DataProblem[];
-  readonly range: LabelRange | null;
+/** MATLAB files are one table, all others one each. */
+function tablesOf(files: readonly string[]): (readonly string[])[] {
+  const isMatlab = (file: string): boolean => extname(file).toLowerCase() === ".mat";
+  const together = files.filter(isMatlab);
+  const single = files.filter((file) => !isMatlab(file)).map((file) => [file]);
+  return together.length === 0 ? single : [together, ...single];
 }
 
-async function readFile(file: string, preset: LabelPreset): Promise<ReadFile> {
-  const tables: Table[] = [];
-  for (const layout of preset.layouts) {
-    const table = await readTable(file, layout);
-    if (fits(table, layout)) return readRows(table, layout, preset);
-    tables.push(table);
-  }
-  // A file that cannot be read, or has no rows, is so in every form.
-  const unreadable = tables[0]!.problems.filter(({ code }) => code !== "DATA_TABLE_ROW" && code !== "DATA_NOT_JSON");
-  if (unreadable.length > 0) return { labels: [], problems: unreadable, range: preset.range };
-  const forms = preset.layouts.map((layout) => `${layout.format} with ${needed(layout).join(", ")}`);
-  const message = `is in none of the forms of ${preset.dataset}: ${forms.join("; or ")}.`;
-  return { labels: [], problems: [{ code: "DATA_LABEL_COLUMNS", file, line: null, message }], range: preset.range };
-}
-
-/** Whether a file read in this form makes sense: it has the columns, and one row at least has a score. */
-function fits(table: Table, layout: LabelLayout): boolean {
-  const present = needed(layout).every((column) => table.columns.includes(column));
-  return present && table.rows.some(({ cells }) => Number.isFinite(numberIn(cells[layout.mos]!)));
-}
-
-function needed({ columns, picture, mos, std, variance, group, split }: LabelLayout): string[] {
-  if (columns !== undefined) return [...columns];
-  return [picture, mos, std, variance, group, split?.column].filter((column) => column !== undefined);
-}
-
-function readRows(table: Table, layout: LabelLayout, preset: LabelPreset): ReadFile {
-  const { file } = table;
-  const range = layout.range ?? preset.range;
-  const labels: Label[] = [];
-  const problems: DataProblem[] = [...table.problems];
-  for (const row of table.rows) {
-    const { label, wrong } = readRow(file, row, { layout, preset, range });
-    if (wrong.length === 0) labels.push(label);
-    else problems.push(...wrong.map((message) => ({ code: "DATA_LABEL", file, line: row.line, message })));
-  }
-  return { labels, problems: problems.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0)), range };
-}
-
-interface RowReading {
-  readonly layout: LabelLayout;
-  readonly preset: LabelPreset;
-  readonly range: LabelRange | null;
-}
-
-function readRow(
-  file: string,
-  { line, cells }: TableRow,
-  { layout, preset, range }: RowReading,
-): { readonly label: Label; readonly wrong: readonly string[] } {
-  const wrong: string[] = [];
-  const given = cells[layout.picture]!;
-  if (given === "") wrong.push(`${layout.picture} is empty; it must be a picture's file name.`);
-  const picture = preset.fileName?.(given) ?? given;
-
-  const mos = numberIn(cells[layout.mos]!);
-  const shown = `${layout.mos} is "${cells[layout.mos]}"`;
-  if (!Number.isFinite(mos)) wrong.push(`${shown}; it must be a finite number.`);
-  else if (range !== null && (mos < range.min || mos > range.max)) {
-    wrong.push(`${shown}; scores of ${preset.dataset} go from ${range.min} to ${range.max}.`);
-  }
-
-  const spread = layout.std ?? layout.variance;
-  const value = spread === undefined ? undefined : numberIn(cells[spread]!);
-  if (value !== undefined && !(value >= 0 && Number.isFinite(value))) {
-    wrong.push(`${spread} is "${cells[spread!]}"; it must be a number, at least 0.`);
-  }
-
-  const { group: named, type, level } = preset.describe?.(parse(given).base) ?? {};
-  const content = layout.group === undefined ? undefined : cells[layout.group]!;
-  if (content === "") wrong.push(`${layout.group} is empty; it must say which content the picture shows.`);
-  if (named !== undefined && content !== undefined && parse(content).name.toLowerCase() !== named.toLowerCase()) {
-    wrong.push(`${layout.group} is "${content}"; it must be the picture that "${given}" was made of.`);
-  }
-  if (preset.describe !== undefined && named === undefined && given !== "") {
-    wrong.push(`"${given}" is no file name in the manner of ${preset.dataset}.`);
-  }
-
-  const { column, parts } = layout.split ?? {};
-  const part = column === undefined ? undefined : parts![cells[column]!];
-  if (column !== undefined && part === undefined) {
-    wrong.push(`${column} is "${cells[column]}"; it must be one of ${Object.keys(parts!).join(", ")}.`);
-  }
-
-  const group = named ?? content;
-  const std = layout.variance === undefined ? value : Math.sqrt(value!);
+function leaveOut(read: readonly ReadFile[], preset: LabelPreset): Pick<Labels, "labels" | "leftOut"> {
+  const isOut = ({ picture }: Label): boolean => preset.leaveOut?.matches.test(parse(picture).base) === true;
+  const all = read.flatMap(({ labels }) => labels);
+  const named = all.filter(isOut).map(({ picture }) => ({ picture, why: preset.leaveOut!.why }));
   return {
-    label: {
-      file,
-      line,
-      picture,
-      mos,
-      ...(std !== undefined && { std }),
-      ...(group !== undefined && { group }),
-      ...(type !== undefined && { type }),
-      ...(level !== undefined && { level }),
-      ...(part !== undefined && { part }),
-    },
-    wrong,
+    labels: all.filter((label) => !isOut(label)),
+    leftOut: [...read.flatMap((one) => one.leftOut), ...named],
   };
 }
 
-/** NaN for what is no decimal number, an empty cell among it. */
-function numberIn(cell: string): number {
-  return /^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$/.test(cell) ? Number(cell) : Number.NaN;
+function refuseDoubles(all: readonly Label[]): Pick<Labels, "labels" | "problems"> {
+  const seen = new Map<string, Label>();
+  const problems: DataProblem[] = [];
+  for (const label of all) {
+    const { picture, file, line } = label;
+    const earlier = seen.get(picture);
+    if (earlier === undefined) seen.set(picture, label);
+    else {
+      const scores = earlier.mos === label.mos ? "with the same score" : `with ${earlier.mos}, and here ${label.mos}`;
+      const message = `"${picture}" stands already on line ${earlier.line} of ${earlier.file}, ${scores}. Give each picture once.`;
+      problems.push({ code: "DATA_DUPLICATE_PICTURE", file, line, message });
+    }
+  }
+  return { labels: [...seen.values()], problems };
+}
+
+/** Parts from the files that list them; a picture that is in none of them is in the training part. */
+function withParts(
+  labels: readonly Label[],
+  read: readonly ReadFile[],
+  leftOut: Labels["leftOut"],
+): Pick<Labels, "labels" | "problems"> {
+  const listed = new Map<string, ListedPart>();
+  for (const [picture, part] of read.flatMap(({ parts }) => [...(parts ?? [])])) {
+    const other = listed.get(picture);
+    if (other === undefined || other.rank <= part.rank) listed.set(picture, part);
+  }
+  if (listed.size === 0) return { labels, problems: [] };
+  const known = new Set([...labels, ...leftOut].map(({ picture }) => picture));
+  const strangers = [...listed].filter(([picture]) => !known.has(picture));
+  return {
+    labels: labels.map((label) => ({ ...label, part: listed.get(label.picture)?.part ?? "train" })),
+    problems: strangers.map(([picture, { file, line }]) => ({
+      code: "DATA_LABEL",
+      file,
+      line,
+      message: `"${picture}" has no score in any of the files.`,
+    })),
+  };
 }

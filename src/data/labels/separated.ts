@@ -5,25 +5,18 @@
  */
 import type { DataProblem } from "../problems.js";
 import type { NumberedLine } from "../text-lines.js";
-import type { Table, TableRow } from "./table.js";
+import type { CellRow } from "./binary/cells.js";
+import { tableOfRows, type RowsOptions } from "./rows.js";
+import type { Table } from "./table.js";
 
-export interface SeparatedOptions {
+export interface SeparatedOptions extends RowsOptions {
   readonly separator: "csv" | "tsv" | "spaces";
-  /** Of a file without a header. Default: the first line. */
-  readonly columns?: readonly string[];
-  /** Rows to pass over before the first. Default 0. */
-  readonly skip?: number;
-}
-
-interface Cells {
-  readonly line: number;
-  readonly cells: readonly string[];
 }
 
 export function parseSeparated(
   file: string,
   lines: readonly NumberedLine[],
-  { separator, columns: given, skip = 0 }: SeparatedOptions,
+  { separator, ...options }: SeparatedOptions,
 ): Omit<Table, "file"> {
   const problems: DataProblem[] = [];
   const report = (line: number, message: string): void => {
@@ -31,25 +24,11 @@ export function parseSeparated(
   };
   const read =
     separator === "spaces" ? lines.map(splitAtSpaces) : splitQuoted(lines, separator === "csv" ? "," : "\t", report);
-  // A spreadsheet writes its empty rows as separators alone.
-  const filled = read.filter(({ cells }) => cells.some((cell) => cell !== "")).slice(skip);
-  const columns = given ?? filled[0]?.cells ?? [];
-  const double = columns.find((column, index) => columns.indexOf(column) !== index);
-  if (double !== undefined) report(filled[0]?.line ?? 1, `two columns are called "${double}"; names must differ.`);
-
-  const rows: TableRow[] = [];
-  for (const { line, cells } of given === undefined ? filled.slice(1) : filled) {
-    if (cells.length === columns.length) {
-      rows.push({ line, cells: Object.fromEntries(columns.map((column, index) => [column, cells[index]!])) });
-    } else {
-      const found = `the line has ${cells.length} columns`;
-      report(line, `${found}; it must have ${columns.length}: ${columns.join(", ")}.`);
-    }
-  }
-  return { columns, rows, problems };
+  const table = tableOfRows(file, read, options);
+  return { ...table, problems: [...problems, ...table.problems] };
 }
 
-function splitAtSpaces({ line, text }: NumberedLine): Cells {
+function splitAtSpaces({ line, text }: NumberedLine): CellRow {
   return { line, cells: text.trim().split(/\s+/) };
 }
 
@@ -58,8 +37,8 @@ function splitQuoted(
   lines: readonly NumberedLine[],
   separator: string,
   report: (line: number, message: string) => void,
-): Cells[] {
-  const read: Cells[] = [];
+): CellRow[] {
+  const read: CellRow[] = [];
   for (let index = 0; index < lines.length; index += 1) {
     const { line, text: first } = lines[index]!;
     let text = withoutReturn(first);

@@ -2,7 +2,8 @@
  * KADID-10k's list of scores, `dmos.csv`, read and written as it is published.
  *
  * Columns: dist_img (I01_02_03.png: reference, type, level), ref_img (I01.png), dmos, var. The column is called dmos and
- * holds mean opinions all the same: 1 is bad, 5 is excellent. The last column is the variance of the single opinions.
+ * holds mean opinions all the same: 1 is bad, 5 is excellent. The one called var holds the standard deviation of the single
+ * opinions: 4.93 with 0.249 is 28 times 5 and twice 4.
  *
  * Source: H. Lin, V. Hosu, D. Saupe, "KADID-10k: A Large-scale Artificially Distorted IQA Database", QoMEX 2019.
  *
@@ -53,13 +54,13 @@ export interface KadidScore {
   readonly reference: string;
   /** 1 (bad) to 5 (excellent). */
   readonly mean: number;
-  /** Of single opinions. */
-  readonly variance: number;
+  /** Standard deviation of single opinions. */
+  readonly deviation: number;
 }
 
 const NAME = { error: "a file name in KADID's manner, I01_02_03.png: reference, type 01 to 25, level 01 to 05" };
 const MEAN = { error: "a mean opinion from 1 to 5" };
-const VARIANCE = { error: "a variance, at least 0" };
+const DEVIATION = { error: "a standard deviation, at least 0" };
 const cell = (message: { readonly error: string }, accepts: (value: number) => boolean): z.ZodType<number, string> =>
   // An empty cell is no number, though JavaScript takes it for 0.
   z
@@ -73,7 +74,7 @@ const lineSchema = z.object({
     .refine(({ parts }) => parts !== null && isVersion(parts), NAME),
   ref_img: z.string(),
   dmos: cell(MEAN, (value) => value >= 1 && value <= 5),
-  var: cell(VARIANCE, (value) => value >= 0 && Number.isFinite(value)),
+  var: cell(DEVIATION, (value) => value >= 0 && Number.isFinite(value)),
 });
 
 /** Whether a file that begins with this line is KADID's list. */
@@ -100,7 +101,7 @@ export function parseKadid(file: string, lines: readonly NumberedLine[]): ReadRe
 
 /** The list as text, header included. */
 export function formatKadid(scores: readonly KadidScore[]): string {
-  const lines = scores.map(({ picture, reference, mean, variance }) => [picture, reference, mean, variance].join());
+  const lines = scores.map(({ picture, reference, mean, deviation }) => [picture, reference, mean, deviation].join());
   return [COLUMNS.join(), ...lines, ""].join("\n");
 }
 
@@ -114,7 +115,7 @@ function parseLine(text: string): { readonly record: DataRecord } | { readonly p
   const result = lineSchema.safeParse(line);
   if (!result.success) return { problems: result.error.issues.map((issue) => issueInWords(line, issue)) };
 
-  const { dist_img: picture, ref_img: reference, dmos, var: variance } = result.data;
+  const { dist_img: picture, ref_img: reference, dmos, var: deviation } = result.data;
   const { group, type, level } = picture.parts!;
   if (parse(reference).name !== group) {
     return { problems: [`ref_img is "${reference}"; it must be the picture that "${picture.name}" was made of.`] };
@@ -127,7 +128,7 @@ function parseLine(text: string): { readonly record: DataRecord } | { readonly p
         { from: "human", value: ratingQuestion },
         { from: "gpt", value: dmos },
       ],
-      mos_std: Math.sqrt(variance),
+      mos_std: deviation,
       group,
       type,
       type_name: distortions.find((one) => one.type === type)!.name,

@@ -70,7 +70,7 @@ describe("a prepared set", () => {
       dataset_name: "KADID-10k",
       image: ["I01_01_02.png"],
       conversations: [{ from: "human" }, { from: "gpt", value: 4.43 }],
-      mos_std: 0.5,
+      mos_std: 0.25,
       group: "I01",
       type: "01",
       level: 2,
@@ -95,7 +95,7 @@ describe("a prepared set", () => {
     const source = { data_file_paths: [parts.train!.file], image_folders: [images] };
     const rows = await loadRows(source);
     expect(rows.length).toBe(30);
-    expect(rows[0]).toMatchObject({ dataset: "KADID-10k", mosStd: 0.5, source: { line: 2 } });
+    expect(rows[0]).toMatchObject({ dataset: "KADID-10k", mosStd: 0.25, source: { line: 2 } });
     expect(rows.map(({ mos }) => mos)).toEqual(scoresOf(parts.train!.file).map(([, score]) => score));
     const index = await indexRows(source);
     expect(await index.read([0, 29])).toEqual([rows[0], rows[29]]);

@@ -29,14 +29,16 @@ function shown({ labels, problems }: Labels): unknown[] {
 describe("presets", () => {
   it("read KADID-10k's list, and the one its reference implementation takes", async () => {
     const own = await read("kadid10k", {
-      "dmos.csv": "dist_img,ref_img,dmos,var\nI01_01_01.png,I01.png,4.57,0.25\nI81_25_05.png,I81.png,3.27,0\n",
+      "dmos.csv": "dist_img,ref_img,dmos,var\nI01_01_01.png,I01.png,4.57,0.49\nI81_25_05.png,I81.png,3.27,0\n",
     });
-    const first = { picture: "I01_01_01.png", mos: 4.57, std: 0.5, group: "I01", type: "01", level: 1 };
+    const first = { picture: "I01_01_01.png", mos: 4.57, std: 0.49, group: "I01", type: "01", level: 1 };
     const last = { picture: "I81_25_05.png", mos: 3.27, std: 0, group: "I81", type: "25", level: 5 };
     expect(shown(own)).toEqual([first, last]);
     expect(own.range).toEqual({ min: 1, max: 5 });
-    const made = "I01.png I01_01_01.png 4.57 0.5\nI81.png I81_25_05.png 3.27 0";
-    expect(shown(await read("kadid10k", { "mos.txt": made }))).toEqual([first, last]);
+    // The roots of the deviations.
+    const made = "I01.png I01_01_01.png 4.57 0.7\nI81.png I81_25_05.png 3.27 0";
+    const rooted = shown(await read("kadid10k", { "mos.txt": made }));
+    expect(rooted).toEqual([{ ...first, std: expect.closeTo(0.49, 12) as number }, last]);
   });
 
   it("read TID2013, whose names are of either case", async () => {
@@ -173,10 +175,8 @@ describe("what is wrong with labels", () => {
     expect(codes(await read("koniq10k", koniq))).toEqual(["DATA_LABEL_SCALES"]);
     const [preset] = labelPresets;
     expect(codes(await readLabels([join(root, "nowhere.csv")], preset!))).toEqual(["DATA_FILE_UNREADABLE"]);
-    const sheet = await read("spaq", { "MOS and Image attribute scores.xlsx": "PK" });
-    expect(sheet.problems.map(({ message }) => message)).toEqual([
-      "is an Excel sheet, which is not read. Save it as CSV.",
-    ]);
+    expect(codes(await read("spaq", { "scores.xlsx": "PK" }))).toEqual(["DATA_TABLE_BROKEN"]);
+    expect(codes(await read("spaq", { "scores.xls": "" }))).toEqual(["DATA_TABLE_FORMAT"]);
     const unknown = await read("koniq10k", { "sets.csv": "image_name,MOS,set\n1.jpg,3,training\n2.jpg,4,spare" });
     expect(unknown.problems.map(({ message }) => message)).toEqual([
       'set is "spare"; it must be one of training, validation, test.',

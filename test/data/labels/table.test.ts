@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { readTable, type ReadTableOptions } from "../../../src/data/labels/table.js";
+import { openTable, type ReadTableOptions } from "../../../src/data/labels/table.js";
 
 const root = mkdtempSync(join(tmpdir(), "thurstone-tables-"));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -10,7 +10,7 @@ afterAll(() => rmSync(root, { recursive: true }));
 async function read(name: string, content: string | Uint8Array, options: ReadTableOptions = {}) {
   const file = join(root, name);
   writeFileSync(file, content);
-  const { columns, rows, problems } = await readTable(file, options);
+  const { columns, rows, problems } = await openTable([file])(options);
   return {
     columns,
     rows: rows.map(({ line, cells }) => [line, ...columns.map((column) => cells[column])]),
@@ -43,6 +43,18 @@ describe("a table of commas", () => {
         [3, "DATA_TABLE_ROW", "the line has 1 columns; it must have 2: name, mos."],
         [4, "DATA_TABLE_ROW", "the line has 3 columns; it must have 2: name, mos."],
       ],
+    });
+  });
+
+  it("may have other lines above its header, where what it must have is known, and columns without a name", async () => {
+    const text = "Scores of 2 pictures,,\nname,,mos\na.png,,1\nb.png,x,2\n";
+    expect(await read("f.csv", text, { wanted: ["mos", "name"] })).toEqual({
+      columns: ["name", "mos"],
+      rows: [
+        [3, "a.png", "1"],
+        [4, "b.png", "2"],
+      ],
+      problems: [],
     });
   });
 
@@ -102,9 +114,9 @@ describe("other tables", () => {
   });
 
   it("of an ending that tells nothing are refused until the format is said", async () => {
-    const reading = read("a.xlsx", "PK");
+    const reading = read("a.ods", "PK");
     await expect(reading).rejects.toMatchObject({ code: "DATA_TABLE_FORMAT" });
-    await expect(reading).rejects.toThrow('a.xlsx ends in ".xlsx", and label files are read that end in .csv, .tsv');
+    await expect(reading).rejects.toThrow('a.ods ends in ".ods", and label files are read that end in .csv, .tsv');
     expect((await read("a.data", "name,mos\na,1", { format: "csv" })).rows).toEqual([[2, "a", "1"]]);
   });
 });

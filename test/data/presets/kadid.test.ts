@@ -46,7 +46,7 @@ describe("KADID's list", () => {
       images: [join(root, "images/I01_01_01.png")],
       messages: [{ role: "user", content: [{ type: "image" }, { type: "text", text: ratingQuestion }] }],
       mos: 4.57,
-      mosStd: Math.sqrt(0.496),
+      mosStd: 0.496,
       group: "I01",
       type: "01",
       level: 1,
@@ -110,16 +110,16 @@ describe("KADID's list", () => {
       "the line has 3 columns; it must have 4: dist_img, ref_img, dmos, var.",
       'dist_img is "I01_26_02.png"; it must be a file name in KADID\'s manner, I01_02_03.png: reference, type 01 to 25, level 01 to 05.',
       'dmos is "5.67"; it must be a mean opinion from 1 to 5.',
-      'var is "-0.8"; it must be a variance, at least 0.',
+      'var is "-0.8"; it must be a standard deviation, at least 0.',
       'ref_img is "I02.png"; it must be the picture that "I01_01_04.png" was made of.',
       'dmos is ""; it must be a mean opinion from 1 to 5.',
-      'var is "nan"; it must be a variance, at least 0.',
+      'var is "nan"; it must be a standard deviation, at least 0.',
     ]);
     expect(await problemsOf([HEADER])).toMatchObject([{ code: "DATA_FILE_EMPTY", line: null }]);
   });
 
   it("comes back from what is written", async () => {
-    const text = formatKadid([{ picture: "I01_01_01.png", reference: "I01.png", mean: 4.57, variance: 0.496 }]);
+    const text = formatKadid([{ picture: "I01_01_01.png", reference: "I01.png", mean: 4.57, deviation: 0.496 }]);
     expect(text).toBe(`${HEADER}\nI01_01_01.png,I01.png,4.57,0.496\n`);
     expect((await readFile(EXCERPT, "utf8")).startsWith(text)).toBe(true);
   });
