@@ -5,10 +5,11 @@
  *
  * @module
  */
+import { access } from "node:fs/promises";
 import { extname } from "node:path";
 import { DataError } from "../../errors.js";
 import type { DataProblem } from "../problems.js";
-import { readLines } from "../text-lines.js";
+import { readLines, unreadable, type TextLines } from "../text-lines.js";
 import { joinVectors, readMatlabFiles } from "./binary/matlab.js";
 import { readInChild, type ChildProblem } from "./binary/read-in-child.js";
 import { parseJsonTable, parseJsonlTable } from "./json-table.js";
@@ -59,8 +60,6 @@ const FORMAT_OF_ENDING: Readonly<Record<string, TableFormat>> = {
   ".mat": "mat",
 };
 
-export const TABLE_FORMATS: readonly TableFormat[] = Object.values(FORMAT_OF_ENDING);
-
 const BINARY: readonly TableFormat[] = ["xlsx", "parquet", "mat"] satisfies readonly BinaryFormat[];
 
 /** A file that is read once, however often it is looked at as a table. */
@@ -75,35 +74,44 @@ export type OpenTable = (options?: ReadTableOptions) => Promise<Table>;
  */
 export function openTable(files: readonly string[]): OpenTable {
   const [file] = files as readonly [string];
-  const once = new Map<string, Promise<unknown>>();
-  const remember = <T>(key: string, read: () => Promise<T>): Promise<T> => {
-    const known = once.get(key) ?? read();
-    once.set(key, known);
-    return known as Promise<T>;
-  };
-  const ending = FORMAT_OF_ENDING[extname(file).toLowerCase()];
+  const ending = extname(file).toLowerCase();
+  const text = lazily(() => readLines(file));
+  const vectors = lazily(() => readMatlabFiles(files));
+  const parquet = lazily(() => readInChild({ format: "parquet", file }));
+  const sheets = lazily((sheet?: string) => readInChild({ format: "xlsx", file, sheet }));
+  const missing = lazily(() =>
+    access(file).then(
+      () => null,
+      (error: unknown) => unreadable(file, error),
+    ),
+  );
   return async (options = {}) => {
     const format = options.format ?? formatOf(file);
-    const binary = ending === undefined ? format : ending;
-    if (extname(file).toLowerCase() === ".xls") return unread(file, OLD_SHEET);
-    if (!BINARY.includes(binary)) {
+    const kind = FORMAT_OF_ENDING[ending] ?? format;
+    if (ending === ".xls") return unread(file, OLD_SHEET);
+    if (!BINARY.includes(kind)) {
       if (BINARY.includes(format)) return unread(file, { code: "DATA_TABLE_FORMAT", message: `is no ${format} file.` });
-      const { lines, problems } = await remember("text", () => readLines(file));
-      if (lines.length === 0) return unread(file, ...(problems.length > 0 ? problems : [EMPTY]));
-      const table = parseText(file, lines, { ...options, format: format as TextFormat });
-      return { file, ...table, problems: [...problems, ...table.problems] };
+      return tableOfText(file, await text(), { ...options, format: format as TextFormat });
     }
-    if (binary === "mat") return joinVectors(await remember("mat", () => readMatlabFiles(files)), options.wanted);
-    const { sheet } = options;
-    if (binary === "parquet") {
-      const read = await remember("parquet", () => readInChild({ format: "parquet", file }));
-      if ("problem" in read) return unread(file, read.problem);
-      const rows = read.rows.map((cells, index) => ({ line: index + 1, cells }));
-      return rows.length === 0 ? unread(file, EMPTY) : { file, ...tableOfRows(file, rows, { columns: read.columns }) };
-    }
-    const read = await remember(`sheet ${sheet}`, () => readInChild({ format: "xlsx", file, sheet }));
+    if (kind === "mat") return joinVectors(await vectors(), options.wanted);
+    const problem = await missing();
+    if (problem !== null) return unread(file, problem);
+    const read = kind === "parquet" ? await parquet() : await sheets(options.sheet);
     if ("problem" in read) return unread(file, read.problem);
-    return read.rows.length === 0 ? unread(file, EMPTY) : { file, ...tableOfRows(file, read.rows, options) };
+    if (read.rows.length === 0) return unread(file, EMPTY);
+    if (!("columns" in read)) return { file, ...tableOfRows(file, read.rows, options) };
+    const rows = read.rows.map((cells, index) => ({ line: index + 1, cells }));
+    return { file, ...tableOfRows(file, rows, { columns: read.columns }) };
+  };
+}
+
+/** Calls `read` once for each argument, when it is first asked. */
+function lazily<T>(read: (argument?: string) => Promise<T>): (argument?: string) => Promise<T> {
+  const known = new Map<string | undefined, Promise<T>>();
+  return (argument) => {
+    const promise = known.get(argument) ?? read(argument);
+    known.set(argument, promise);
+    return promise;
   };
 }
 
@@ -120,14 +128,19 @@ function unread(
   return { file, columns: [], rows: [], problems: problems.map((problem) => ({ file, line: null, ...problem })) };
 }
 
-function parseText(
+function tableOfText(
   file: string,
-  lines: Parameters<typeof parseJsonTable>[1],
+  { lines, problems }: TextLines,
   { format, ...options }: RowsOptions & { readonly format: TextFormat },
-): Omit<Table, "file"> {
-  if (format === "json") return parseJsonTable(file, lines);
-  if (format === "jsonl") return parseJsonlTable(file, lines);
-  return parseSeparated(file, lines, { ...options, separator: format });
+): Table {
+  if (lines.length === 0) return unread(file, ...(problems.length > 0 ? problems : [EMPTY]));
+  const table =
+    format === "json"
+      ? parseJsonTable(file, lines)
+      : format === "jsonl"
+        ? parseJsonlTable(file, lines)
+        : parseSeparated(file, lines, { ...options, separator: format });
+  return { file, ...table, problems: [...problems, ...table.problems] };
 }
 
 /** @throws DataError DATA_TABLE_FORMAT */

@@ -57,6 +57,10 @@ describe("an Excel sheet", () => {
       code: "DATA_TABLE_SHEET",
       message: expect.stringMatching(/^has no such sheet: .*scores.*all_by_image/) as string,
     });
+    expect((await read(join(root, "none.xlsx"))).problems[0]!.slice(2)).toEqual([
+      "DATA_FILE_UNREADABLE",
+      expect.stringContaining("ENOENT"),
+    ]);
     expect((await read(write("old.xls", "x"), { format: "csv" })).problems[0]![2]).toBe("DATA_TABLE_FORMAT");
   });
 
