@@ -1,6 +1,18 @@
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { prepareLabels } from "../../../src/data/index.js";
@@ -76,6 +88,36 @@ it("is part of preparing: nothing is written while something is wrong, and notes
   const options = { preset: labelPresets.find(({ name }) => name === "csiq")!, files: [file], out, images: folder };
   await expect(prepareLabels(options)).rejects.toMatchObject({ code: "DATA_IMAGE_BROKEN" });
   expect([existsSync(out), existsSync(`${out}.pictures`)]).toEqual([false, true]);
+});
+
+it("goes on where a killed process was, and clears away what it left", async () => {
+  const pictures = join(root, "many");
+  mkdirSync(pictures);
+  for (const name of ["a.png", "b.png"]) writeFileSync(join(pictures, name), png);
+  // Whoever opens it waits for a writer that never comes.
+  execFileSync("mkfifo", [join(pictures, "c.png")]);
+  const file = join(root, "many.csv");
+  writeFileSync(file, "Image name,MOS\na.png,10\nb.png,20\nc.png,90\n");
+  const out = join(root, "stopped");
+  const options = { files: [file], out, images: pictures };
+  const module = pathToFileURL(join(import.meta.dirname, "../../../src/data/index.ts")).href;
+  const program = `
+    const { labelPresets, prepareLabels } = await import(${JSON.stringify(module)});
+    const preset = labelPresets.find(({ name }) => name === "spaq");
+    const onPicture = (done) => process.stdout.write(String(done));
+    await prepareLabels({ ...${JSON.stringify(options)}, preset, onPicture });`;
+  const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), "--input-type=module", "-e", program]);
+  for await (const seen of child.stdout) if (String(seen).includes("2")) break;
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  const left = (): string[] => readdirSync(root).filter((name) => name.includes("stopped"));
+  expect(left()).toEqual([expect.stringMatching(/^\.stopped\.partial-/), "stopped.pictures"]);
+
+  rmSync(join(pictures, "c.png"));
+  writeFileSync(join(pictures, "c.png"), png);
+  const preset = labelPresets.find(({ name }) => name === "spaq")!;
+  expect((await prepareLabels({ ...options, preset })).pictures).toEqual({ checked: 1, remembered: 2 });
+  expect(left()).toEqual(["stopped"]);
 });
 
 it("writes pictures by their path in the folder, leaves broken ones out when asked to, and the notes go", async () => {
