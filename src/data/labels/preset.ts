@@ -76,6 +76,8 @@ export interface LabelPreset {
   readonly layouts: readonly LabelLayout[];
   /** Tried in order, and first: of two lists with a picture in both the one that is tried last is right. */
   readonly partLists?: readonly PartList[];
+  /** Format of a file with the deviations of opinions alone, in the order of the scores. */
+  readonly deviations?: TableFormat;
   /** "lower": the labels say how bad a picture is, and are turned round. */
   readonly better: "higher" | "lower";
   /** Nominal range of the labels; null: only known of the labels themselves. */

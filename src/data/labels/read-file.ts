@@ -17,10 +17,14 @@ export interface ListedPart {
   readonly line: number;
 }
 
+/** Either scores, or parts, or deviations. */
 export interface ReadFile {
+  readonly file: string;
   readonly labels: readonly Label[];
-  /** By picture; undefined: the file holds scores. */
+  /** By picture. */
   readonly parts?: ReadonlyMap<string, ListedPart>;
+  /** In the order of the file. */
+  readonly deviations?: readonly number[];
   readonly problems: readonly DataProblem[];
   readonly range: LabelRange | null;
   /** Pictures that are no part of the set. */
@@ -44,7 +48,11 @@ export async function readLabelFile(files: readonly string[], preset: LabelPrese
     const table = await open({ format: list.format, wanted: columnsOf(list) });
     if (columnsOf(list).every((column) => table.columns.includes(column))) return readParts(table, list, rank);
   }
-  const nothing = { labels: [], range: preset.range, leftOut: [] };
+  if (preset.deviations !== undefined) {
+    const table = await open({ format: preset.deviations, columns: [DEVIATION] });
+    if (table.rows.some(({ cells }) => numberIn(cells[DEVIATION]!) >= 0)) return readDeviations(table);
+  }
+  const nothing = { file, labels: [], range: preset.range, leftOut: [] };
   const [first] = tables as [Table];
   // A file that cannot be read, or has no rows, is so in every form.
   const unreadable = first.problems.filter(
@@ -89,7 +97,8 @@ function readScores(table: Table, layout: LabelLayout, preset: LabelPreset): Rea
     if ("label" in read) labels.push(read.label);
     else problems.push(...read.problems);
   }
-  return { labels, problems: problems.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0)), range, leftOut };
+  const { file } = table;
+  return { file, labels, problems: problems.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0)), range, leftOut };
 }
 
 function readParts(table: Table, { picture: column, part: told }: PartList, rank: number): ReadFile {
@@ -104,5 +113,28 @@ function readParts(table: Table, { picture: column, part: told }: PartList, rank
     else if (part === undefined) report(noPart(cells, told as Exclude<PartList["part"], string>));
     else parts.set(picture, { part, rank, file, line });
   }
-  return { labels: [], parts, problems, range: null, leftOut: [] };
+  return { file, labels: [], parts, problems, range: null, leftOut: [] };
+}
+
+/** The only column of a file of deviations. */
+const DEVIATION = "deviation";
+
+function readDeviations({ file, rows, problems }: Table): ReadFile {
+  const wrong = rows.filter(({ cells }) => !(numberIn(cells[DEVIATION]!) >= 0));
+  return {
+    file,
+    labels: [],
+    deviations: rows.map(({ cells }) => numberIn(cells[DEVIATION]!)),
+    problems: [
+      ...problems,
+      ...wrong.map(({ line, cells }) => ({
+        code: "DATA_LABEL",
+        file,
+        line,
+        message: `the deviation is "${cells[DEVIATION]}"; it must be a number, at least 0.`,
+      })),
+    ],
+    range: null,
+    leftOut: [],
+  };
 }

@@ -5,6 +5,7 @@
  */
 import { extname, parse } from "node:path";
 import type { DataProblem } from "../problems.js";
+import { joinDeviations } from "./join-deviations.js";
 import type { LabelPreset, LabelRange } from "./preset.js";
 import { readLabelFile, type ListedPart, type ReadFile } from "./read-file.js";
 import type { Label } from "./read-row.js";
@@ -29,7 +30,9 @@ export interface Labels {
 export async function readLabels(files: readonly string[], preset: LabelPreset): Promise<Labels> {
   const read = await Promise.all(tablesOf(files).map((one) => readLabelFile(one, preset)));
   const problems = read.flatMap((one) => one.problems);
-  const { labels: own, leftOut } = leaveOut(read, preset);
+  const { labels: all, problems: loose } = joinDeviations(read);
+  problems.push(...loose);
+  const { labels: own, leftOut } = leaveOut(all, read, preset);
   const { labels: unique, problems: double } = refuseDoubles(own);
   problems.push(...double);
   const { labels, problems: strangers } = withParts(unique, read, leftOut);
@@ -39,14 +42,14 @@ export async function readLabels(files: readonly string[], preset: LabelPreset):
     const message = `all ${labels.length} scores are ${first.mos}, so no picture is better than another. Is it the right column?`;
     problems.push({ code: "DATA_CONSTANT_LABELS", file: first.file, line: null, message });
   }
-  const scored = read.filter(({ parts }) => parts === undefined);
+  const scored = read.filter(({ parts, deviations }) => parts === undefined && deviations === undefined);
   const ranges = [...new Map(scored.map(({ range }) => [`${range?.min} ${range?.max}`, range])).values()];
   if (ranges.length > 1) {
     const message = "the files have scores on different scales. Prepare them one by one.";
-    problems.push({ code: "DATA_LABEL_SCALES", file: files[1]!, line: null, message });
+    problems.push({ code: "DATA_LABEL_SCALES", file: scored[1]!.file, line: null, message });
   }
   if (scored.length === 0) {
-    const message = "says which part pictures are in, and no file gives their scores. Give that one as well.";
+    const message = "has no scores, nor has any other file. Give the one that has them as well.";
     problems.push({ code: "DATA_LABEL_COLUMNS", file: files[0]!, line: null, message });
   }
   return { labels, problems, range: ranges[0] ?? null, leftOut };
@@ -60,9 +63,12 @@ function tablesOf(files: readonly string[]): (readonly string[])[] {
   return together.length === 0 ? single : [together, ...single];
 }
 
-function leaveOut(read: readonly ReadFile[], preset: LabelPreset): Pick<Labels, "labels" | "leftOut"> {
+function leaveOut(
+  all: readonly Label[],
+  read: readonly ReadFile[],
+  preset: LabelPreset,
+): Pick<Labels, "labels" | "leftOut"> {
   const isOut = ({ picture }: Label): boolean => preset.leaveOut?.matches.test(parse(picture).base) === true;
-  const all = read.flatMap(({ labels }) => labels);
   const named = all.filter(isOut).map(({ picture }) => ({ picture, why: preset.leaveOut!.why }));
   return {
     labels: all.filter((label) => !isOut(label)),

@@ -136,6 +136,22 @@ it("PaQ-2-PiQ's parts with a picture that has no score, and a list without any s
     'labels640.csv:2 "a.jpg" has no score in any of the files.',
   ]);
   expect((await read("paq2piq", [list])).problems.at(-1)).toBe(
-    "labels640.csv:null says which part pictures are in, and no file gives their scores. Give that one as well.",
+    "labels640.csv:null has no scores, nor has any other file. Give the one that has them as well.",
   );
+});
+
+it("TID2013's deviations are in the order of its scores, so nothing may be wrong with either", async () => {
+  const scores = golden("labels/tid2013/mos_with_names.txt");
+  const whole = await read("tid2013", [golden("labels/tid2013/mos_std.txt"), scores]);
+  expect([whole.problems, whole.labels.map(({ std }) => std).slice(0, 3)]).toEqual([[], [0.12, 0.0901, 0.1101]]);
+  const file = join(root, "mos_std.txt");
+  writeFileSync(file, "0.1\n0.2\n");
+  expect((await read("tid2013", [scores, file])).problems).toEqual([
+    "mos_std.txt:null has 2 deviations in the order of the scores, and the files have 10 scores: it is not known which belongs to which. Correct that, or leave this file out.",
+  ]);
+  writeFileSync(file, `${Array(9).fill("0.1").join("\n")}\n-1\n`);
+  expect((await read("tid2013", [scores, file])).problems).toEqual([
+    'mos_std.txt:10 the deviation is "-1"; it must be a number, at least 0.',
+    expect.stringContaining("there are problems in it or in the scores"),
+  ]);
 });

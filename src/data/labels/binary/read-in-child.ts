@@ -6,7 +6,9 @@
  */
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
+import { createGate } from "../../../images/index.js";
 import type { CellRow } from "./cells.js";
 import { LIMITS } from "./limits.js";
 import type { ParquetTable } from "./parquet.js";
@@ -30,12 +32,23 @@ interface Tables {
 
 export type ChildAnswer = Tables[keyof Tables] | ChildProblem;
 
+type ChildLimits = Readonly<Record<"heapMiB" | "milliseconds", number>>;
+
+/** A list may come in hundreds of files. */
+const gate = createGate(availableParallelism());
+
 /** Never rejects for the file's content. */
-export async function readInChild<F extends keyof Tables>(
+export function readInChild<F extends keyof Tables>(
   request: ChildRequest & { readonly format: F },
-  limits: Readonly<Record<"heapMiB" | "milliseconds", number>> = LIMITS,
+  limits: ChildLimits = LIMITS,
 ): Promise<Tables[F] | ChildProblem> {
-  const { heapMiB, milliseconds } = limits;
+  return gate(() => readNow(request, limits));
+}
+
+async function readNow<F extends keyof Tables>(
+  request: ChildRequest,
+  { heapMiB, milliseconds }: ChildLimits,
+): Promise<Tables[F] | ChildProblem> {
   const child = forkChild(heapMiB);
   let printed = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (printed = (printed + text).slice(-4000)));
