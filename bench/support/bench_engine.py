@@ -10,7 +10,9 @@ from thurstone_runtime.engine import Engine
 CONTEXT = CallContext(deadline=None, pulse=Pulse(), send_progress=lambda _fields: None)
 
 
-def open_engine(model: str, *, freeze_vision: bool, deterministic: bool) -> tuple[Engine, dict[str, Any]]:
+def open_engine(
+    model: str, *, freeze_vision: bool, deterministic: bool, lora_rank: int | None = None
+) -> tuple[Engine, dict[str, Any]]:
     """The model in training on one CPU thread, with a reference, and its description."""
     engine = Engine()
     settings = {
@@ -24,6 +26,7 @@ def open_engine(model: str, *, freeze_vision: bool, deterministic: bool) -> tupl
         "gradient_checkpointing": False,
         "freeze_vision": freeze_vision,
         "optimizer": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0},
+        "lora": None if lora_rank is None else {"seed": 0, "r": lora_rank},
         "strategy": "single",
         "image_cache_bytes": 2**28,
         "allowed_roots": [],

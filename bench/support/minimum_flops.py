@@ -13,6 +13,10 @@ torch's counter does: every query with every key that its kernel is given (the c
 causality), backward two and a half times forward, because fused kernels compute the scores again. Backward of every
 other product is twice forward, once for the weights and once for the input; pictures need no gradient.
 
+An adapter of rank r on all linear layers of the text model takes part in sampling and in the loss and not in the
+reference; its products are counted beside those of the layers, because adding it to them would round otherwise. Of the
+layers themselves backward then needs the gradients of their inputs alone, and in front of the first layer none.
+
 Not subtracted, though an exact program may leave it out: in the last layer, all but keys and values of those prompt
 tokens that predict nothing.
 """
@@ -54,14 +58,17 @@ class MinimumFlops:
         return self.prefill + self.decode + self.reference + self.loss
 
 
-def minimum_flops(config: Any, groups: Sequence[GroupShape], *, frozen_tower: bool) -> MinimumFlops:
-    """`config`: the model's, as transformers reads it."""
+def minimum_flops(
+    config: Any, groups: Sequence[GroupShape], *, frozen_tower: bool, lora_rank: int | None = None
+) -> MinimumFlops:
+    """`config`: the model's, as transformers reads it. With an adapter the tower is frozen."""
     text, vision = config.text_config, config.vision_config
     pictures = [grid for group in groups for grid in group.pictures]
     tower, tower_backward = (sum(values) for values in zip(*(_tower(vision, grid) for grid in pictures), strict=True))
     fed = sum(length - 1 for group in groups for length in group.completions)
     scored = len(groups) + fed
-    prompt = _text(text, sum(group.prompt for group in groups), sum(group.prompt**2 for group in groups))
+    prompt_tokens = sum(group.prompt for group in groups)
+    prompt = _text(text, prompt_tokens, sum(group.prompt**2 for group in groups))
     read = sum((length - 1) * (group.prompt + length - 1) for group in groups for length in group.completions)
     completions = _text(text, fed, read)
     head = 2 * scored * text.hidden_size * text.vocab_size
@@ -73,12 +80,18 @@ def minimum_flops(config: Any, groups: Sequence[GroupShape], *, frozen_tower: bo
     decoded = _text(text, fed, seen)
     head_prefill = 2 * len(groups) * text.hidden_size * text.vocab_size
     scoring = forward + attention + (0 if frozen_tower else tower)
-    backward = BACKWARD * forward + ATTENTION_BACKWARD * attention + (0 if frozen_tower else tower_backward)
+    if lora_rank is None:
+        added = _Adapter(0, 0)
+        products_backward = BACKWARD * forward
+    else:
+        added = _adapter(text, lora_rank)
+        products_backward = forward + (prompt_tokens + fed) * (BACKWARD * added.per_token - added.spared)
+    backward = products_backward + ATTENTION_BACKWARD * attention + (0 if frozen_tower else tower_backward)
     return MinimumFlops(
-        prefill=tower + prompt.products + prompt.attention + head_prefill,
-        decode=decoded.products + decoded.attention + head - head_prefill,
+        prefill=tower + prompt.products + prompt.attention + head_prefill + prompt_tokens * added.per_token,
+        decode=decoded.products + decoded.attention + head - head_prefill + fed * added.per_token,
         reference=scoring,
-        loss=scoring + backward,
+        loss=scoring + (prompt_tokens + fed) * added.per_token + backward,
     )
 
 
@@ -88,11 +101,35 @@ class _Forward:
     attention: int
 
 
+@dataclass(frozen=True)
+class _Adapter:
+    """Of one token."""
+
+    per_token: int
+    """Forward, all layers."""
+    spared: int
+    """Backward of the first layer's queries, keys and values by their inputs, base and adapter: nothing in front of it
+    is trained."""
+
+
+def _adapter(text: Any, rank: int) -> _Adapter:
+    queries, keys = _widths(text)
+    hidden, inner = text.hidden_size, text.intermediate_size
+    ends = [queries, keys, keys, queries, inner, inner, inner]
+    return _Adapter(
+        per_token=2 * text.num_hidden_layers * rank * sum(hidden + end for end in ends),
+        spared=2 * hidden * (queries + 2 * keys + 3 * rank),
+    )
+
+
+def _widths(text: Any) -> tuple[int, int]:
+    head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return text.num_attention_heads * head_size, text.num_key_value_heads * head_size
+
+
 def _text(text: Any, tokens: int, pairs: int) -> _Forward:
     """The layers on so many tokens, with so many pairs of query and key in each."""
-    head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    queries = text.num_attention_heads * head_size
-    keys = text.num_key_value_heads * head_size
+    queries, keys = _widths(text)
     weights = text.hidden_size * (2 * queries + 2 * keys + 3 * text.intermediate_size)
     layers = text.num_hidden_layers
     return _Forward(2 * layers * tokens * weights, 4 * layers * pairs * queries)

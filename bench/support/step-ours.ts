@@ -37,6 +37,7 @@ function configOf(job: StepJob, folder: string): ConfigInput {
     device: "cpu",
     worker_threads: 1,
     freeze_vision_modules: job.frozen_tower,
+    ...(job.lora_rank !== null && { use_peft: true, lora_r: job.lora_rank }),
     data_file_paths: join(folder, "train.jsonl"),
     image_folders: dirname(job.pictures[0]!),
     question_template: "{Question}",

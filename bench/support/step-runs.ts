@@ -63,6 +63,7 @@ export function withMaterial<T>(
       prompts,
       tokens,
       frozen_tower: shape.frozenTower,
+      lora_rank: shape.loraRank,
       compact,
     };
     const counted = lastLine(FLOPS, runtimePython("step_flops.py", [JSON.stringify(job)]));

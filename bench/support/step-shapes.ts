@@ -16,6 +16,8 @@ export interface StepShape {
   /** Tokens of every completion: the checkpoint ends none by chance. */
   readonly tokens: number;
   readonly frozenTower: boolean;
+  /** Rank of a LoRA adapter of all linear layers of the language model; null: the weights themselves are trained. */
+  readonly loraRank: number | null;
   /** Rows of the embedding and the head: 512, or Qwen2.5's 151,936. */
   readonly vocabulary: "small" | "full";
 }
@@ -27,6 +29,7 @@ const KADID: StepShape = {
   height: 384,
   tokens: 96,
   frozenTower: false,
+  loraRank: null,
   vocabulary: "small",
 };
 
@@ -34,7 +37,7 @@ export const SHAPES: readonly StepShape[] = [
   KADID,
   { ...KADID, name: "koniq", prompts: 1, width: 1024, height: 768 },
   { ...KADID, name: "long", tokens: 256 },
-  { ...KADID, name: "frozen", frozenTower: true },
+  { ...KADID, name: "frozen", frozenTower: true, loraRank: 16 },
   { ...KADID, name: "vocabulary", vocabulary: "full" },
 ];
 
@@ -61,6 +64,7 @@ export interface StepJob {
   readonly generations: number;
   readonly tokens: number;
   readonly frozen_tower: boolean;
+  readonly lora_rank: number | null;
   readonly beta: number;
   readonly learning_rate: number;
   readonly measured_step: number;

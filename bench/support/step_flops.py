@@ -69,10 +69,11 @@ def count_step(
     generations: int,
     tokens: int,
     frozen_tower: bool,
+    lora_rank: int | None,
     beta: float,
 ) -> StepFlops:
     """One step with a prompt per picture."""
-    engine, _ = open_engine(model, freeze_vision=frozen_tower, deterministic=True)
+    engine, _ = open_engine(model, freeze_vision=frozen_tower, deterministic=True, lora_rank=lora_rank)
     keys = [str(index) for index in range(len(pictures))]
     targets = [[round(side / SIDE) * SIDE for side in picture.shape[:2]] for picture in pictures]
     announced = [
@@ -137,7 +138,8 @@ def count_step(
         GroupShape(int(prompt), (grid,), tuple(own))
         for prompt, grid, own in zip(encoded["lengths"], grids, lengths, strict=True)
     ]
-    minimum = minimum_flops(AutoConfig.from_pretrained(model), groups, frozen_tower=frozen_tower)
+    config = AutoConfig.from_pretrained(model)
+    minimum = minimum_flops(config, groups, frozen_tower=frozen_tower, lora_rank=lora_rank)
     return StepFlops(generation, counter.get_total_flops(), minimum, int(encoded["lengths"][0]))
 
 
@@ -145,7 +147,7 @@ def main() -> None:
     """The command line."""
     job = json.loads(sys.argv[1])
     pictures = [np.asarray(Image.open(Path(path)).convert("RGB")) for path in job["pictures"][: job["prompts"]]]
-    names = ("generations", "tokens", "frozen_tower", "beta")
+    names = ("generations", "tokens", "frozen_tower", "lora_rank", "beta")
     counted = count_step(job["model"], pictures, job["question"], **{name: job[name] for name in names})
     print(json.dumps({**asdict(counted), "over_minimum": counted.over_minimum}))
 

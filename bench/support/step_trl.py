@@ -18,6 +18,7 @@ from typing import Any
 import datasets
 import transformers
 import trl.trainer.utils
+from peft import LoraConfig
 from transformers import AutoProcessor, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -84,6 +85,12 @@ def reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
     ]
 
 
+def adapter_config(rank: int) -> LoraConfig:
+    """All linear layers of the language model, scaled as thurstone does by default."""
+    layers = r".*language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
+    return LoraConfig(r=rank, lora_alpha=32, lora_dropout=0.0, target_modules=layers, task_type="CAUSAL_LM")
+
+
 def make_trainer(job: dict[str, Any], output: str, spans: Spans) -> GRPOTrainer:
     """The trainer, with the settings that thurstone has."""
     rollout = job["prompts"] * job["generations"]
@@ -126,8 +133,10 @@ def make_trainer(job: dict[str, Any], output: str, spans: Spans) -> GRPOTrainer:
         train_dataset=rows,
         processing_class=AutoProcessor.from_pretrained(job["model"]),
         callbacks=[StepEnd(spans)],
+        peft_config=None if job["lora_rank"] is None else adapter_config(job["lora_rank"]),
     )
-    if job["frozen_tower"]:
+    # Beneath an adapter nothing else is trained.
+    if job["frozen_tower"] and job["lora_rank"] is None:
         trainer.model.model.visual.requires_grad_(False)
     return trainer
 
@@ -135,16 +144,21 @@ def make_trainer(job: dict[str, Any], output: str, spans: Spans) -> GRPOTrainer:
 def watch(trainer: GRPOTrainer, spans: Spans) -> dict[str, int]:
     """Puts the spans around the trainer's stations; returns where the tokens of the last rollout will be counted."""
     tokens: dict[str, int] = {}
+    rolling_out = False
     scores = trainer._get_per_token_logps_and_entropies
     of_reference = spans.around("reference", scores)
     rollout = spans.around("rollout", trainer._generate_and_score_completions)
 
     def either_scores(model: Any, *arguments: Any, **keywords: Any) -> Any:
-        function = of_reference if model is trainer.ref_model else scores
-        return function(model, *arguments, **keywords)
+        # With an adapter there is no second model: what is scored along with the rollout is the reference.
+        is_reference = rolling_out if trainer.ref_model is None else model is trainer.ref_model
+        return (of_reference if is_reference else scores)(model, *arguments, **keywords)
 
     def counted_rollout(inputs: Any) -> Any:
+        nonlocal rolling_out
+        rolling_out = True
         made = rollout(inputs)
+        rolling_out = False
         tokens["prompt_tokens"] = int(made["prompt_mask"][0].sum())
         tokens["completion_tokens"] = int(made["completion_mask"].sum())
         return made

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .batches import Group
@@ -56,3 +58,11 @@ def _scores(loaded: LoadedModel, hidden_MH: Tensor, ids_C: Tensor, temperature: 
     logits_MV = loaded.family.head(loaded.model, hidden_MH)
     logits_MV = logits_MV.to(torch.promote_types(logits_MV.dtype, torch.float32)) / temperature
     return logits_MV[:, ids_C] - logits_MV.logsumexp(dim=-1, keepdim=True)
+
+
+def check_candidates(candidates: NDArray[np.int32], vocab_size: int) -> None:
+    """Raises `bad_argument` unless there are any, and all are ids of the vocabulary."""
+    if not len(candidates) or candidates.min() < 0 or candidates.max() >= vocab_size:
+        raise EngineError(
+            "bad_argument", f"candidate_ids must hold at least one id, all within 0 .. {vocab_size - 1}; they do not."
+        )

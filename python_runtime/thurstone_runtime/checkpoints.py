@@ -1,8 +1,9 @@
 """Training state on disk: each file complete under its final name, or not there at all.
 
-It is a folder with `weights.safetensors` (float32, by parameter name, tied ones once),
-`optimizer.safetensors` (`<parameter name>.<exp_avg | exp_avg_sq | step>`) and `state.json`. Safetensors and JSON only:
-nothing that is read here can run code.
+It is a folder with `weights.safetensors` (what is trained: float32, by parameter name, tied ones once),
+`optimizer.safetensors` (`<parameter name>.<exp_avg | exp_avg_sq | step>`) and `state.json`, which has digests of the
+weights that are not trained: they are those of the model that the run began with, and are not written again.
+Safetensors and JSON only: nothing that is read here can run code.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .errors import EngineError
 from .optim import STATE_FIELDS
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
-FORMAT = 1
+FORMAT = 2
 
 _TYPE_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64"}
 _HEADER_ALIGNMENT = 8
@@ -73,21 +74,33 @@ def save_state(
     return files
 
 
+def digests(weights: Mapping[str, Tensor], tick: Callable[[], None] = lambda: None) -> dict[str, str]:
+    """SHA-256 of the bytes of each, in hex."""
+    found = {}
+    for name, tensor in weights.items():
+        digest = hashlib.sha256()
+        for piece in _pieces(tensor):
+            digest.update(piece)
+            tick()
+        found[name] = digest.hexdigest()
+    return found
+
+
 @contextmanager
 def open_state(
     folder: Path,
-    weights: Mapping[str, Tensor],
-    trainable: set[str],
+    trained: Mapping[str, Tensor],
+    same: Mapping[str, Any],
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[dict[str, Any], Mapping[str, Tensor], Mapping[str, Tensor]]]:
     """What `save_state` wrote, as (state, weights, optimizer), checked against the model in memory.
 
-    `weights` are the model's own, by name. Anything that does not fit is `checkpoint_invalid`, before the block begins;
-    tensors are read one by one as they are asked for, so a large model is not held twice.
+    `trained` are the model's own weights, by name; `same` is what of the state must be as it is now: `frozen`, the
+    digests of all other weights, and `adapter`. Anything that does not fit is `checkpoint_invalid`, before the block
+    begins; tensors are read one by one as they are asked for, so a large model is not held twice.
     """
     state = _read_json(folder / STATE)
-    expected = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    trained = {name: expected[name] for name in trainable}
+    expected = {name: tuple(tensor.shape) for name, tensor in trained.items()}
     with (
         _open_tensors(folder / WEIGHTS, tick) as saved_weights,
         _open_tensors(folder / OPTIMIZER, tick) as moments,
@@ -95,8 +108,9 @@ def open_state(
         for file in (saved_weights, moments):
             file.check_step(state["step"])
         _check_weights(folder / WEIGHTS, saved_weights.found, expected)
-        _check_optimizer(folder / OPTIMIZER, moments.found, trained)
-        _check_frozen(folder / WEIGHTS, saved_weights, {name: weights[name] for name in weights.keys() - trainable})
+        _check_optimizer(folder / OPTIMIZER, moments.found, expected)
+        _check_frozen(folder / STATE, state.get("frozen"), same["frozen"])
+        _check_adapter(folder / STATE, state.get("adapter"), same["adapter"])
         yield state, saved_weights, moments
 
 
@@ -144,9 +158,13 @@ def _safetensors_bytes(tensors: Mapping[str, Tensor], step: int) -> Iterator[byt
     text += b" " * (-len(text) % _HEADER_ALIGNMENT)
     yield len(text).to_bytes(8, "little") + text
     for _, tensor in sorted(tensors.items()):
-        data = tensor.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy()
-        for start in range(0, len(data), _CHUNK_BYTES):
-            yield data[start : start + _CHUNK_BYTES].data
+        yield from _pieces(tensor)
+
+
+def _pieces(tensor: Tensor) -> Iterator[memoryview]:
+    data = tensor.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy()
+    for start in range(0, len(data), _CHUNK_BYTES):
+        yield data[start : start + _CHUNK_BYTES].data
 
 
 def sync(path: Path) -> None:
@@ -225,15 +243,24 @@ def _check_weights(path: Path, found: Found, expected: Mapping[str, tuple[int, .
         _check_tensor(path, name, found[name], shape)
 
 
-def _check_frozen(path: Path, saved: Mapping[str, Tensor], frozen: Mapping[str, Tensor]) -> None:
-    """Kept features and the reference go by the frozen weights that were loaded."""
-    for name, weight in sorted(frozen.items()):
-        if not torch.equal(saved[name], weight.cpu()):
-            raise _invalid(
-                path,
-                f"{name} differs from the loaded model's, where it is frozen: load the model that the run began with, "
-                "or train these weights as well",
-            )
+def _check_frozen(path: Path, saved: Any, frozen: Mapping[str, str]) -> None:
+    """What is trained was trained on top of them, and kept features and the reference go by them."""
+    if not isinstance(saved, dict) or saved.keys() != frozen.keys():
+        raise _invalid(
+            path, "trained other weights than are trained now: load the model as the run that it belongs to did"
+        )
+    other = sorted(name for name, digest in frozen.items() if saved[name] != digest)
+    if other:
+        raise _invalid(
+            path,
+            f"{_some(other)} differed from the loaded model's, where it is frozen: load the model that the run began "
+            "with, in the same type of computation, or train these weights as well",
+        )
+
+
+def _check_adapter(path: Path, saved: Any, adapter: Any) -> None:
+    if saved != adapter:
+        raise _invalid(path, f"has an adapter of settings {saved}, and the model one of {adapter}: load it as then")
 
 
 def _check_optimizer(path: Path, found: Found, trained: Mapping[str, tuple[int, ...]]) -> None:

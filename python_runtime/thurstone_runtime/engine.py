@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,22 +11,23 @@ import numpy as np
 import torch
 
 from . import chat, generation, verb_tables
+from .adapters import Adapter, open_adapted
 from .arguments import read
 from .batches import GroupBatch, read_group_batch, read_ids, read_vector
-from .candidates import candidate_logprobs
+from .candidates import candidate_logprobs, check_candidates
 from .checkpoints import allowed_path, open_state, save_state
 from .context import CallContext
 from .description import describe_memory, describe_model, set_up_torch, versions
 from .errors import EngineError
 from .exports import export_model
-from .families import LoadedModel, load_model
+from .families import LoadedModel
 from .full_memory import reports_full_memory
 from .images import ImageRequest, ImageStore, Picture
 from .layers import enable_checkpointing
 from .logprob_store import LogprobStore
 from .losses import read_spec
 from .optim import AdamWSettings
-from .reference import freeze
+from .reference import freeze, without_adapter
 from .sampling import SamplingOptions
 from .scorer import Scorer
 from .self_check import packing_warning
@@ -44,6 +46,7 @@ class _Session:
     """What `load` makes."""
 
     loaded: LoadedModel
+    adapter: Adapter | None
     images: ImageStore
     scorer: Scorer
     trainer: Trainer | None
@@ -78,6 +81,10 @@ class _Session:
             images, tensors, vocab_size=loaded.vocab_size, max_positions=loaded.max_position_embeddings
         )
 
+    def unchanging(self, tick: Callable[[], None]) -> dict[str, Any]:
+        """What training state belongs to: the weights that are not trained, and the adapter's settings."""
+        return {"frozen": self.in_training().frozen_digests(tick), "adapter": self.adapter and self.adapter.settings()}
+
     def allowed(self, path: str) -> Any:
         return allowed_path(path, self.settings["allowed_roots"])
 
@@ -98,17 +105,19 @@ class Engine:
         settings = read("load", params, verb_tables.LOAD)
         context.set_phase("loading")
         set_up_torch(threads=settings["threads"], deterministic=settings["deterministic"])
-        names = ("revision", "device", "torch_dtype", "attention", "train", "min_pixels", "max_pixels")
-        loaded = load_model(settings["model"], **{name: settings[name] for name in names})
+        loaded, adapter = open_adapted(settings)
         images = ImageStore(settings["image_cache_bytes"])
         context.set_phase("preparing")
-        tower = VisionTower(loaded, settings["image_cache_bytes"] if settings["freeze_vision"] else None)
-        reference = freeze(loaded, tower) if settings["reference"] else None
+        # An adapter is never part of the vision tower, and nothing else is trained with it.
+        frozen = settings["freeze_vision"] or adapter is not None
+        tower = VisionTower(loaded, settings["image_cache_bytes"] if frozen else None)
+        refer = freeze if adapter is None else without_adapter
+        reference = refer(loaded, tower) if settings["reference"] else None
         warning = packing_warning(loaded, context)
         scorer = Scorer(loaded, tower, reference, LogprobStore(), packed=warning is None)
         trainer = _prepare_training(scorer, settings) if settings["train"] else None
         description = describe_model(loaded)
-        self._session = _Session(loaded, images, scorer, trainer, settings, description)
+        self._session = _Session(loaded, adapter, images, scorer, trainer, settings, description)
         return {**description, "policy_version": 0, "warnings": [] if warning is None else [warning]}, {}
 
     def images(self, params: Params, tensors: Tensors, _context: CallContext) -> Answer:
@@ -226,7 +235,7 @@ class Engine:
         session.check_version(asked["policy_version"])
         batch = session.group_batch(asked["images"], tensors)
         candidates = read_vector(tensors, "candidate_ids", np.int32)
-        _check_candidates(candidates, session.loaded.vocab_size)
+        check_candidates(candidates, session.loaded.vocab_size)
         pictures = session.pictures(asked["images"])
         context.set_phase("candidates")
         ids = to_torch(candidates).long()
@@ -294,9 +303,9 @@ class Engine:
             "family": session.loaded.family.name,
             "optimizer": session.settings["optimizer"],
             "versions": versions(),
+            **session.unchanging(context.tick),
         }
-        strategy = trainer.strategy
-        files = save_state(folder, strategy.weights(), strategy.optimizer_state(), state, context.tick)
+        files = save_state(folder, trainer.trained(), trainer.strategy.optimizer_state(), state, context.tick)
         return {"files": files, "step": trainer.applied}, {}
 
     @reports_full_memory
@@ -306,23 +315,28 @@ class Engine:
         folder = session.allowed(read("restore", params, verb_tables.PATH)["path"])
         trainer = session.in_training()
         context.set_phase("restoring")
-        strategy = trainer.strategy
-        with open_state(folder, strategy.weights(), strategy.trainable(), context.tick) as (state, weights, optimizer):
-            strategy.load(weights, optimizer)
+        same = session.unchanging(context.tick)
+        with open_state(folder, trainer.trained(), same, context.tick) as (state, weights, optimizer):
+            trainer.strategy.load(weights, optimizer)
         trainer.resume_at(state["step"])
         session.scorer.stored.clear()
         return {"step": state["step"], "policy_version": session.version}, {}
 
     @reports_full_memory
     def export(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
-        """Writes a Hugging Face checkpoint folder."""
+        """Writes a Hugging Face checkpoint folder, or a PEFT adapter folder where an adapter is not to be merged."""
         session = self._ready()
         asked = read("export", params, verb_tables.EXPORT)
         path = session.allowed(asked["path"])
         context.set_phase("exporting")
-        source = (session.settings["model"], session.settings["revision"])
         dtype = session.loaded.source_dtype if asked["dtype"] == "source" else getattr(torch, asked["dtype"])
-        export_model(session.loaded.model, path, dtype, *source)
+        if session.adapter is not None:
+            session.adapter.export(session.loaded.model, path, dtype, merge=asked["merge"])
+        elif asked["merge"]:
+            raise EngineError("bad_argument", "export: merge is true, and the model has no adapter; leave merge out.")
+        else:
+            source = (session.settings["model"], session.settings["revision"])
+            export_model(session.loaded.model, path, dtype, *source)
         return {}, {}
 
     def describe(self, params: Params, _tensors: Tensors, _context: CallContext) -> Answer:
@@ -348,14 +362,16 @@ class Engine:
 
 def _prepare_training(scorer: Scorer, settings: dict[str, Any]) -> Trainer:
     loaded = scorer.loaded
+    vision = set(loaded.family.vision_parameters(loaded.model))
     if settings["freeze_vision"]:
-        for parameter in loaded.family.vision_parameters(loaded.model):
+        for parameter in vision:
             parameter.requires_grad_(False)
     if settings["gradient_checkpointing"]:
         enable_checkpointing(loaded.model)
     strategy = STRATEGIES[settings["strategy"]]()
-    strategy.prepare(loaded.model, AdamWSettings(**settings["optimizer"]))
-    return Trainer(scorer, strategy)
+    names = frozenset(name for name, parameter in loaded.model.named_parameters() if parameter in vision)
+    strategy.prepare(loaded.model, AdamWSettings(**settings["optimizer"], vision=names))
+    return Trainer(scorer, strategy, seed=(settings["lora"] or {"seed": 0})["seed"])
 
 
 def _height_width(size: list[int]) -> tuple[int, int]:
@@ -367,13 +383,6 @@ def _height_width(size: list[int]) -> tuple[int, int]:
 def _check_images_per_prompt(images: list[list[str]], prompts: int) -> None:
     if len(images) != prompts:
         raise EngineError("bad_argument", f"images lists pictures of {len(images)} prompts; there are {prompts}.")
-
-
-def _check_candidates(candidates: np.ndarray, vocab_size: int) -> None:
-    if not len(candidates) or candidates.min() < 0 or candidates.max() >= vocab_size:
-        raise EngineError(
-            "bad_argument", f"candidate_ids must hold at least one id, all within 0 .. {vocab_size - 1}; they do not."
-        )
 
 
 def _texts(loaded: LoadedModel, sequences: Any) -> list[str]:

@@ -16,6 +16,7 @@ from transformers.utils.hub import cached_file
 
 from .checkpoints import sync, write_errors
 from .errors import EngineError
+from .lora import merged_weights
 
 SHARD_SIZE = "2GB"
 """The library's writer holds the interpreter lock for a whole shard."""
@@ -41,11 +42,11 @@ def export_model(model: PreTrainedModel, path: Path, dtype: torch.dtype, source:
     """A Hugging Face checkpoint folder of the model in this type of weights, under its final name when complete.
 
     Weights have the names that released checkpoints use; tokenizer, chat template, preprocessor and generation config
-    are copies of the files of `source`, the folder or hub id that was loaded. Tied weights are written once.
+    are copies of the files of `source`, the folder or hub id that was loaded. Tied weights are written once, and an
+    adapter is merged into what it adapts.
     """
     with folder_in_place(path) as partial:
-        weights = {name: weight.detach().to("cpu", dtype) for name, weight in model.named_parameters()}
-        model.save_pretrained(partial, state_dict=weights, max_shard_size=SHARD_SIZE)
+        model.save_pretrained(partial, state_dict=merged_weights(model, dtype), max_shard_size=SHARD_SIZE)
         _name_type(partial / "config.json", str(dtype).removeprefix("torch."))
         for name in COMPANIONS:
             file = cached_file(

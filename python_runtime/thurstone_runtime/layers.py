@@ -1,11 +1,12 @@
-"""What is done around the layers of a model while a part runs: checkpointing, and signs of life."""
+"""What is done around the layers of a model while a part runs: checkpointing, dropout of adapters, signs of life."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from transformers import PreTrainedModel
@@ -27,20 +28,52 @@ def enable_checkpointing(model: PreTrainedModel) -> None:
 @contextmanager
 def checkpointed_layers(model: nn.Module) -> Iterator[None]:
     """transformers checkpoints a layer when it is in training mode. Only the layers themselves are put into it, so that
-    no dropout inside wakes up, and only here, because in that mode a layer refuses a cache when sampling."""
+    no dropout inside wakes up but that of an adapter, which was asked for, and only here, because in that mode a layer
+    refuses a cache when sampling."""
     layers = [layer for layer in _layers(model) if layer.gradient_checkpointing]
-    for layer in layers:
-        layer.training = True
+    modules: list[nn.Module] = [*layers, *_adapter_dropout(model)]
+    for module in modules:
+        module.training = True
     try:
         yield
     finally:
-        for layer in layers:
-            layer.training = False
+        for module in modules:
+            module.training = False
+
+
+@contextmanager
+def seeded_dropout(model: nn.Module, seed: Callable[[], int]) -> Iterator[None]:
+    """What drops values in here draws from a generator with this seed, which nothing else sees; also when a layer is
+    computed again. `seed` is asked only where something can drop."""
+    if not any(isinstance(module, _DropoutNd) for module in _adapter_dropout(model)):
+        yield
+        return
+    device = next(model.parameters()).device
+    # The CPU's generator is saved in any case; the type only says whose the others are.
+    others: dict[str, Any] = {"devices": []}
+    if device.type != "cpu":
+        others = {"devices": [device], "device_type": device.type}
+    with torch.random.fork_rng(**others):
+        torch.manual_seed(seed())
+        yield
+
+
+def _adapter_dropout(model: nn.Module) -> list[nn.Module]:
+    """Dropout in front of the adapters, and the adapted layers, which look at their own mode as well (DoRA)."""
+    found: list[nn.Module] = []
+    for module in model.modules():
+        own = getattr(module, "lora_dropout", None)
+        drops = (
+            [drop for drop in own.values() if isinstance(drop, _DropoutNd)] if isinstance(own, nn.ModuleDict) else []
+        )
+        found += [module, *drops] if drops else []
+    return found
 
 
 def active_dropout(model: nn.Module) -> float:
     """Largest probability with which a module drops values while a part runs. 0 unless a module is put into training
-    mode, which nothing here does with more than the layers themselves: the same input then gives the same output."""
+    mode, which nothing here does with more than the layers themselves and the dropout of adapters: the same input then
+    gives the same output."""
     with checkpointed_layers(model):
         return max((_drop_probability(module) for module in model.modules() if module.training), default=0.0)
 

@@ -28,6 +28,9 @@ class AdamWSettings:
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.0
+    vision: frozenset[str] = frozenset()
+    """Names of the parameters of the vision tower, whose learning rate is `vision_rate` times the others'."""
+    vision_rate: float = 1.0
 
 
 class StepResult(NamedTuple):
@@ -44,12 +47,17 @@ class MasterAdamW:
     def __init__(self, parameters: Mapping[str, nn.Parameter], settings: AdamWSettings) -> None:
         self._parameters = dict(parameters)
         everything = list(self._parameters.values())
-        decayed = [parameter for parameter in everything if parameter.ndim >= 2]
-        plain = [parameter for parameter in everything if parameter.ndim < 2]
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in self._parameters.items():
+            groups.setdefault((name in settings.vision, parameter.ndim >= 2), []).append(parameter)
         self._adamw = torch.optim.AdamW(
             [
-                {"params": decayed, "weight_decay": settings.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
+                {
+                    "params": parameters,
+                    "weight_decay": settings.weight_decay if decayed else 0.0,
+                    "scale": settings.vision_rate if vision else 1.0,
+                }
+                for (vision, decayed), parameters in groups.items()
             ],
             lr=0.0,
             betas=(settings.beta1, settings.beta2),
@@ -75,7 +83,7 @@ class MasterAdamW:
             if max_grad_norm is not None:
                 clip_grads_with_norm_(parameters, max_grad_norm, norm)
             for group in self._adamw.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * group["scale"]
             self._adamw.step()
         self.clear()
         return StepResult(grad_norm, skipped)

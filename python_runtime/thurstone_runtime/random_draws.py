@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 Uint64 = NDArray[np.uint64]
 
+DROPOUT, ADAPTER = 4, 7
+"""Streams of draws that the worker makes by itself: what adapters drop, and their first weights."""
+
 _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
 _FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
@@ -31,6 +34,11 @@ def fold(start: Uint64, *parts: Uint64 | int) -> Uint64:
     for part in parts:
         start = mix(start ^ np.asarray(part, dtype=np.uint64))
     return start
+
+
+def draw_seed(seed: int, stream: int, *parts: int) -> int:
+    """For one of torch's generators, from 0 to 2^63 - 1; `seed` is the run's."""
+    return int(fold(mix(np.array([seed], np.uint64)), stream, *parts)[0] >> np.uint64(1))
 
 
 def row_seeds(keys: NDArray[np.int64], samples: int, attempt: int = 0) -> Uint64:

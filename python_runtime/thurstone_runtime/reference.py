@@ -1,39 +1,33 @@
-"""A frozen copy of the weights as loaded, against which the KL of training is measured.
+"""The weights as they were loaded, against which the KL of training is measured.
 
-Under autocast the policy multiplies with weights rounded to the compute type and keeps the rest in float32. The copy
-stores exactly that: weights that only matrix products read are rounded once, the others stay as they are. So it takes
-about half the memory, and its log-probabilities are those of the untrained policy to the bit: the KL starts at 0.
+Of a model that is trained as a whole it is a frozen copy. Under autocast the policy multiplies with weights rounded to
+the compute type and keeps the rest in float32; the copy stores exactly that (`store_as_multiplied`), so it takes about
+half the memory, and its log-probabilities are those of the untrained policy to the bit: the KL starts at 0. A vision
+tower that is not trained is not copied: both models read the same weights and the same kept features.
 
-A vision tower that is not trained is not copied: both models read the same weights and the same kept features.
+Of a model with an adapter it is that model, the adapter switched off: nothing is copied.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
-from torch import nn
-
 from .families import LoadedModel
+from .families.storage import store_as_multiplied
+from .lora import as_loaded
 from .vision import VisionTower
-
-_PRODUCTS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The frozen model; `loaded` has the family, tokenizer and constants of the policy."""
+    """The model to score with inside `entered`; `loaded` has the family, tokenizer and constants of the policy."""
 
     loaded: LoadedModel
     tower: VisionTower
-
-    def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Computes in the compute type."""
-        if self.loaded.compute_dtype != torch.bfloat16:
-            return contextlib.nullcontext()
-        return torch.autocast(self.loaded.device.type, dtype=torch.bfloat16)
+    entered: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
 
 
 def freeze(loaded: LoadedModel, tower: VisionTower) -> Reference:
@@ -41,15 +35,11 @@ def freeze(loaded: LoadedModel, tower: VisionTower) -> Reference:
     shared = set(loaded.family.vision_parameters(loaded.model)) if tower.frozen else set()
     model = copy.deepcopy(loaded.model, {id(parameter): parameter for parameter in shared})
     model.requires_grad_(False)
-    products = [module for module in model.modules() if isinstance(module, _PRODUCTS)]
-    readers: dict[nn.Parameter, int] = {}
-    for module in model.modules():
-        for parameter in module.parameters(recurse=False):
-            readers[parameter] = readers.get(parameter, 0) + 1
-    for module in products:
-        for parameter in module.parameters(recurse=False):
-            # A head tied to the embedding stays float32: the embedding reads it without rounding.
-            if readers[parameter] == 1 and parameter not in shared:
-                parameter.data = parameter.data.to(loaded.compute_dtype)
+    store_as_multiplied(model, loaded.compute_dtype, shared)
     copied = replace(loaded, model=model)
     return Reference(copied, tower if tower.frozen else VisionTower(copied))
+
+
+def without_adapter(loaded: LoadedModel, tower: VisionTower) -> Reference:
+    """The same model, its adapter as it was loaded: switched off where it was new."""
+    return Reference(loaded, tower, lambda: as_loaded(loaded.model))

@@ -58,16 +58,16 @@ class Scorer:
         *,
         entropy: bool = False,
     ) -> Scores:
-        """Under the weights as they were loaded. Raises `no_reference` when no copy was asked for."""
+        """Under the weights as they were loaded. Raises `no_reference` when no reference was asked for."""
         reference = self.reference
         if reference is None:
             raise EngineError(
                 "no_reference",
-                "reference log-probabilities are needed, but the model was loaded without a frozen copy; "
+                "reference log-probabilities are needed, but the model was loaded without a reference; "
                 "load it with reference true, or set beta to 0.",
             )
         loaded = reference.loaded
-        with reference.autocast(), watched_layers(loaded.model, watcher):
+        with loaded.autocast(), reference.entered(), watched_layers(loaded.model, watcher):
             return _finite(self._scores(loaded, reference.tower, groups, pictures, temperature, entropy))
 
     def _scores(

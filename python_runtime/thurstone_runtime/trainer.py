@@ -6,7 +6,7 @@ are dropped, and weights and optimizer keep every bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from .batches import Group, GroupBatch
+from .checkpoints import digests
 from .errors import EngineError
 from .images import Picture
-from .layers import checkpointed_layers
+from .layers import active_dropout, checkpointed_layers, seeded_dropout
 from .losses import weighted_loss
 from .optim import StepResult
+from .random_draws import DROPOUT, draw_seed
 from .scorer import Scorer
 from .strategies import Strategy
 
@@ -49,9 +51,12 @@ class Objective:
 class Trainer:
     """Gradients, updates and the count of both."""
 
-    def __init__(self, scorer: Scorer, strategy: Strategy) -> None:
+    def __init__(self, scorer: Scorer, strategy: Strategy, *, seed: int = 0) -> None:
+        """`seed`: of the dropout of adapters."""
         self._scorer = scorer
         self._strategy = strategy
+        self._seed = seed
+        self._frozen: dict[str, str] | None = None
         self._parts = 0
         self.applied = 0
         """Number of the last step, and the version of the weights. A step that was skipped counts as well."""
@@ -60,6 +65,19 @@ class Trainer:
     def strategy(self) -> Strategy:
         """Where weights and optimizer are."""
         return self._strategy
+
+    def trained(self) -> dict[str, Tensor]:
+        """The weights that are trained, by name. Not copies."""
+        trainable = self._strategy.trainable()
+        return {name: weight for name, weight in self._strategy.weights().items() if name in trainable}
+
+    def frozen_digests(self, tick: Callable[[], None]) -> dict[str, str]:
+        """Of all other weights; computed once, because they never change."""
+        if self._frozen is None:
+            trainable = self._strategy.trainable()
+            others = {name: weight for name, weight in self._strategy.weights().items() if name not in trainable}
+            self._frozen = digests(others, tick)
+        return self._frozen
 
     def forward_backward(
         self,
@@ -149,7 +167,8 @@ class Trainer:
         lengths = np.array([len(completion) for group in batch.groups for completion in group.completions])
         completion_N = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
         context.set_phase("forward")
-        with checkpointed_layers(loaded.model):
+        dropout = seeded_dropout(loaded.model, lambda: draw_seed(self._seed, DROPOUT, self.applied + 1, self._parts))
+        with checkpointed_layers(loaded.model), dropout:
             scores = self._scorer.policy(batch.groups, pictures, objective.temperature, context, entropy=True)
             new_N = scores.logprobs
             loss, parts = weighted_loss(
@@ -172,6 +191,13 @@ class Trainer:
     def _old(self, groups: Sequence[Group], objective: Objective) -> Tensor | None:
         if not objective.stored_old:
             return None
+        if active_dropout(self._scorer.loaded.model):
+            raise EngineError(
+                "bad_argument",
+                "the loss takes its ratio against stored log-probabilities, which are computed without dropout, and "
+                "the adapter drops values: the ratio would be noise. Set lora_dropout to 0, or take one update per "
+                "rollout batch.",
+            )
         found = []
         for group in groups:
             old_N = self._scorer.stored.get("old", objective.batch_id, objective.temperature, group)

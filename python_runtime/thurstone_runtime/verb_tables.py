@@ -29,8 +29,23 @@ LOAD: Table = {
             "beta2": number(0, _LARGEST_BETA),
             "epsilon": number(0),
             "weight_decay": number(0),
+            "vision_rate": optional(number(0), 1.0),
         }
     ),
+    "lora": optional(
+        record(
+            {
+                "seed": integer(0),
+                "r": optional(integer(1)),
+                "alpha": optional(integer(1)),
+                "dropout": optional(number(0, _LARGEST_BETA)),
+                "target_modules": optional(list_of(text)),
+                "use_rslora": optional(flag),
+                "use_dora": optional(flag),
+            }
+        )
+    ),
+    "four_bit": optional(flag, False),
     "strategy": choice(*STRATEGIES),
     "image_cache_bytes": integer(1),
     "allowed_roots": list_of(text),
@@ -125,4 +140,8 @@ OPTIM_STEP: Table = {
 
 PATH: Table = {"path": text}
 
-EXPORT: Table = {"path": text, "dtype": choice("float32", "bfloat16", "source")}
+EXPORT: Table = {
+    "path": text,
+    "dtype": choice("float32", "bfloat16", "source"),
+    "merge": optional(flag, False),
+}

@@ -142,9 +142,11 @@ export function memoryLines({ config, checkpoint, reference: kept, tokensPerPart
   }
   const { parameters, visionParameters, shape } = checkpoint;
   const dtype = computeDtype(config) === "bfloat16" ? "bfloat16" : "float32";
+  const baseBytes = config.load_in_4bit ? 0.5 : dtype === "bfloat16" ? 2 : 4;
   const estimate = estimateMemory({
     parameters,
     trainable: config.freeze_vision_modules ? parameters - visionParameters : parameters,
+    ...(config.use_peft && { adapter: { parameters: adapterParameters(config, checkpoint), baseBytes } }),
     reference: kept,
     dtype,
     shape,
@@ -153,7 +155,7 @@ export function memoryLines({ config, checkpoint, reference: kept, tokensPerPart
   });
   const { weights, castWeights, gradients, optimizer, reference, activations, total } = estimate;
   const parts: readonly (readonly [string, number | null])[] = [
-    ["weights, float32", weights],
+    [config.use_peft ? "weights and adapter" : "weights, float32", weights],
     ["weights, cast for computation", castWeights],
     ["gradients", gradients],
     ["optimizer", optimizer],
@@ -165,6 +167,19 @@ export function memoryLines({ config, checkpoint, reference: kept, tokensPerPart
     ...parts.filter(([, bytes]) => bytes !== 0).map(([name, bytes]) => `${bytesText(bytes)}  ${name}`),
     `${bytesText(total)}  in all, without logits, sampling cache and overhead of the libraries`,
   ];
+}
+
+/** The worker's, where the configuration leaves the rank to it. */
+const DEFAULT_RANK = 16;
+
+function adapterParameters(
+  { lora_r, lora_target_modules: targets }: SharedConfig,
+  { linears }: CheckpointSize,
+): number {
+  const names = targets?.map((name) => name.split(".").at(-1)!) ?? [];
+  const all = names.length === 0 || names.includes("all-linear");
+  const adapted = Object.entries(linears).filter(([name]) => all || names.includes(name));
+  return adapted.reduce((total, [, ends]) => total + (lora_r ?? DEFAULT_RANK) * ends, 0);
 }
 
 function bytesText(bytes: number | null): string {

@@ -64,6 +64,11 @@ const PASSED_THROUGH: readonly { name: string; summary: string; load: () => Prom
     load: async () => (await import("./quickstart.js")).quickstartCommand,
   },
   {
+    name: "export",
+    summary: "write a run, a checkpoint or an adapter as a model folder; --merge",
+    load: async () => (await import("./export.js")).exportCommand,
+  },
+  {
     name: "schema",
     summary: "print the configuration's JSON Schema, for editors",
     load: async () => (await import("./schema.js")).schemaCommand,

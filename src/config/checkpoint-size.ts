@@ -16,6 +16,11 @@ export interface CheckpointSize {
   readonly parameters: number;
   /** Of these, parameters of the vision tower. */
   readonly visionParameters: number;
+  /**
+   * Of the linear layers of the language model, by the last part of their names: inputs plus outputs, summed. Times the rank
+   * that is the size of their adapters.
+   */
+  readonly linears: Readonly<Record<string, number>>;
   /** Shape of the language model; undefined when config.json does not say. */
   readonly shape: { readonly hiddenSize: number; readonly layers: number } | undefined;
 }
@@ -39,10 +44,19 @@ export async function readCheckpointSize(folder: string): Promise<CheckpointSize
   const files = await weightFiles(folder);
   if (files.length === 0) return null;
   const tensors = (await Promise.all(files.map((file) => readHeader(path.join(folder, file))))).flat();
-  const count = (chosen: typeof tensors): number => chosen.reduce((total, tensor) => total + tensor.size, 0);
+  const count = (chosen: typeof tensors): number =>
+    chosen.reduce((total, { shape }) => total + shape.reduce((product, extent) => product * extent, 1), 0);
+  const isVision = (name: string): boolean => /(^|\.)visual\./.test(name);
+  const linears: Record<string, number> = {};
+  for (const { name, shape } of tensors) {
+    const layer = /(?:^|\.)layers\.\d+\..*?([^.]+_proj)\.weight$/.exec(name)?.[1];
+    if (layer === undefined || isVision(name)) continue;
+    linears[layer] = shape.reduce((total, extent) => total + extent, linears[layer] ?? 0);
+  }
   return {
     parameters: count(tensors),
-    visionParameters: count(tensors.filter(({ name }) => /(^|\.)visual\./.test(name))),
+    visionParameters: count(tensors.filter(({ name }) => isVision(name))),
+    linears,
     shape: await readShape(folder),
   };
 }
@@ -81,7 +95,7 @@ function damaged(file: string, what: string, cause?: unknown): ConfigError {
   });
 }
 
-async function readHeader(file: string): Promise<{ name: string; size: number }[]> {
+async function readHeader(file: string): Promise<{ name: string; shape: readonly number[] }[]> {
   if (!(await exists(file))) throw damaged(file, "the index names it, and it does not exist");
   await using handle = await open(file);
   const lengthBytes = await handle.read(Buffer.alloc(8), 0, 8, 0);
@@ -92,9 +106,7 @@ async function readHeader(file: string): Promise<{ name: string; size: number }[
   }
   const { buffer } = await handle.read(Buffer.alloc(length), 0, length, 8);
   return Object.entries(parseJson(file, buffer.toString("utf8"), headerSchema)).flatMap(([name, entry]) =>
-    name !== "__metadata__" && Array.isArray(entry.shape)
-      ? [{ name, size: entry.shape.reduce((product, extent) => product * extent, 1) }]
-      : [],
+    name !== "__metadata__" && Array.isArray(entry.shape) ? [{ name, shape: entry.shape }] : [],
   );
 }
 

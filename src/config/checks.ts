@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { adapterChecks } from "./adapter-checks.js";
 import { advantageChecks } from "./advantage-checks.js";
 import { batchSizes } from "./batch-arithmetic.js";
 import { conflict } from "./check.js";
@@ -55,6 +56,7 @@ function multiplesNear(value: number, unit: number): string {
 }
 
 const modelChecks: readonly Check[] = [
+  ...adapterChecks,
   {
     keys: ["torch_dtype", "bf16"],
     find: ({ torch_dtype, bf16 }) =>

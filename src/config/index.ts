@@ -26,6 +26,7 @@ export type { PythonRewardName } from "./python-reward.js";
 export { flagHelp, jsonSchema } from "./reference.js";
 export { computeDtype, defineConfig, readKeys, resolveConfig, resolveSftConfig } from "./resolve.js";
 export type { ResolveOptions } from "./resolve.js";
+export { configSections } from "./schema.js";
 export { createSchedule, schedules } from "./schedules.js";
 export type { Schedule, ScheduleOptions, ScheduleType } from "./schedules.js";
 export type {

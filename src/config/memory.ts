@@ -12,6 +12,8 @@ export interface MemoryFacts {
   readonly parameters: number;
   /** Parameters that are trained. Default: all. */
   readonly trainable?: number;
+  /** An adapter, which is then all that is trained: its parameters, and the bytes per parameter of what it adapts. */
+  readonly adapter?: { readonly parameters: number; readonly baseBytes: number };
   /** Whether a frozen copy is kept for the KL term. */
   readonly reference: boolean;
   /** Precision of the computation. */
@@ -25,7 +27,7 @@ export interface MemoryFacts {
 
 /** Bytes. */
 export interface MemoryEstimate {
-  /** Float32 master weights. */
+  /** Float32 master weights; with an adapter what it adapts, and the adapter in float32. */
   readonly weights: number;
   /** Weights cast for the computation; 0 in float32. */
   readonly castWeights: number;
@@ -55,18 +57,21 @@ const KEPT_PER_LAYER = 17;
  *     activations  17 b S H L, or b S H (L + 17) with gradient checkpointing;
  *                  256 MiB where S is left open, more where a single group is larger
  *
+ * With an adapter of A parameters over weights of B bytes: weights B P + 4 A, no cast weights, T = A, no reference.
+ *
  * Not counted: logits of the completions, the key-value cache of sampling, the vision tower's activations, the library
  * and device overhead. Take it as a lower bound.
  */
 export function estimateMemory(facts: MemoryFacts): MemoryEstimate {
-  const { parameters, trainable = parameters, shape, tokensPerPart } = facts;
+  const { parameters, adapter, shape, tokensPerPart } = facts;
+  const trainable = adapter?.parameters ?? facts.trainable ?? parameters;
   const bytes = facts.dtype === "bfloat16" ? 2 : 4;
   const known = {
-    weights: 4 * parameters,
-    castWeights: facts.dtype === "bfloat16" ? 2 * parameters : 0,
+    weights: adapter === undefined ? 4 * parameters : adapter.baseBytes * parameters + 4 * trainable,
+    castWeights: facts.dtype === "bfloat16" && adapter === undefined ? 2 * parameters : 0,
     gradients: 4 * trainable,
     optimizer: 8 * trainable,
-    reference: facts.reference ? bytes * trainable : 0,
+    reference: facts.reference && adapter === undefined ? bytes * trainable : 0,
   };
   const kept = (layers: number): number =>
     facts.gradientCheckpointing ? layers + KEPT_PER_LAYER : layers * KEPT_PER_LAYER;

@@ -33,16 +33,6 @@ export const NOT_BUILT_KEYS = {
     feature: "training on several devices",
     instead: 'This version runs one worker on one device: use "single".',
   },
-  use_peft: {
-    off: [false],
-    feature: "LoRA adapters",
-    instead: "This version trains all weights, or all but the vision tower (freeze_vision_modules).",
-  },
-  lora_r: { off: [null], feature: "LoRA adapters", instead: "Remove lora_r." },
-  lora_alpha: { off: [null], feature: "LoRA adapters", instead: "Remove lora_alpha." },
-  lora_dropout: { off: [null], feature: "LoRA adapters", instead: "Remove lora_dropout." },
-  lora_target_modules: { off: [null], feature: "LoRA adapters", instead: "Remove lora_target_modules." },
-  lora_task_type: { off: [null], feature: "LoRA adapters", instead: "Remove lora_task_type." },
   use_vllm: { off: [false], feature: "sampling by vLLM", instead: "The worker samples itself: remove use_vllm." },
   sync_ref_model: {
     off: [false],

@@ -88,7 +88,7 @@ function inputOf(groups: readonly TrainGroup[], policy: Rows, old: Rows, referen
       throw new LossError(
         "LOSS_NO_REFERENCE",
         "the loss reads reference log-probabilities, which were not asked for. Give forwardBackward the option " +
-          "`reference: true`; the policy needs a frozen copy for it, which `beta` above 0 in its configuration keeps.",
+          "`reference: true`; the policy can compute them where `beta` is above 0 in its configuration.",
       );
     },
     advantages: join(sequences.map((sequence) => sequence.advantages)),

@@ -256,6 +256,12 @@ export interface PolicyUsage {
   readonly bytesReceived: number;
 }
 
+/** Options of `export`. */
+export interface ExportOptions {
+  /** Add the adapter to what it adapts and write the whole model, in the type of the checkpoint that it adapts. Default false. */
+  readonly merge?: boolean;
+}
+
 /** File written by `save`, relative to the folder. */
 export interface SavedFile {
   readonly name: string;
@@ -302,7 +308,7 @@ export interface Policy<R = unknown> extends AsyncDisposable {
   /** Training state (weights, optimizer, step) into an existing folder. */
   save(folder: string): Promise<SavedFile[]>;
   restore(folder: string): Promise<void>;
-  /** A Hugging Face checkpoint folder. */
-  export(folder: string): Promise<void>;
+  /** A Hugging Face checkpoint folder; of a policy with an adapter the adapter's folder, or with `merge` the whole model. */
+  export(folder: string, options?: ExportOptions): Promise<void>;
   close(): Promise<void>;
 }

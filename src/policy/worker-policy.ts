@@ -249,10 +249,10 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
       kept.clear();
     },
 
-    async export(folder) {
+    async export(folder, { merge = false } = {}) {
       const path = resolve(folder);
       await mkdir(dirname(path), { recursive: true });
-      await call("export", { path, dtype: "source" });
+      await call("export", { path, dtype: "source", merge });
     },
 
     close: options.close,

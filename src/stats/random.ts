@@ -8,7 +8,7 @@
  */
 
 /** Numbers that keep draws for different purposes apart; part of the wire protocol. */
-export const seedStreams = { train: 1, eval: 2, order: 3, dropout: 4, warmup: 5, unreadable: 6 } as const;
+export const seedStreams = { train: 1, eval: 2, order: 3, dropout: 4, warmup: 5, unreadable: 6, adapter: 7 } as const;
 
 /**
  * One scrambling of 64 bits: every bit of the input affects every bit of the result.

@@ -45,6 +45,8 @@ export type {
   ReplayRewardsOptions,
   RewardReplay,
 } from "./replay/index.js";
+export { exportSource } from "./export-source.js";
+export type { ExportedSource, ExportSourceOptions } from "./export-source.js";
 export { exportModel } from "./run-folder.js";
 export { sft } from "./sft-run.js";
 export type { SftOptions } from "./sft-run.js";

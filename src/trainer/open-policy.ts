@@ -35,6 +35,8 @@ export interface OpenPolicyOptions {
    * worker then refuses `forwardBackward`, `optimStep`, `save` and `restore`. Default false.
    */
   readonly inference?: boolean;
+  /** Folders that may be written to, besides the current directory and `output_dir`. Default: none. */
+  readonly writable?: readonly string[];
   /** Pictures by the name that rows call them by, as the bytes of a file, where they are no files. Read when needed. */
   readonly pictures?: ReadonlyMap<string, Uint8Array>;
   /** Shows the model another picture than the row's: for control experiments. Its key and hash must be its own. */
@@ -88,7 +90,7 @@ export async function openModel(config: SharedConfig, options: OpenModelOptions)
     return await createWorkerPolicy<Row>({
       signal: options.signal,
       caller: connection.caller,
-      load: loadParameters(config, { inference, reference }),
+      load: loadParameters(config, { inference, reference, writable: options.writable ?? [] }),
       prepare: createPreparer(config, options.pictures ?? new Map(), options.replacePicture),
       settings: {
         ...options.sampling,
@@ -125,12 +127,27 @@ export async function connectPython(config: SharedConfig, onStderr?: (line: stri
 interface ModelUse {
   /** For sampling and scoring only. */
   readonly inference: boolean;
-  /** Keep a frozen copy for the KL term. */
+  /** Be able to score with the weights as they were loaded, for the KL term. */
   readonly reference: boolean;
+  /** Folders that may be written to, besides the usual ones. */
+  readonly writable: readonly string[];
+}
+
+/** The adapter that is to be trained; what is null follows from the adapter that is loaded, or is the worker's default. */
+function adapterParameters(config: SharedConfig): PlainMap {
+  return {
+    seed: config.seed,
+    r: config.lora_r,
+    alpha: config.lora_alpha,
+    dropout: config.lora_dropout,
+    target_modules: config.lora_target_modules,
+    use_rslora: config.use_rslora,
+    use_dora: config.use_dora,
+  };
 }
 
 /** What the verb `load` is asked for. */
-function loadParameters(config: SharedConfig, { inference, reference }: ModelUse): PlainMap {
+function loadParameters(config: SharedConfig, { inference, reference, writable }: ModelUse): PlainMap {
   return {
     model: config.model_name_or_path,
     revision: config.model_revision,
@@ -147,10 +164,14 @@ function loadParameters(config: SharedConfig, { inference, reference }: ModelUse
       beta2: config.adam_beta2,
       epsilon: config.adam_epsilon,
       weight_decay: config.weight_decay,
+      // One schedule for both, so their ratio never changes.
+      vision_rate: config.vision_learning_rate === null ? 1 : config.vision_learning_rate / config.learning_rate,
     },
+    lora: inference || !config.use_peft ? null : adapterParameters(config),
+    four_bit: !inference && config.load_in_4bit,
     strategy: "single",
     image_cache_bytes: config.image_cache_bytes,
-    allowed_roots: [resolve(config.output_dir), process.cwd()],
+    allowed_roots: [resolve(config.output_dir), process.cwd(), ...writable],
     threads: config.worker_threads,
     min_pixels: config.min_pixels,
     max_pixels: config.max_pixels,

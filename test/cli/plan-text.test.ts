@@ -28,7 +28,8 @@ it("tells settings, batches, steps and memory", () => {
     },
     heldOutRows: 12,
   });
-  const checkpoint = { parameters: 2 ** 30, visionParameters: 2 ** 29, shape: { hiddenSize: 1024, layers: 4 } };
+  const shape = { hiddenSize: 1024, layers: 4 };
+  const checkpoint = { parameters: 2 ** 30, visionParameters: 2 ** 29, linears: { q_proj: 1000, up_proj: 24 }, shape };
   expect(planText({ config, plan, checkpoint }).join("\n")).toBe(`Settings that are not the defaults
   model_name_or_path           "m"
   freeze_vision_modules        true

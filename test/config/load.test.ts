@@ -88,14 +88,14 @@ describe("YAML", () => {
 
 describe("places", () => {
   it("names file, line and column of every problem, in reading order, then flags, then what is missing", async () => {
-    const mine = await file("mine.yaml", "beta: 0.1\nnum_generation: 4\n\ntop_p: 3\nuse_peft: true\n");
+    const mine = await file("mine.yaml", "beta: 0.1\nnum_generation: 4\n\ntop_p: 3\nuse_vllm: true\n");
     const other = await file("other.yaml", "  # indented\nbeta: much\n");
     const error = await failure([mine, other], { epsilom: 0.2, num_iterations: "two" });
     expect(error.code).toBe("CONFIG_INVALID");
     expect(problemsOf(error).map(({ file, line, column, key, code }) => [file, line, column, key, code])).toEqual([
       [mine, 2, 1, "num_generation", "CONFIG_UNKNOWN_KEY"],
       [mine, 4, 1, "top_p", "CONFIG_INVALID_VALUE"],
-      [mine, 5, 1, "use_peft", "CONFIG_NOT_BUILT"],
+      [mine, 5, 1, "use_vllm", "CONFIG_NOT_BUILT"],
       [other, 2, 1, "beta", "CONFIG_INVALID_VALUE"],
       [null, null, null, "epsilom", "CONFIG_UNKNOWN_KEY"],
       [null, null, null, "num_iterations", "CONFIG_INVALID_VALUE"],
@@ -105,7 +105,7 @@ describe("places", () => {
       "The configuration has 7 problems:",
       `  CONFIG_UNKNOWN_KEY  ${mine}:2:1  unknown key "num_generation"; did you mean "num_generations"?`,
       `  CONFIG_INVALID_VALUE  ${mine}:4:1  top_p is 3; it must be a number above 0 and at most 1`,
-      `  CONFIG_NOT_BUILT  ${mine}:5:1  use_peft (true) asks for LoRA adapters, which is not built yet. This version trains all weights, or all but the vision tower (freeze_vision_modules).`,
+      `  CONFIG_NOT_BUILT  ${mine}:5:1  use_vllm (true) asks for sampling by vLLM, which is not built yet. The worker samples itself: remove use_vllm.`,
       `  CONFIG_INVALID_VALUE  ${other}:2:1  beta is "much"; it must be a number at least 0`,
       '  CONFIG_UNKNOWN_KEY  --epsilom  unknown key "epsilom"; did you mean "epsilon"?',
       '  CONFIG_INVALID_VALUE  --num_iterations  num_iterations is "two"; it must be a whole number at least 1',

@@ -47,6 +47,16 @@ describe("estimateMemory", () => {
     expect(estimateMemory({ ...facts, trainable: 400 }).reference).toBe(800);
   });
 
+  it("counts an adapter as all that is trained, above weights in the type of the computation, without a reference", () => {
+    expect(estimateMemory({ ...facts, adapter: { parameters: 50, baseBytes: 2 } })).toMatchObject({
+      weights: 2200,
+      castWeights: 0,
+      gradients: 200,
+      optimizer: 400,
+      reference: 0,
+    });
+  });
+
   it("keeps one number per layer and token with gradient checkpointing", () => {
     const shape = { hiddenSize: 8, layers: 3 };
     expect(estimateMemory({ ...facts, gradientCheckpointing: true, shape }).activations).toBe(2 * 10 * 8 * (3 + 17));
@@ -83,12 +93,20 @@ describe("readCheckpointSize", () => {
 
   it("counts the parameters of one file, scalars and the vision tower included", async () => {
     const place = await checkpoint("one", {
-      "model.safetensors": safetensors({ "model.embed": [10, 4], "visual.patch_embed": [3, 2], scale: [] }),
+      "model.safetensors": safetensors({
+        "model.embed": [10, 4],
+        "visual.patch_embed": [3, 2],
+        "visual.blocks.0.mlp.up_proj.weight": [2, 1],
+        "model.layers.0.mlp.up_proj.weight": [6, 4],
+        "model.layers.1.mlp.up_proj.weight": [6, 4],
+        scale: [],
+      }),
       "config.json": { text_config: { hidden_size: 4, num_hidden_layers: 2 } },
     });
     expect(await readCheckpointSize(place)).toEqual({
-      parameters: 47,
-      visionParameters: 6,
+      parameters: 97,
+      visionParameters: 8,
+      linears: { up_proj: 20 },
       shape: { hiddenSize: 4, layers: 2 },
     });
   });
@@ -103,6 +121,7 @@ describe("readCheckpointSize", () => {
     expect(await readCheckpointSize(place)).toEqual({
       parameters: 16,
       visionParameters: 7,
+      linears: {},
       shape: { hiddenSize: 4, layers: 1 },
     });
   });

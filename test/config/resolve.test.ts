@@ -175,7 +175,7 @@ describe("wrong values", () => {
       return "none";
     };
     expect(codeOf({ ...model, deepspeed: "zero3.json" })).toBe("CONFIG_NOT_BUILT");
-    expect(codeOf({ ...model, deepspeed: "zero3.json", use_peft: true })).toBe("CONFIG_NOT_BUILT");
+    expect(codeOf({ ...model, deepspeed: "zero3.json", use_vllm: true })).toBe("CONFIG_NOT_BUILT");
     expect(codeOf({ ...model, deepspeed: "zero3.json", beta: -1 })).toBe("CONFIG_INVALID");
     expect(codeOf({})).toBe("CONFIG_MISSING_KEY");
   });
@@ -221,9 +221,6 @@ describe("what is known and not built", () => {
     ["deepspeed", "zero3.json", null],
     ["fsdp", "full_shard", ""],
     ["strategy", "ddp", "single"],
-    ["use_peft", true, false],
-    ["lora_r", 64, null],
-    ["lora_target_modules", ["q_proj"], null],
     ["sync_ref_model", true, false],
     ["ref_model_mixup_alpha", 0.6, null],
     ["ref_model_sync_steps", 512, null],

@@ -151,8 +151,8 @@ def with_text(text: str) -> Any:
         (OPTIMIZER, without(f"{NAME}.step"), f"has {NAME}.exp_avg"),
         (OPTIMIZER, lambda path: save_file(load_file(path), path, {"step": "3"}), "is of step 3"),
         (STATE, with_text("{"), "cannot be read"),
-        (STATE, with_text('{"format": 9}'), "not training state of format 1"),
-        (STATE, with_text('{"format": 1, "step": -1}'), '"step" must be a whole number'),
+        (STATE, with_text('{"format": 1}'), "not training state of format 2"),
+        (STATE, with_text('{"format": 2, "step": -1}'), '"step" must be a whole number'),
         (STATE, Path.unlink, "cannot be read"),
     ],
 )

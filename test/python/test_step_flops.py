@@ -88,8 +88,22 @@ def test_the_counter_knows_attention_on_a_cpu() -> None:
     assert counter.get_total_flops() == 2.5 * forward
 
 
-@pytest.mark.parametrize("frozen_tower", [False, True])
-def test_a_step_does_hardly_more_than_it_must(tiny_checkpoint: Path, frozen_tower: bool) -> None:
+def test_beneath_an_adapter_no_weight_has_a_gradient() -> None:
+    frozen = minimum_flops(CONFIG, [GROUP], frozen_tower=True)
+    adapted = minimum_flops(CONFIG, [GROUP], frozen_tower=True, lora_rank=3)
+    # Ranks times input and output of q, k, v, o and the three of the feed-forward.
+    added = 2 * 3 * (8 + 6 + 6 + 8 + 3 * 10)
+    assert adapted.prefill - frozen.prefill == 5 * added
+    assert adapted.decode - frozen.decode == 2 * added
+    assert adapted.reference == frozen.reference
+    weights = PROMPT + FED + 3 * HEAD
+    # Nothing in front of the first layer is trained: no gradient of the inputs of q, k and v, and of their adapters.
+    spared = 7 * 2 * 4 * (4 + 2 + 2 + 3 * 3)
+    assert adapted.loss - frozen.loss == 7 * 3 * added - weights - spared
+
+
+@pytest.mark.parametrize(("frozen_tower", "lora_rank"), [(False, None), (True, None), (True, 4)])
+def test_a_step_does_hardly_more_than_it_must(tiny_checkpoint: Path, frozen_tower: bool, lora_rank: int | None) -> None:
     random = np.random.default_rng(0)
     pictures = [random.integers(0, 256, (84, 140, 3)).astype(np.uint8) for _ in range(2)]
     counted = count_step(
@@ -99,6 +113,7 @@ def test_a_step_does_hardly_more_than_it_must(tiny_checkpoint: Path, frozen_towe
         generations=6,
         tokens=16,
         frozen_tower=frozen_tower,
+        lora_rank=lora_rank,
         beta=0.04,
     )
     assert 1 <= counted.over_minimum <= OVER_MINIMUM

@@ -23,7 +23,7 @@ describe("counter-based draws", () => {
   });
 
   it("have the streams that docs/protocol.md lists, under numbers that stay", () => {
-    expect(seedStreams).toEqual({ train: 1, eval: 2, order: 3, dropout: 4, warmup: 5, unreadable: 6 });
+    expect(seedStreams).toEqual({ train: 1, eval: 2, order: 3, dropout: 4, warmup: 5, unreadable: 6, adapter: 7 });
   });
 
   it("can be folded step by step", () => {

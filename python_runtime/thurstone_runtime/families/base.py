@@ -51,6 +51,8 @@ class Family(Protocol):
     name: str
     image_constants: ImageConstants
     image_token_id: int
+    language_model: str
+    """Name of the language model in the module tree; its layers are `<name>.layers.<number>`."""
 
     def patchify(self, image: Tensor) -> ImagePatches:
         """uint8 [height, width, 3] at its final size, on any device -> patches on the same device."""
@@ -110,7 +112,7 @@ class LoadedModel:
     family: Family
     device: torch.device
     compute_dtype: torch.dtype
-    """Type of the matrix products; the weights are float32 when the model was loaded for training."""
+    """Type of the matrix products; weights that are trained are float32, and so are those that others read as well."""
     attention: str
     source_dtype: torch.dtype
     """Type that the checkpoint's config names; `export` with dtype "source" writes it."""
@@ -133,6 +135,6 @@ class LoadedModel:
 
         Enter it once around a whole forward or a whole decode loop: the cast weights are kept until it is left.
         """
-        if self.model.dtype == self.compute_dtype:
+        if all(weight.dtype == self.compute_dtype for weight in self.model.parameters() if weight.is_floating_point()):
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.compute_dtype)

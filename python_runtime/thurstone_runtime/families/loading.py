@@ -28,7 +28,9 @@ from transformers.utils.logging import disable_progress_bar
 from ..attention import ATTENTION
 from ..errors import EngineError
 from .base import Family, ImageConstants, LoadedModel
+from .quantization import four_bit_config, has_bitsandbytes
 from .qwen_vl import MODEL_TYPES, QwenVlFamily
+from .storage import store_as_multiplied
 
 logger = logging.getLogger(__name__)
 
@@ -53,17 +55,22 @@ def load_model(
     torch_dtype: str = "auto",
     attention: str = "auto",
     train: bool = False,
+    frozen: bool = False,
+    four_bit: bool = False,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> LoadedModel:
     """Reads config, weights (safetensors only), tokenizer and image constants of one checkpoint.
 
     `train` keeps float32 weights and leaves the compute type to `LoadedModel.autocast`; otherwise the weights are in
-    the compute type. The model is in eval mode either way (these families have no dropout to switch on), and its
-    parameters require gradients exactly when `train` is set. HF_HUB_OFFLINE is respected.
+    the compute type. With `frozen` they are not trained themselves: those that only matrix products read are then kept
+    as `autocast` would hand them over, which computes the same bits in less memory, or, with `four_bit`, those of the
+    language model in 4 bits each (`quantization`). The model is in eval mode in any
+    case (these families have no dropout to switch on), and its parameters require gradients exactly when they are
+    trained. HF_HUB_OFFLINE is respected.
 
     Raises EngineError: `unsupported_model`, `checkpoint_invalid`, `device_unavailable`, `attention_unavailable`,
-    `bad_argument`.
+    `bad_argument`, `package_missing`.
     """
     chosen_device = choose_device(device)
     config = _read("config", lambda: AutoConfig.from_pretrained(path_or_id, revision=revision, trust_remote_code=False))
@@ -85,10 +92,20 @@ def load_model(
     tokenizer: PreTrainedTokenizerBase = _read(
         "tokenizer", lambda: AutoTokenizer.from_pretrained(path_or_id, revision=revision, trust_remote_code=False)
     )
-    model = _read_weights(path_or_id, revision, torch.float32 if train else compute_dtype, chosen_attention)
-    model.to(chosen_device)  # pyright: ignore[reportArgumentType]
+    as_stored = not train or (frozen and source_dtype == compute_dtype)
+    dtype = compute_dtype if as_stored else torch.float32
+    if four_bit:
+        bits = four_bit_config(chosen_device.type, compute_dtype, installed=has_bitsandbytes())
+        placed = {"quantization_config": bits, "device_map": {"": chosen_device}}
+        model = _read_weights(path_or_id, revision, dtype, chosen_attention, **placed)
+    else:
+        model = _read_weights(path_or_id, revision, dtype, chosen_attention)
+    if train and frozen:
+        store_as_multiplied(model, compute_dtype)
+    if not four_bit:
+        model.to(chosen_device)  # pyright: ignore[reportArgumentType]
     model.eval()
-    model.requires_grad_(train)
+    model.requires_grad_(train and not frozen)
 
     eos_token_ids = end_token_ids(model.generation_config, tokenizer)
     end_of_turn_id = tokenizer.eos_token_id if isinstance(tokenizer.eos_token_id, int) else eos_token_ids[0]
@@ -253,7 +270,9 @@ def _source_dtype(config: PreTrainedConfig) -> torch.dtype:
     return getattr(torch, found) if isinstance(found, str) else found
 
 
-def _read_weights(path_or_id: str, revision: str | None, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+def _read_weights(
+    path_or_id: str, revision: str | None, dtype: torch.dtype, attention: str, **placed: Any
+) -> PreTrainedModel:
     disable_progress_bar()
     model, info = _read(
         "weights",
@@ -267,6 +286,7 @@ def _read_weights(path_or_id: str, revision: str | None, dtype: torch.dtype, att
             ignore_mismatched_sizes=True,  # reported below, with the missing ones
             trust_remote_code=False,
             output_loading_info=True,
+            **placed,
         ),
     )
     absent = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])

@@ -24,6 +24,8 @@ MODEL_TYPES = ("qwen2_5_vl", "qwen2_vl")
 class QwenVlFamily:
     """See `Family`."""
 
+    language_model = "model.language_model"
+
     def __init__(self, name: str, image_constants: ImageConstants, image_token_id: int) -> None:
         self.name = name
         self.image_constants = image_constants

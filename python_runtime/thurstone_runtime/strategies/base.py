@@ -18,7 +18,7 @@ class Strategy(Protocol):
     """One model in training."""
 
     def prepare(self, model: nn.Module, settings: AdamWSettings) -> None:
-        """Takes over a model on its device, float32; trains the parameters that require a gradient."""
+        """Takes over a model on its device; trains the parameters that require a gradient, which are float32."""
         ...
 
     def clear(self) -> None:
@@ -34,7 +34,8 @@ class Strategy(Protocol):
         ...
 
     def weights(self) -> dict[str, Tensor]:
-        """Every parameter by its name in the module tree, float32, tied ones once. Not copies."""
+        """Every parameter by its name in the module tree, tied ones once; those that are trained are float32. Not
+        copies."""
         ...
 
     def optimizer_state(self) -> dict[str, Tensor]:
@@ -46,5 +47,5 @@ class Strategy(Protocol):
         ...
 
     def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Tensor]) -> None:
-        """Takes over what `weights` and `optimizer_state` returned, checked by the caller."""
+        """Takes over what `weights`, of what is trained, and `optimizer_state` returned, checked by the caller."""
         ...

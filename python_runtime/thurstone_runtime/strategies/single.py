@@ -46,7 +46,7 @@ class SingleStrategy:
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Tensor]) -> None:
         """See `Strategy.load`."""
-        for name, parameter in self._parameters.items():
+        for name, parameter in self._trained.items():
             parameter.copy_(weights[name])
         self._optimizer.load_state(optimizer_state)
         self._optimizer.clear()

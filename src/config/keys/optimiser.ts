@@ -7,6 +7,12 @@ import { z } from "zod";
 
 export const optimiserKeys = {
   learning_rate: z.number().min(0).default(1e-6).describe("Highest learning rate of the schedule."),
+  vision_learning_rate: z
+    .number()
+    .min(0)
+    .nullable()
+    .default(null)
+    .describe("Highest learning rate of the vision tower, on the same schedule. null: as `learning_rate`."),
   weight_decay: z.number().min(0).default(0).describe("Decoupled weight decay of AdamW."),
   adam_beta1: z.number().min(0).lt(1).default(0.9).describe("Decay of AdamW's first moment."),
   adam_beta2: z.number().min(0).lt(1).default(0.999).describe("Decay of AdamW's second moment."),
