@@ -6,23 +6,29 @@
  */
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { runCommandLine } from "../../src/cli/program.js";
 import { defineReward, train } from "../../src/index.js";
 import { verifyCheckpoint } from "../../src/runs/index.js";
 import { commandIo } from "../cli/outputs.js";
 import { readTensors } from "./safetensors.js";
-import { createWorkspace } from "./workspace.js";
-import type { Workspace } from "./workspace.js";
+import { createDataSet } from "../support/data-set.js";
+import type { DataSet } from "../support/data-set.js";
 
-let workspace: Workspace;
+let workspace: DataSet;
 beforeAll(async () => {
-  workspace = await createWorkspace(3);
+  workspace = await createDataSet({ rows: 3 });
 });
 afterAll(() => workspace.remove());
 
 it("an adapter is trained, resumed to the bit, exported, merged, and rates pictures", async () => {
   const config = workspace.config("run", {
+    // Random weights write no scores.
+    model_name_or_path: fileURLToPath(new URL("../../assets/rated", import.meta.url)),
+    max_completion_length: 24,
+    learning_rate: 3e-4,
+    worker_threads: 1,
     use_peft: true,
     lora_r: 2,
     lora_dropout: 0.1,
@@ -34,9 +40,10 @@ it("an adapter is trained, resumed to the bit, exported, merged, and rates pictu
     save_steps: 1,
   });
   const run = config.output_dir!;
-  // Random answers earn nothing with the built-in rewards, and what earns the same trains nothing.
-  const reward = defineReward({ name: "first", score: ({ completion }) => completion.tokenIds[0]! % 7 });
-  const rewards = { first: { reward, weight: 1 } };
+  // What earns the same trains nothing.
+  const sum = (ids: ArrayLike<number>): number => Array.from(ids).reduce((total, id) => total + id, 0);
+  const reward = defineReward({ name: "sum", score: ({ completion }) => sum(completion.tokenIds) % 7 });
+  const rewards = { sum: { reward, weight: 1 } };
   await train(config, { rewards }).result;
   const metrics = readFileSync(join(run, "metrics.jsonl"), "utf8").trim().split("\n");
   expect(metrics.map((line) => (JSON.parse(line) as { kl: number }).kl > 0)).toEqual([false, true]);
@@ -60,7 +67,7 @@ it("an adapter is trained, resumed to the bit, exported, merged, and rates pictu
 
   const scoring = commandIo(workspace.folder);
   const args = ["score", "images/picture_0.png", "--model", "merged", "--json", "--threads", "1"];
-  expect(await runCommandLine(args, scoring)).toBe(0);
+  expect(await runCommandLine(args, scoring), scoring.stderr.text()).toBe(0);
   const { score } = JSON.parse(scoring.stdout.text()) as { score: number };
   expect(score).toBeGreaterThan(1);
   expect(score).toBeLessThan(6);
