@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib import metadata
 from typing import Any
 
@@ -81,8 +82,9 @@ def activation_bytes_per_token(loaded: LoadedModel) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Of everything that can change a result."""
-    found = {name: metadata.version(name) for name in PACKAGES}
+    """Of everything that can change a result; peft where there is an adapter."""
+    used = (*PACKAGES, *(["peft"] if "peft" in sys.modules else []))
+    found = {name: metadata.version(name) for name in used}
     return {"python": platform.python_version(), **found, "runtime": __version__}
 
 

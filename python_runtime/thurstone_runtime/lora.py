@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -176,7 +177,9 @@ def _inject(model: nn.Module, config: dict[str, Any], adapter: str, seed: int) -
             f"adapters need the Python package peft, which cannot be imported ({error}); install the packages of "
             "requirements.txt.",
         ) from error
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # The reference is a second adapter, and meant to be.
+        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
         torch.manual_seed(draw_seed(seed, ADAPTER))
         # peft keeps what it is given and may change it.
         inject_adapter_in_model(LoraConfig(**copy.deepcopy(config)), model, adapter)

@@ -51,6 +51,7 @@ def test_an_adapter_is_all_that_is_trained_and_all_linear_layers_of_the_language
     linears = {name: module for name, module in base.model.named_modules() if name in wrapped}
     size = sum(4 * (linear.in_features + linear.out_features) for linear in linears.values())
     assert worker.description["parameters"]["trainable"] == size
+    assert worker.description["versions"]["peft"].startswith("0.21.")
 
     before = {name: parameter.clone() for name, parameter in worker.model.named_parameters()}
     step(worker, 1)
