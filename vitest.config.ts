@@ -12,6 +12,7 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: "test/support/shared-folder.ts",
     testTimeout: 120_000,
     // Most files wait for a process of their own: by default one core would do nothing.
     maxWorkers: "100%",
