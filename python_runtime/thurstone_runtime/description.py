@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from importlib import metadata
 from typing import Any
 
 import torch
+from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
 from . import __version__
 from .families import LoadedModel
 from .layers import active_dropout
+from .lora import lora_layers
 from .memory import peak_resident_bytes, resident_bytes
 
 PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy")
@@ -63,7 +64,7 @@ def describe_model(loaded: LoadedModel) -> dict[str, Any]:
         "eos_token_ids": list(loaded.eos_token_ids),
         "pad_token_id": loaded.pad_token_id,
         "image_token_id": loaded.family.image_token_id,
-        "versions": versions(),
+        "versions": versions(loaded.model),
         "cpu_features": cpu_features(),
         "threads": torch.get_num_threads(),
         "activation_bytes_per_token": activation_bytes_per_token(loaded),
@@ -81,9 +82,9 @@ def activation_bytes_per_token(loaded: LoadedModel) -> int:
     return kept * loaded.compute_dtype.itemsize
 
 
-def versions() -> dict[str, str]:
-    """Of everything that can change a result; peft where there is an adapter."""
-    used = (*PACKAGES, *(["peft"] if "peft" in sys.modules else []))
+def versions(model: nn.Module) -> dict[str, str]:
+    """Of everything that can change a result of the model; peft where it has an adapter."""
+    used = (*PACKAGES, *(["peft"] if lora_layers(model) else []))
     found = {name: metadata.version(name) for name in used}
     return {"python": platform.python_version(), **found, "runtime": __version__}
 

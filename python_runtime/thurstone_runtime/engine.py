@@ -17,7 +17,7 @@ from .batches import GroupBatch, read_group_batch, read_ids, read_vector
 from .candidates import candidate_logprobs, check_candidates
 from .checkpoints import allowed_path, open_state, save_state
 from .context import CallContext
-from .description import describe_memory, describe_model, set_up_torch, versions
+from .description import describe_memory, describe_model, set_up_torch
 from .errors import EngineError
 from .exports import export_model
 from .families import LoadedModel
@@ -302,7 +302,7 @@ class Engine:
             "policy_version": session.version,
             "family": session.loaded.family.name,
             "optimizer": session.settings["optimizer"],
-            "versions": versions(),
+            "versions": session.description["versions"],
             **session.unchanging(context.tick),
         }
         files = save_state(folder, trainer.trained(), trainer.strategy.optimizer_state(), state, context.tick)
