@@ -17,10 +17,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers.utils.hub import cached_file
 
+from .checkpoints import some
 from .errors import EngineError
-from .exports import folder_in_place
+from .exports import companion_file, folder_in_place
 from .lora import POLICY, parameter_names
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
@@ -86,7 +86,7 @@ class SavedAdapter:
         missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
         if missing or unknown:
             parts = [
-                f"{len(names)} {what} ({_some(names)})"
+                f"{len(names)} {what} ({some(names)})"
                 for names, what in ((missing, "weights are missing"), (unknown, "have no place in the model"))
                 if names
             ]
@@ -157,20 +157,10 @@ def write_adapter(
 
 
 def _file(path_or_id: str, name: str, revision: str | None) -> Path | None:
-    if Path(path_or_id).is_dir():
-        found = Path(path_or_id) / name
-        return found if found.is_file() else None
     try:
-        found = cached_file(
-            path_or_id,
-            name,
-            revision=revision,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
+        return companion_file(path_or_id, name, revision)
     except OSError:
         return None  # no folder and no hub id: whoever reads the model says so
-    return None if found is None else Path(found)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -187,7 +177,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     known = {*_USED, *_WITHOUT_EFFECT, "bias"}
     other = sorted(name for name, value in config.items() if name not in known and value not in (None, False, {}, []))
     if other:
-        raise EngineError("unsupported_model", f"{path} sets {_some(other)}, which the worker does not know.")
+        raise EngineError("unsupported_model", f"{path} sets {some(other)}, which the worker does not know.")
     return config
 
 
@@ -202,8 +192,3 @@ def _layout_advice(unknown: list[str]) -> str:
 
 def _invalid(path: Path, reason: str) -> EngineError:
     return EngineError("checkpoint_invalid", f"{path} {reason}")
-
-
-def _some(names: list[str], limit: int = 3) -> str:
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -253,7 +253,7 @@ def _check_frozen(path: Path, saved: Any, frozen: Mapping[str, str]) -> None:
     if other:
         raise _invalid(
             path,
-            f"{_some(other)} differed from the loaded model's, where it is frozen: load the model that the run began "
+            f"{some(other)} differed from the loaded model's, where it is frozen: load the model that the run began "
             "with, in the same type of computation, or train these weights as well",
         )
 
@@ -275,9 +275,9 @@ def _check_optimizer(path: Path, found: Found, trained: Mapping[str, tuple[int, 
 def _check_names(path: Path, found: Found, required: set[str], known: set[str]) -> None:
     missing, unknown = sorted(required - found.keys()), sorted(found.keys() - known)
     if missing:
-        raise _invalid(path, f"lacks {_some(missing)}: it belongs to another model, or part of it was lost")
+        raise _invalid(path, f"lacks {some(missing)}: it belongs to another model, or part of it was lost")
     if unknown:
-        raise _invalid(path, f"has {_some(unknown)}, which this model does not train: it belongs to another model")
+        raise _invalid(path, f"has {some(unknown)}, which this model does not train: it belongs to another model")
 
 
 def _check_tensor(path: Path, name: str, found: tuple[str, tuple[int, ...]], shape: tuple[int, ...]) -> None:
@@ -288,6 +288,7 @@ def _check_tensor(path: Path, name: str, found: tuple[str, tuple[int, ...]], sha
         raise _invalid(path, f"{name} is of type {dtype}; training state is F32")
 
 
-def _some(names: Sequence[str], limit: int = 3) -> str:
+def some(names: Sequence[str], limit: int = 3) -> str:
+    """The first few, and how many more there are."""
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -49,15 +49,21 @@ def export_model(model: PreTrainedModel, path: Path, dtype: torch.dtype, source:
         model.save_pretrained(partial, state_dict=merged_weights(model, dtype), max_shard_size=SHARD_SIZE)
         _name_type(partial / "config.json", str(dtype).removeprefix("torch."))
         for name in COMPANIONS:
-            file = cached_file(
-                source,
-                name,
-                revision=revision,
-                _raise_exceptions_for_missing_entries=False,
-                _raise_exceptions_for_connection_errors=False,
-            )
+            file = companion_file(source, name, revision)
             if file is not None:
                 shutil.copyfile(file, partial / name)
+
+
+def companion_file(path_or_id: str, name: str, revision: str | None) -> Path | None:
+    """A file of a folder or hub repository; None where that has no such file. Raises OSError for what is neither."""
+    found = cached_file(
+        path_or_id,
+        name,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
 
 
 @contextmanager

@@ -76,14 +76,15 @@ export function probabilityBetter(a: Compared, b: Compared): number | null {
 
 async function compare(
   paths: readonly [string, string],
-  { model, json, ...asked }: CompareFlags,
+  flags: CompareFlags,
   io: CommandIo,
   { connect, signal }: Pick<MetricOptions, "connect" | "signal">,
 ): Promise<number> {
+  const { model, json } = flags;
   const ratings: Rating[] = [];
   try {
     await using metric = await createMetric({
-      ...metricOptions(model, asked, io.cwd),
+      ...metricOptions(model, flags, io.cwd),
       ...(connect && { connect }),
       ...(signal && { signal }),
       onStderr: (line) => void io.stderr.write(`worker: ${line}\n`),

@@ -14,7 +14,7 @@ import { FORMATS, referenceLine } from "./scoring/formats.js";
 import type { ScoreFormat, ScoreRecord } from "./scoring/formats.js";
 import { findInputs } from "./scoring/inputs.js";
 import type { ScoreInput } from "./scoring/inputs.js";
-import { addMetricFlags, metricFlagProblem, metricOptions } from "./scoring/metric-flags.js";
+import { addMetricFlags, metricFlagProblem, metricFlagsOf, metricOptions } from "./scoring/metric-flags.js";
 import type { MetricFlags } from "./scoring/metric-flags.js";
 import { ratePictures } from "./scoring/rate.js";
 import type { AskedModel, ScoreSurroundings } from "./scoring/rate.js";
@@ -93,13 +93,6 @@ function problemOf(flags: ScoreFlags): string | null {
   return metricFlagProblem(flags);
 }
 
-/** Flags that decide how a model is asked. */
-function askedOf(flags: ScoreFlags): MetricFlags {
-  const { model: _model, batch: _batch, out: _out, resume: _resume, overwrite: _overwrite, ...rest } = flags;
-  const { sort: _sort, top: _top, sheet: _sheet, referenceFormat: _reference, json: _json, ...asked } = rest;
-  return asked;
-}
-
 function formatFor({ out, referenceFormat }: ScoreFlags): ScoreFormat | null {
   if (referenceFormat === true) return "txt";
   return out === undefined ? "jsonl" : formatOf(out);
@@ -113,7 +106,7 @@ async function score(
 ): Promise<number> {
   const { out, sort, top, sheet, referenceFormat, json, batch } = flags;
   const say = (line: string): void => void io.stderr.write(`${line}\n`);
-  const models = flags.model.map((model) => ({ model, options: metricOptions(model, askedOf(flags), io.cwd) }));
+  const models = flags.model.map((model) => ({ model, options: metricOptions(model, flags, io.cwd) }));
   const inputs = await findInputs(given, io.cwd);
   const best = sort === true || top !== undefined;
   const print = referenceFormat === true ? referenceLine : FORMATS.jsonl.line;
@@ -166,7 +159,7 @@ async function drawSheet(
 
 /** Opened with what decides about a rating; where and how fast it is computed does not. */
 async function openFile(path: string, flags: ScoreFlags, models: readonly AskedModel[]): Promise<ScoreFile> {
-  const { device: _device, threads: _threads, ...asked } = askedOf(flags);
+  const { device: _device, threads: _threads, ...asked } = metricFlagsOf(flags);
   const digests = models.map(async ({ model, options }) => {
     const { sha256, revision } = await digestModel(options.model, options.revision);
     return { model, sha256, revision };

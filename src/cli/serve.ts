@@ -127,7 +127,7 @@ async function serve(
   try {
     say(`${model} is being loaded`);
     await using metric = await createMetric({
-      ...metricOptions(model, askedOf(flags), io.cwd),
+      ...metricOptions(model, flags, io.cwd),
       imageCacheBytes: imageCache * MEBIBYTE,
       onStderr: (line) => say(`worker: ${line}`),
       signal,
@@ -161,29 +161,6 @@ function limitsOf(flags: OwnFlags): ServeLimits {
     headerTimeout: flags.headerTimeout * 1000,
     requestTimeout: flags.requestTimeout * 1000,
   };
-}
-
-/** Flags that decide how the model is asked. */
-function askedOf(flags: OwnFlags & MetricFlags): MetricFlags {
-  const {
-    model: _model,
-    host: _host,
-    port: _port,
-    token: _token,
-    generateToken: _generate,
-    root: _root,
-    ...rest
-  } = flags;
-  const { batch: _batch, maxBody: _body, maxPictures: _pictures, maxWaiting: _waiting, maxHeld: _held, ...more } = rest;
-  const {
-    headerTimeout: _header,
-    requestTimeout: _request,
-    grace: _grace,
-    imageCache: _cache,
-    json: _json,
-    ...asked
-  } = more;
-  return asked;
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { batchSizes } from "./batch-arithmetic.js";
+import { BATCH_KEYS, batchSizes } from "./batch-arithmetic.js";
 import { conflict } from "./check.js";
 import type { Check } from "./check.js";
 import type { ConfigKey } from "./schema.js";
@@ -41,14 +41,7 @@ export const adapterChecks: readonly Check[] = [
         : null,
   },
   {
-    keys: [
-      "lora_dropout",
-      "prompts_per_step",
-      "num_generations",
-      "num_iterations",
-      "per_device_train_batch_size",
-      "gradient_accumulation_steps",
-    ],
+    keys: ["lora_dropout", ...BATCH_KEYS],
     find: (config) => {
       const { updatesPerBatch } = batchSizes(config);
       return (config.lora_dropout ?? 0) > 0 && updatesPerBatch > 1

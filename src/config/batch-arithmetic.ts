@@ -7,20 +7,22 @@
  * @module
  */
 import { ConfigError } from "../errors.js";
-import type { ParsedConfig } from "./schema.js";
+import type { ConfigKey, ParsedConfig } from "./schema.js";
 
 /** Prompts of a rollout batch when the configuration says nothing. */
 const DEFAULT_PROMPTS_PER_STEP = 8;
 
 /** The keys that decide on sizes. */
-export type BatchKeys = Pick<
-  ParsedConfig,
-  | "num_generations"
-  | "num_iterations"
-  | "prompts_per_step"
-  | "per_device_train_batch_size"
-  | "gradient_accumulation_steps"
->;
+export const BATCH_KEYS = [
+  "num_generations",
+  "num_iterations",
+  "prompts_per_step",
+  "per_device_train_batch_size",
+  "gradient_accumulation_steps",
+] as const satisfies readonly ConfigKey[];
+
+/** Their values. */
+export type BatchKeys = Pick<ParsedConfig, (typeof BATCH_KEYS)[number]>;
 
 export interface BatchSizes {
   /** Prompts of a rollout batch. */

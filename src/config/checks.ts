@@ -5,7 +5,7 @@
  */
 import { adapterChecks } from "./adapter-checks.js";
 import { advantageChecks } from "./advantage-checks.js";
-import { batchSizes } from "./batch-arithmetic.js";
+import { BATCH_KEYS, batchSizes } from "./batch-arithmetic.js";
 import { conflict } from "./check.js";
 import type { Check, Finding } from "./check.js";
 import { rewardKeys } from "./keys/rewards.js";
@@ -15,20 +15,12 @@ import { pythonRewardNames } from "./python-reward.js";
 import { parityChecks } from "./reference-parity.js";
 import { orderContradiction } from "./order-contradiction.js";
 import { BUILT_IN_REWARDS, readerChecks } from "./reward-readers.js";
-import type { ConfigKey, ParsedConfig } from "./schema.js";
+import type { ParsedConfig } from "./schema.js";
 
 /** The floor `fidelity_variance` takes when none is given, in squared score points; "fixed" is Thurstone's case V. */
 export function defaultVarianceFloor(kind: ParsedConfig["fidelity_variance"]): number {
   return kind === "fixed" ? 1 : 0.05;
 }
-
-const BATCH_KEYS = [
-  "num_generations",
-  "prompts_per_step",
-  "per_device_train_batch_size",
-  "gradient_accumulation_steps",
-  "num_iterations",
-] as const satisfies readonly ConfigKey[];
 
 const indivisible = (message: string): Finding => ({ code: "CONFIG_NOT_DIVISIBLE", message });
 

@@ -1,5 +1,5 @@
 /**
- * Which model is asked and how: what `thurstone score` and `thurstone compare` take in common.
+ * Which model is asked and how: what `thurstone score`, `thurstone compare` and `thurstone serve` take in common.
  *
  * @module
  */
@@ -14,10 +14,27 @@ import { positiveInteger, positiveNumber, wholeNumber } from "../numbers.js";
 /** As commander reads them. */
 export interface MetricFlags extends Omit<
   MetricOptions,
-  "model" | "mode" | "connect" | "onStderr" | "signal" | "python"
+  "model" | "mode" | "connect" | "onStderr" | "signal" | "python" | "imageCacheBytes"
 > {
   readonly mode: "expected" | "fast" | "reasoning";
 }
+
+/** Those of `addMetricFlags`, by name. */
+const METRIC_FLAGS: Readonly<Record<keyof MetricFlags, true>> = {
+  mode: true,
+  samples: true,
+  seed: true,
+  temperature: true,
+  maxCompletionLength: true,
+  question: true,
+  questionTemplate: true,
+  minPixels: true,
+  maxPixels: true,
+  device: true,
+  dtype: true,
+  threads: true,
+  revision: true,
+};
 
 /** Tiny checkpoints that come with the package, for trying things out, with the one question that they were taught. */
 const BUNDLED: readonly string[] = ["rated", "part", "zero"];
@@ -59,6 +76,12 @@ export function addMetricFlags(program: Program): Program {
     .option("--revision <revision>", "branch, tag or commit of a hub id");
 }
 
+/** Of all flags of a command those that decide how the model is asked, in their order. */
+export function metricFlagsOf(flags: MetricFlags): MetricFlags {
+  const own = Object.entries(flags).filter(([name]) => Object.hasOwn(METRIC_FLAGS, name));
+  return Object.fromEntries(own) as unknown as MetricFlags;
+}
+
 /** Options of which a mode has no use; null where there are none. */
 export function metricFlagProblem({
   mode,
@@ -76,7 +99,7 @@ export function metricFlagProblem({
 
 /** Options of a metric. A model is a folder, else one of the bundled names, else a hub id. */
 export function metricOptions(model: string, flags: MetricFlags, cwd: string): MetricOptions {
-  const { mode, ...asked } = flags;
+  const { mode, ...asked } = metricFlagsOf(flags);
   const template = mode === "reasoning" ? "scoring" : "scoring_non_thinking";
   return {
     questionTemplate: template,
