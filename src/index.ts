@@ -55,8 +55,9 @@ export type {
   SftConfigInput,
   SharedConfig,
 } from "./config/index.js";
-export { createMetric, openPolicy, pythonReward, replayRewards, toTrainBatch } from "./trainer/index.js";
+export { createMetric, listModels, openPolicy, pythonReward, replayRewards, toTrainBatch } from "./trainer/index.js";
 export type {
+  BundledModel,
   Metric,
   MetricInput,
   MetricMode,

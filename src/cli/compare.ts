@@ -11,7 +11,7 @@ import { EXIT } from "./io.js";
 import type { Command, CommandIo } from "./io.js";
 import { dashes, ownProgram } from "./own-program.js";
 import { untilInterrupted } from "./scoring/interrupt.js";
-import { addMetricFlags, metricFlagProblem, metricOptions } from "./scoring/metric-flags.js";
+import { addMetricFlags, metricFlagProblem, metricOptions, MODEL_HELP } from "./scoring/metric-flags.js";
 import type { MetricFlags } from "./scoring/metric-flags.js";
 import { table } from "./table.js";
 
@@ -37,7 +37,7 @@ export async function runCompareCommand(
       )
       .argument("<A>", "a picture")
       .argument("<B>", "another one")
-      .requiredOption("--model <checkpoint>", "folder, rated | part | zero, or a hub id")
+      .requiredOption("--model <checkpoint>", MODEL_HELP)
       .option("--json", "print one line of JSON"),
   )
     .addHelpText("after", "\nExit codes: 0 compared, 1 failed or a picture has no score, 2 wrong usage, 130 stopped.")
@@ -84,7 +84,7 @@ async function compare(
   const ratings: Rating[] = [];
   try {
     await using metric = await createMetric({
-      ...metricOptions(model, flags, io.cwd),
+      ...metricOptions(model, flags, io.cwd, connect !== undefined),
       ...(connect && { connect }),
       ...(signal && { signal }),
       onStderr: (line) => void io.stderr.write(`worker: ${line}\n`),

@@ -24,13 +24,15 @@ export interface CommandIo {
   readonly cwd: string;
   /** Show tracebacks and causes of errors. */
   readonly verbose: boolean;
+  /** Aborts when nobody reads the results any more. Default: never. */
+  readonly closed?: AbortSignal;
 }
 
 /** A command's body: its own arguments in, exit code out. */
 export type Command = (args: string[], io: CommandIo) => Promise<number>;
 
-/** Exit codes of every command; interrupted is what shells use for Ctrl-C. */
-export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+/** Exit codes of every command; the last two are what shells use for Ctrl-C and for a pipe that was closed. */
+export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130, closed: 141 } as const;
 
 /** True when the output may be redrawn and coloured: a terminal, and neither NO_COLOR nor a dumb one. */
 export function isInteractive(output: TextOutput, env: CommandIo["env"]): boolean {

@@ -5,7 +5,7 @@
  */
 import { resolve } from "node:path";
 import { writeRatingSheet } from "../data/index.js";
-import { digestModel } from "../trainer/index.js";
+import { digestModel, listModels } from "../trainer/index.js";
 import { EXIT } from "./io.js";
 import type { Command, CommandIo } from "./io.js";
 import { positiveInteger } from "./numbers.js";
@@ -14,8 +14,9 @@ import { FORMATS, referenceLine } from "./scoring/formats.js";
 import type { ScoreFormat, ScoreRecord } from "./scoring/formats.js";
 import { findInputs } from "./scoring/inputs.js";
 import type { ScoreInput } from "./scoring/inputs.js";
-import { addMetricFlags, metricFlagProblem, metricFlagsOf, metricOptions } from "./scoring/metric-flags.js";
+import { addMetricFlags, metricFlagProblem, metricFlagsOf, metricOptions, MODEL_HELP } from "./scoring/metric-flags.js";
 import type { MetricFlags } from "./scoring/metric-flags.js";
+import { modelsText } from "./scoring/models-text.js";
 import { ratePictures } from "./scoring/rate.js";
 import type { AskedModel, ScoreSurroundings } from "./scoring/rate.js";
 import { untilInterrupted } from "./scoring/interrupt.js";
@@ -26,6 +27,7 @@ import type { PictureScores } from "./scoring/score-text.js";
 
 interface ScoreFlags extends MetricFlags {
   readonly model: string[];
+  readonly listModels?: true;
   readonly batch: number;
   readonly out?: string;
   readonly resume?: true;
@@ -37,7 +39,8 @@ interface ScoreFlags extends MetricFlags {
   readonly json?: true;
 }
 
-export const scoreCommand: Command = (args, io) => untilInterrupted((signal) => runScoreCommand(args, io, { signal }));
+export const scoreCommand: Command = (args, io) =>
+  untilInterrupted((signal) => runScoreCommand(args, io, { signal }), io.closed);
 
 /** The command in a test's surroundings. */
 export async function runScoreCommand(
@@ -49,8 +52,9 @@ export async function runScoreCommand(
   const program = addMetricFlags(
     ownProgram("score", io)
       .description("rate pictures: 1 to 5, higher is better; one that cannot be rated is a record with the reason")
-      .argument("<pictures...>", "files, folders, and patterns in quotes (*, ?, [abc], {a,b}, **)")
-      .requiredOption("--model <checkpoint>", "folder, rated | part | zero, or a hub id; may be given again", collect)
+      .argument("[pictures...]", "files, folders, and patterns in quotes (*, ?, [abc], {a,b}, **)")
+      .option("--model <checkpoint>", `${MODEL_HELP}; may be given again`, collect, [])
+      .option("--list-models", "print the models that come with the package, with --json as JSON")
       .option("--batch <pictures>", "pictures that go to the model together", positiveInteger, 8)
       .option("--out <file>", "write .jsonl, .csv or .txt (the reference's lines) as ratings come")
       .option("--resume", "--out: leave out what stands there; refused where other models or settings began it")
@@ -63,24 +67,28 @@ export async function runScoreCommand(
   )
     .addHelpText(
       "after",
-      "\nExit codes: 0 every picture has a score, 1 failed or some have none (after everything is written), 2 wrong usage, 130 stopped.",
+      "\nExit codes: 0 every picture has a score, 1 failed or some have none (after everything is written), 2 wrong usage, 130 stopped, 141 nobody reads the output any more.",
     )
     .action(async (given: string[], flags: ScoreFlags) => {
-      const problem = problemOf(flags);
+      const problem = problemOf(given, flags);
       if (problem !== null) program.error(`error: ${problem}`);
-      exitCode = await score(given, flags, io, surroundings);
+      if (flags.listModels === true) io.stdout.write(`${modelsText(listModels(), flags.json === true)}\n`);
+      else exitCode = await score(given, flags, io, surroundings);
     });
   await program.parseAsync(args.map(dashes), { from: "user" });
   return exitCode;
 }
 
-function collect(value: string, before: readonly string[] = []): string[] {
+function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
 }
 
 /** What contradicts itself in the flags; null where nothing does. */
-function problemOf(flags: ScoreFlags): string | null {
-  const { model: models, out, resume, overwrite, referenceFormat, json } = flags;
+function problemOf(given: readonly string[], flags: ScoreFlags): string | null {
+  const { model: models, listModels: listing, out, resume, overwrite, referenceFormat, json } = flags;
+  if (listing === true) return given.length > 0 ? "--list-models takes no pictures" : null;
+  if (models.length === 0) return `required option '--model <checkpoint>' not specified: ${MODEL_HELP}`;
+  if (given.length === 0) return "missing required argument 'pictures'";
   if (new Set(models).size < models.length) return "a --model is given twice";
   if (out === undefined && (resume ?? overwrite) === true) return "--resume and --overwrite concern a file: give --out";
   if (resume === true && overwrite === true) return "--resume keeps the file and --overwrite replaces it: give one";
@@ -106,7 +114,11 @@ async function score(
 ): Promise<number> {
   const { out, sort, top, sheet, referenceFormat, json, batch } = flags;
   const say = (line: string): void => void io.stderr.write(`${line}\n`);
-  const models = flags.model.map((model) => ({ model, options: metricOptions(model, flags, io.cwd) }));
+  const elsewhere = surroundings.connect !== undefined;
+  const models = flags.model.map((model) => ({
+    model,
+    options: metricOptions(model, flags, io.cwd, elsewhere),
+  }));
   const inputs = await findInputs(given, io.cwd);
   const best = sort === true || top !== undefined;
   const print = referenceFormat === true ? referenceLine : FORMATS.jsonl.line;
@@ -127,6 +139,7 @@ async function score(
     say,
   }).finally(() => file?.close());
 
+  if (io.closed?.aborted === true) return EXIT.closed;
   const shown = inOrder(pictures, { best, top });
   if (sheet !== undefined) await drawSheet(resolve(io.cwd, sheet), pictures, inputs);
   const summary = summaryTable(runs, pictures);

@@ -17,7 +17,7 @@ import type { Command, CommandIo } from "./io.js";
 import { positiveInteger, positiveNumber, wholeNumber } from "./numbers.js";
 import { dashes, ownProgram } from "./own-program.js";
 import { untilInterrupted } from "./scoring/interrupt.js";
-import { addMetricFlags, metricFlagProblem, metricOptions } from "./scoring/metric-flags.js";
+import { addMetricFlags, metricFlagProblem, metricOptions, MODEL_HELP } from "./scoring/metric-flags.js";
 import type { MetricFlags } from "./scoring/metric-flags.js";
 
 interface OwnFlags {
@@ -74,7 +74,7 @@ function addOwnFlags(program: ReturnType<typeof ownProgram>): ReturnType<typeof 
   const { batch, maxBodyBytes, maxPictures, maxWaiting, maxHeldBytes, headerTimeout, requestTimeout } = DEFAULT_LIMITS;
   return program
     .description("rate pictures over HTTP: POST /v1/score with uploads, or with paths under --root")
-    .requiredOption("--model <checkpoint>", "folder, rated | part | zero, or a hub id")
+    .requiredOption("--model <checkpoint>", MODEL_HELP)
     .option("--host <address>", "where to listen; an address that others can reach needs a token", "127.0.0.1")
     .option("--port <number>", "0: any that is free", wholeNumber, 8080)
     .option("--token <token>", "what clients must send as Authorization: Bearer [THURSTONE_TOKEN of the environment]")
@@ -127,7 +127,7 @@ async function serve(
   try {
     say(`${model} is being loaded`);
     await using metric = await createMetric({
-      ...metricOptions(model, flags, io.cwd),
+      ...metricOptions(model, flags, io.cwd, connect !== undefined),
       imageCacheBytes: imageCache * MEBIBYTE,
       onStderr: (line) => say(`worker: ${line}`),
       signal,

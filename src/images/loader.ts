@@ -47,6 +47,8 @@ export interface ImageLoaderOptions {
   readonly concurrency?: number;
   /** Decoded pixels kept, in bytes. Default: 256 MiB. */
   readonly cacheBytes?: number;
+  /** Files whose descriptions are remembered, the last ones. Default: all. */
+  readonly remembered?: number;
 }
 
 /** Counts since the loader was made. */
@@ -76,6 +78,7 @@ interface Known {
 
 /** Pictures are found by path or come as bytes; two with the same content share a key. */
 export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
+  const { remembered: limit = Infinity } = options;
   const gate = createGate(options.concurrency ?? availableParallelism());
   const cache = createPixelCache(options.cacheBytes ?? CACHE_BYTES);
   const files = new Map<string, Known>();
@@ -85,8 +88,12 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
 
   const recall = (source: PictureSource): Known | undefined =>
     typeof source === "string" ? files.get(source) : given.get(source);
-  const remember = (source: PictureSource, known: Known): unknown =>
-    typeof source === "string" ? files.set(source, known) : given.set(source, known);
+  const remember = (source: PictureSource, known: Known): void => {
+    if (typeof source !== "string") return void given.set(source, known);
+    files.set(source, known);
+    // A Map iterates in order of insertion: the first file is the one described longest ago.
+    if (files.size > limit) files.delete(files.keys().next().value!);
+  };
   const forget = (source: PictureSource): boolean =>
     typeof source === "string" ? files.delete(source) : given.delete(source);
 

@@ -4,7 +4,8 @@
  * @module
  */
 import type { Policy, Prompt, TrainBatch } from "../policy/index.js";
-import type { Estimate } from "./estimators.js";
+import { askGreedy } from "./estimators.js";
+import type { Estimate, Estimator } from "./estimators.js";
 import {
   answerLogprobs,
   branchCandidates,
@@ -75,6 +76,15 @@ export async function expectedEstimator<R>(policy: Policy<R>): Promise<ExpectedE
     const read = (await policy.candidates(batch, candidates, { ...(signal && { signal }) })).map(readDistribution);
     const estimates = read.values();
     return asked.map(({ thought }) => (thought === null ? WITHOUT_ANSWER : estimates.next().value!));
+  };
+}
+
+/** The expected score behind the model's own greedy thinking. @throws ConfigError METRIC_TOKENIZER */
+export async function thoughtfulEstimator<R>(policy: Policy<R>): Promise<Estimator<R>> {
+  const expected = await expectedEstimator(policy);
+  return async (prompts, signal) => {
+    const greedy = await askGreedy(policy, prompts, signal);
+    return expected(prompts, { thoughts: greedy.map(({ completions }) => thoughtsOf(completions[0]!.text)), signal });
   };
 }
 

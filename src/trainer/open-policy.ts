@@ -39,6 +39,11 @@ export interface OpenPolicyOptions {
   readonly writable?: readonly string[];
   /** Pictures by the name that rows call them by, as the bytes of a file, where they are no files. Read when needed. */
   readonly pictures?: ReadonlyMap<string, Uint8Array>;
+  /**
+   * Files of which size and hash are remembered, the last ones: what is in no row twice needs few. Default: all, so that a
+   * picture whose pixels the worker holds is not decoded again.
+   */
+  readonly rememberedPictures?: number;
   /** Shows the model another picture than the row's: for control experiments. Its key and hash must be its own. */
   readonly replacePicture?: (picture: Picture) => Picture;
 }
@@ -91,7 +96,7 @@ export async function openModel(config: SharedConfig, options: OpenModelOptions)
       signal: options.signal,
       caller: connection.caller,
       load: loadParameters(config, { inference, reference, writable: options.writable ?? [] }),
-      prepare: createPreparer(config, options.pictures ?? new Map(), options.replacePicture),
+      prepare: createPreparer(config, options),
       settings: {
         ...options.sampling,
         planner: options.planner,

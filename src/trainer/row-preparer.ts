@@ -14,21 +14,27 @@ import { buildMessages } from "../prompts/index.js";
 /** Prepares rows for a model, whose own constants decide how large its pictures are. */
 export type Preparer = (rows: readonly Row[], description: ModelDescription) => Promise<PreparedPrompt<Row>[]>;
 
-/**
- * @param given pictures by the name that rows call them by, as the bytes of a file, where they are no files
- * @param replacePicture what is shown in a picture's place. Default: itself
- * @throws DataError that names picture and row (when preparing)
- */
+/** Where pictures come from. */
+export interface PreparerOptions {
+  /** Pictures by the name that rows call them by, as the bytes of a file, where they are no files. */
+  readonly pictures?: ReadonlyMap<string, Uint8Array>;
+  /** Files of which size and hash are remembered, the last ones. Default: all. */
+  readonly rememberedPictures?: number;
+  /** What is shown in a picture's place. Default: itself. */
+  readonly replacePicture?: (picture: Picture) => Picture;
+}
+
+/** @throws DataError that names picture and row (when preparing) */
 export function createPreparer(
   config: Pick<SharedConfig, "question_template">,
-  given: ReadonlyMap<string, Uint8Array>,
-  replacePicture: (picture: Picture) => Picture = (picture) => picture,
+  { pictures, rememberedPictures, replacePicture = (picture) => picture }: PreparerOptions = {},
 ): Preparer {
   let loader: ImageLoader | undefined;
   return (rows, description) => {
-    const images = (loader ??= createImageLoader(description.image));
+    const limit = rememberedPictures !== undefined && { remembered: rememberedPictures };
+    const images = (loader ??= createImageLoader({ ...description.image, ...limit }));
     const picture = async (name: string): Promise<Picture> => {
-      const source = given.get(name) ?? name;
+      const source = pictures?.get(name) ?? name;
       return replacePicture({ ...(await images.describe(source)), pixels: () => images.pixels(source) });
     };
     return Promise.all(

@@ -53,6 +53,11 @@ const scored = (text: string): unknown[] =>
     .map((line) => JSON.parse(line) as { path: string; model: string; score: number | null })
     .map(({ path, model, score }) => [path, model, score]);
 
+async function list(...args: readonly string[]): Promise<Omit<Ran, "err">> {
+  const io = commandIo(folder);
+  return { code: await runCommandLine(["score", ...args], io), out: io.stdout.text() };
+}
+
 describe("thurstone score", () => {
   it("prints a table, a mean, the speed, and the reason of what has no score", async () => {
     const { code, out, err } = await run(["pictures", "--model", "m"]);
@@ -196,7 +201,37 @@ describe("thurstone score", () => {
     expect(scored(await read("out/s.jsonl"))).toHaveLength(4);
   });
 
+  it("lists the models of the package, for people and for programs", async () => {
+    const { code, out } = await list("--list-models");
+    expect(code).toBe(0);
+    expect(out).toMatch(/^model +better +scores +pixels at most\nrated +higher +1 to 5 +9408 +taught /);
+    const { out: json } = await list("--list-models", "--json");
+    expect((JSON.parse(json) as { name: string; lowerBetter: boolean }[]).map(({ name }) => name)).toEqual([
+      "rated",
+      "part",
+      "zero",
+    ]);
+  });
+
+  it("ends quietly when nobody reads its lines any more, and keeps what was rated", async () => {
+    const reader = new AbortController();
+    const io = { ...commandIo(folder), closed: reader.signal };
+    const { connect } = createFakeWorker({
+      complete: () => {
+        asked += 1;
+        if (asked === 2) reader.abort();
+        return `<answer>${asked}</answer>`;
+      },
+    });
+    const args = ["pictures", "--model", "m", "--mode", "fast", "--batch", "1", "--json", "--out", "out/s.jsonl"];
+    expect(await runScoreCommand(args, io, { connect, signal: reader.signal })).toBe(141);
+    expect(io.stderr.text()).not.toContain("stopped");
+    expect(scored(await read("out/s.jsonl"))).toHaveLength(2);
+  });
+
   it.each([
+    [["--list-models", "pictures"], "takes no pictures"],
+    [["--model", "m"], "missing required argument"],
     [["pictures"], "--model"],
     [["pictures", "--model", "m", "--model", "m"], "given twice"],
     [["pictures", "--model", "m", "--resume"], "give --out"],
@@ -204,6 +239,7 @@ describe("thurstone score", () => {
     [["pictures", "--model", "m", "--model", "n", "--reference-format"], "which model"],
     [["pictures", "--model", "m", "--samples", "3"], "--mode fast"],
     [["pictures", "--model", "m", "--mode", "fast", "--seed", "3"], "give --samples"],
+    [["pictures", "--model", "m", "--mode", "fast", "--expected-after", "thinking"], "--mode expected"],
   ])("refuses %j as wrong usage", async (args, message) => {
     const io = commandIo(folder);
     expect(await runCommandLine(["score", ...args], io)).toBe(2);

@@ -1,7 +1,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { join, posix, relative, win32 } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { splitGlob } from "../../src/data/glob.js";
 import { expandGlob, isGlob } from "../../src/data/index.js";
 
 const FILES = ["a.png", "b.PNG", "c.jpg", ".hidden.png", "in/a.png", "in/d+e.png", "in/deep/f.png", ".git/g.png"];
@@ -40,4 +41,14 @@ it("tells patterns from paths", () => {
     false,
     false,
   ]);
+});
+
+it.each([
+  [posix, "/photos/**/*.jpg", "/", ["photos", "**", "*.jpg"]],
+  [posix, "/*", "/", ["*"]],
+  [win32, "C:\\photos\\**\\*.jpg", "C:\\", ["photos", "**", "*.jpg"]],
+  [win32, "C:/photos/{a,b}/*.jpg", "C:\\", ["photos", "{a,b}", "*.jpg"]],
+  [win32, "\\\\server\\share\\in\\*.png", "\\\\server\\share\\", ["in", "*.png"]],
+])("begins at the root of the platform", (platform, pattern, root, segments) => {
+  expect(splitGlob(pattern, platform)).toEqual({ root, segments });
 });

@@ -1,10 +1,11 @@
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { findPython } from "../../src/python/index.js";
 import { verifyCheckpoint } from "../../src/runs/index.js";
+import { workersOf } from "./run-child.js";
 import { createWorkspace } from "./workspace.js";
 import type { Workspace } from "./workspace.js";
 
@@ -69,15 +70,6 @@ function once(text: string, act: (pid: number) => void): Watch {
     done = true;
     act(pid);
   };
-}
-
-/** Process ids of the Python workers of a process. */
-function workersOf(pid: number): number[] {
-  const lines = execFileSync("ps", ["-A", "-o", "pid=,ppid=,args="], { encoding: "utf8" }).split("\n");
-  const processes = lines.map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line));
-  return processes
-    .filter((found) => Number(found?.[2]) === pid && found![3]!.includes("thurstone_runtime"))
-    .map((found) => Number(found![1]));
 }
 
 const steps = (name: string): string[] => readdirSync(join(workspace.folder, name, "checkpoints")).sort();

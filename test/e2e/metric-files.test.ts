@@ -1,6 +1,8 @@
 /** Files as they come, through a real worker: what cannot be scored is a record with a code, and the rest is scored. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import sharp from "sharp";
@@ -10,26 +12,24 @@ import { runScoreCommand } from "../../src/cli/score.js";
 import { createMetric } from "../../src/trainer/index.js";
 import type { Metric, MetricInput, Rating, ScoreOptions } from "../../src/trainer/index.js";
 import { commandIo } from "../cli/outputs.js";
+import { workersOf } from "./run-child.js";
+import { startSharedWorker } from "./shared-worker.js";
+import type { SharedWorker } from "./shared-worker.js";
 
 const ASSETS = resolve(import.meta.dirname, "../../assets");
+const MAIN = resolve(ASSETS, "../src/cli/main.ts");
 const PHOTO = join(ASSETS, "photos/astronaut.jpg");
 
 let folder: string;
+let worker: SharedWorker;
 let metric: Metric;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "thurstone-metric-"));
-  metric = await createMetric({
-    model: join(ASSETS, "rated"),
-    question: "Rate the quality of this image from 1 to 5.",
-    questionTemplate: "{Question}",
-    // What this tiny checkpoint can read; its answer to larger pictures is no score.
-    maxPixels: 9408,
-    device: "cpu",
-    threads: 1,
-  });
+  worker = await startSharedWorker({ model_name_or_path: join(ASSETS, "rated") });
+  metric = await createMetric({ model: "rated", device: "cpu", threads: 1, connect: worker.connect });
 });
 afterAll(async () => {
-  await metric.close();
+  await worker.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -69,29 +69,47 @@ async function ratingsOf(inputs: Iterable<MetricInput>, options?: ScoreOptions):
   return ratings;
 }
 
-it("scores what its rules allow, names what they do not, and keeps the order", { timeout: 120_000 }, async () => {
-  const paths: string[] = [];
-  for (const [name, content] of FILES) {
-    paths.push(join(folder, name));
-    await writeFile(join(folder, name), await content());
-  }
-  expect(paths).toHaveLength(16);
-  const ratings = await ratingsOf(paths);
-  expect(ratings.map(({ id, code }) => [id, code ?? null])).toEqual(
-    FILES.map(([name, , code]) => [join(folder, name), code]),
-  );
-  for (const { score, std, code, reason, id } of ratings) {
-    if (code === undefined) {
-      expect(score).toBeGreaterThanOrEqual(1);
-      expect(score).toBeLessThanOrEqual(5);
-      expect(std).toBeGreaterThan(0);
-    } else {
-      expect([score, std]).toEqual([null, null]);
-      expect(reason).toContain(id);
+interface Scored {
+  readonly code: number;
+  readonly records: (Omit<Rating, "id"> & { readonly path: string; readonly model: string })[];
+  readonly err: string;
+}
+
+/** `thurstone score` in the folder, on the worker that is there. */
+async function score(...args: readonly string[]): Promise<Scored> {
+  const io = commandIo(folder);
+  const asked = ["--model", "rated", "--device", "cpu", "--threads", "1", "--json"];
+  const code = await runScoreCommand([...args, ...asked], io, { connect: worker.connect });
+  const lines = io.stdout.text().trimEnd().split("\n");
+  return { code, records: lines.map((line) => JSON.parse(line) as Scored["records"][number]), err: io.stderr.text() };
+}
+
+it(
+  "scores of a folder what its rules allow, names what they do not, and keeps the order",
+  { timeout: 120_000 },
+  async () => {
+    await mkdir(join(folder, "files"));
+    for (const [name, content] of FILES) await writeFile(join(folder, "files", name), await content());
+    const { code, records, err } = await score("files");
+    expect(code).toBe(1);
+    const expected = FILES.map(([name, , problem]) => [join("files", name), problem]).toSorted();
+    expect(expected).toHaveLength(16);
+    expect(records.map((record) => [record.path, record.code ?? null])).toEqual(expected);
+    for (const { score: value, std, code: problem, reason, path } of records) {
+      if (problem === undefined) {
+        expect(value).toBeGreaterThanOrEqual(1);
+        expect(value).toBeLessThanOrEqual(5);
+        expect(std).toBeGreaterThan(0);
+      } else {
+        expect([value, std]).toEqual([null, null]);
+        expect(reason).toContain(path);
+      }
     }
-  }
-  expect(ratings.at(-1)).toEqual({ ...ratings[0], id: paths.at(-1) });
-});
+    const of = (name: string): object => ({ ...records.find(({ path }) => path === join("files", name)), path: "" });
+    expect(of("last.jpg")).toEqual(of("photo.jpg"));
+    expect(err).toMatch(/^rated +16 +8 +\d\.\d{3} +\d\.\d{3} +[\d.]+$/m);
+  },
+);
 
 it("gives the first picture of an animation, and the same for bytes as for their file", async () => {
   const frames = await sharp([await small().png().toBuffer(), await small().negate().png().toBuffer()], {
@@ -119,14 +137,29 @@ it("ends with the signal's reason while the model works, and scores on afterward
 it("rates a picture on the command line as in TypeScript, to the last bit", async () => {
   await writeFile(join(folder, "text.png"), "no picture");
   const paths = [PHOTO, join(folder, "text.png")];
-  const io = commandIo(folder);
-  const code = await runScoreCommand(
-    [...paths, "--model", "rated", "--device", "cpu", "--threads", "1", "--json"],
-    io,
-    {},
-  );
+  const { code, records } = await score(...paths);
   expect(code).toBe(1);
-  const records = io.stdout.text().trimEnd().split("\n");
-  const expected = (await ratingsOf(paths)).map(({ id, ...rating }) => ({ path: id, model: "rated", ...rating }));
-  expect(records.map((line) => JSON.parse(line) as unknown)).toEqual(expected);
+  expect(records).toEqual(
+    (await ratingsOf(paths)).map(({ id, ...rating }) => ({ path: id, model: "rated", ...rating })),
+  );
+});
+
+it("ends quietly when its reader has gone, and leaves no worker behind", async () => {
+  const photos = join(ASSETS, "photos");
+  const child = spawn(
+    process.execPath,
+    ["--import", "tsx", MAIN, "score", photos, "--model", "rated", "--json", "--batch", "1", "--threads", "1"],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  let told = "";
+  child.stderr.on("data", (chunk) => (told += String(chunk)));
+  const [line] = (await once(child.stdout, "data")) as [Buffer];
+  const workers = workersOf(child.pid!);
+  child.stdout.destroy();
+  const [code] = (await once(child, "close")) as [number];
+  expect(JSON.parse(String(line).split("\n")[0]!)).toMatchObject({ model: "rated", status: "ok" });
+  expect(code).toBe(141);
+  expect(told).not.toMatch(/EPIPE|Error|stopped|scored/);
+  expect(workers).toHaveLength(1);
+  expect(() => process.kill(workers[0]!, 0)).toThrow("ESRCH");
 });

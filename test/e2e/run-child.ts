@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -32,6 +32,15 @@ export function runChild(
   let stderr = "";
   child.stderr.on("data", (chunk) => (stderr += String(chunk)));
   return new Promise((resolve) => child.on("close", (code, signal) => resolve({ code, signal, stderr })));
+}
+
+/** Process ids of the Python workers of a process. */
+export function workersOf(pid: number): number[] {
+  const lines = execFileSync("ps", ["-A", "-o", "pid=,ppid=,args="], { encoding: "utf8" }).split("\n");
+  const processes = lines.map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line));
+  return processes
+    .filter((found) => Number(found?.[2]) === pid && found![3]!.includes("thurstone_runtime"))
+    .map((found) => Number(found![1]));
 }
 
 export interface RunRecord {

@@ -53,6 +53,21 @@ describe("createImageLoader", () => {
     expect(loader.stats.decoded).toBe(2);
   });
 
+  it("remembers as many files as it is told, the last ones", async () => {
+    const loader = createImageLoader({ ...QWEN, remembered: 2 });
+    const [first, second, third] = ["rgb.png", "grey.png", "444.jpg"].map((name) => join(PICTURES, name));
+    for (const path of [first!, second!, third!]) await loader.describe(path);
+    await loader.describe(second!);
+    expect(loader.stats.decoded).toBe(3);
+    const { hash } = await loader.describe(first!);
+    expect(loader.stats.decoded).toBe(4);
+    // Forgotten or not, the pixels are those of the file.
+    await loader.describe(second!);
+    await loader.describe(third!);
+    expect(await loader.pixels(first!)).toEqual((await decodeImage(first!)).pixels);
+    expect((await loader.describe(first!)).hash).toBe(hash);
+  });
+
   it("keeps the pixels used last within its limit", async () => {
     const loader = createImageLoader({ ...QWEN, cacheBytes: 2 * 23 * 17 * 3 });
     const [first, second, third] = ["rgb.png", "grey.png", "444.jpg"].map((name) => join(PICTURES, name));

@@ -121,27 +121,6 @@ describe("a metric", () => {
     await metric.close();
   });
 
-  it("takes no further input than the batch that is waited for", async () => {
-    const { metric } = await open({}, () => answer("3"));
-    let taken = 0;
-    function* inputs(): Generator<string> {
-      for (; taken < 100;) {
-        taken += 1;
-        yield RGB;
-      }
-    }
-    const ratings = metric.score(inputs(), { batch: 4 })[Symbol.asyncIterator]();
-    expect(taken).toBe(0);
-    const seen: number[] = [];
-    for (let count = 0; count < 9; count += 1) {
-      await ratings.next();
-      seen.push(taken);
-    }
-    expect(seen).toEqual([4, 4, 4, 4, 8, 8, 8, 8, 12]);
-    await ratings.return?.();
-    await metric.close();
-  });
-
   it("closes its input when it is left early", async () => {
     const { metric } = await open({}, () => answer("3"));
     let closed = false;
@@ -196,6 +175,7 @@ describe("a metric", () => {
     [{ mode: "greedy", seed: 1 }, "sampled"],
     [{ mode: "greedy", temperature: 1 }, "sampled"],
     [{ mode: "expected", maxCompletionLength: 9 }, "greedy and sampled"],
+    [{ mode: "greedy", expectedAfter: "thinking" }, "expected"],
     [{ mode: "sampled", samples: 0 }, "integer from 1"],
   ])("refuses %o", async (options, message) => {
     await expect(open(options, () => answer("3"))).rejects.toMatchObject({

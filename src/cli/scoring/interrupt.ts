@@ -1,17 +1,22 @@
 /**
- * Ctrl-C as a signal.
+ * Ctrl-C, and a reader who has gone, as a signal.
  *
  * @module
  */
 
-/** Runs with a signal that Ctrl-C aborts; a second Ctrl-C ends the process. */
-export async function untilInterrupted<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+/**
+ * Runs with a signal that Ctrl-C aborts; a second Ctrl-C ends the process.
+ *
+ * @param closed aborts the signal as well
+ */
+export async function untilInterrupted<T>(run: (signal: AbortSignal) => Promise<T>, closed?: AbortSignal): Promise<T> {
   const stop = new AbortController();
+  const signal = closed === undefined ? stop.signal : AbortSignal.any([stop.signal, closed]);
   const interrupt = (): void => stop.abort();
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
   try {
-    return await run(stop.signal);
+    return await run(signal);
   } finally {
     process.off("SIGINT", interrupt);
     process.off("SIGTERM", interrupt);

@@ -5,9 +5,7 @@
  */
 import { Option } from "commander";
 import type { Command as Program } from "commander";
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { PACKAGE_ROOT } from "../../python/index.js";
+import { findModel } from "../../trainer/index.js";
 import type { MetricOptions } from "../../trainer/index.js";
 import { positiveInteger, positiveNumber, wholeNumber } from "../numbers.js";
 
@@ -22,6 +20,7 @@ export interface MetricFlags extends Omit<
 /** Those of `addMetricFlags`, by name. */
 const METRIC_FLAGS: Readonly<Record<keyof MetricFlags, true>> = {
   mode: true,
+  expectedAfter: true,
   samples: true,
   seed: true,
   temperature: true,
@@ -36,13 +35,8 @@ const METRIC_FLAGS: Readonly<Record<keyof MetricFlags, true>> = {
   revision: true,
 };
 
-/** Tiny checkpoints that come with the package, for trying things out, with the one question that they were taught. */
-const BUNDLED: readonly string[] = ["rated", "part", "zero"];
-const BUNDLED_QUESTION = {
-  question: "Rate the quality of this image from 1 to 5.",
-  questionTemplate: "{Question}",
-  maxPixels: 9408,
-} as const;
+/** What `--model` takes. */
+export const MODEL_HELP = "folder, rated | part | zero (thurstone score --list-models), or a hub id";
 
 export function addMetricFlags(program: Program): Program {
   return program
@@ -53,6 +47,12 @@ export function addMetricFlags(program: Program): Program {
       )
         .choices(["expected", "fast", "reasoning"])
         .default("expected"),
+    )
+    .addOption(
+      new Option(
+        "--expected-after <place>",
+        "expected: behind the model's own greedy thinking, or a forced answer tag [prefix; bundled models: thinking]",
+      ).choices(["thinking", "prefix"]),
     )
     .option(
       "--samples <count>",
@@ -85,32 +85,34 @@ export function metricFlagsOf(flags: MetricFlags): MetricFlags {
 /** Options of which a mode has no use; null where there are none. */
 export function metricFlagProblem({
   mode,
+  expectedAfter,
   samples,
   seed,
   temperature,
   maxCompletionLength,
 }: MetricFlags): string | null {
-  if (mode === "expected" && (samples ?? seed ?? temperature ?? maxCompletionLength) !== undefined) {
+  const written = expectedAfter === "thinking" ? undefined : maxCompletionLength;
+  if (mode === "expected" && (samples ?? seed ?? temperature ?? written) !== undefined) {
     return "--samples, --seed, --temperature and --max-completion-length belong to --mode fast and reasoning: the expected score is over all answers, and draws none";
   }
+  if (mode !== "expected" && expectedAfter !== undefined) return "--expected-after belongs to --mode expected";
   const draws = samples !== undefined || (seed ?? temperature) === undefined;
   return draws ? null : "--seed and --temperature belong to sampled answers: give --samples as well";
 }
 
-/** Options of a metric. A model is a folder, else one of the bundled names, else a hub id. */
-export function metricOptions(model: string, flags: MetricFlags, cwd: string): MetricOptions {
+/**
+ * Options of a metric. A bundled model keeps its own question, whatever the mode.
+ *
+ * @param anyName the worker is somewhere else, and may know names that are not known here
+ * @throws ConfigError METRIC_MODEL for a name of which nothing is known
+ */
+export function metricOptions(model: string, flags: MetricFlags, cwd: string, anyName = false): MetricOptions {
   const { mode, ...asked } = metricFlagsOf(flags);
-  const template = mode === "reasoning" ? "scoring" : "scoring_non_thinking";
+  const found = findModel(model, { cwd, anyName });
   return {
-    questionTemplate: template,
-    ...resolveModel(model, cwd),
+    ...(found.bundled === null && mode === "fast" && { questionTemplate: "scoring_non_thinking" }),
+    model: found.model,
     ...asked,
     mode: mode === "expected" ? "expected" : asked.samples === undefined ? "greedy" : "sampled",
   };
-}
-
-function resolveModel(model: string, cwd: string): Pick<MetricOptions, "model" | "question" | "questionTemplate"> {
-  const folder = resolve(cwd, model);
-  if (existsSync(folder)) return { model: folder };
-  return BUNDLED.includes(model) ? { model: join(PACKAGE_ROOT, "assets", model), ...BUNDLED_QUESTION } : { model };
 }
