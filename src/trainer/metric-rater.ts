@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { Row } from "../data/index.js";
 import { DataError } from "../errors.js";
@@ -33,6 +34,8 @@ export interface Placed {
 /** Ratings of a batch in its order; rejects with the signal's reason at the next boundary. */
 export type Rater = (inputs: readonly Placed[], signal: AbortSignal) => Promise<Rating[]>;
 
+type ReadOptions = EncodeOptions & { readonly signal: AbortSignal };
+
 /** A picture that cannot be read. */
 type Failure = Omit<Rating, "id"> & { readonly code: string };
 
@@ -48,6 +51,7 @@ export interface RaterOptions {
 export function createRater({ policy, estimate, pictures, question }: RaterOptions): Rater {
   const places = createGate(2);
   const reading = createGate(1);
+  const decoding = createGate(availableParallelism());
   const asking = createGate(1);
   let batches = 0;
   let given = 0;
@@ -66,13 +70,11 @@ export function createRater({ policy, estimate, pictures, question }: RaterOptio
     };
   }
 
-  /** Together where all can be read; one that cannot must not take the others with it. */
-  async function readAll(rows: readonly Row[], options: EncodeOptions): Promise<(Prompt<Row> | Failure)[]> {
-    const together = await policy.encode(rows, options).catch(pictureFailure);
-    if (Array.isArray(together)) return together;
-    const read: (Prompt<Row> | Failure)[] = [];
-    for (const row of rows) read.push(await policy.encode([row], options).then(([prompt]) => prompt!, pictureFailure));
-    return read;
+  /** Each by itself, so that few are in memory decoded, and one that cannot be read takes no others with it. */
+  function readOne(row: Row, options: ReadOptions): Promise<Prompt<Row> | Failure> {
+    return decoding(() =>
+      unlessAborted(options.signal, async () => (await policy.encode([row], options))[0]!).catch(pictureFailure),
+    );
   }
 
   async function rate(inputs: readonly Placed[], signal: AbortSignal): Promise<Rating[]> {
@@ -80,7 +82,7 @@ export function createRater({ policy, estimate, pictures, question }: RaterOptio
     const options = { step: batches, signal };
     const rows = inputs.map(rowOf);
     try {
-      const read = await reading(() => unlessAborted(signal, () => readAll(rows, options)));
+      const read = await reading(() => Promise.all(rows.map((row) => readOne(row, options))));
       const prompts = read.filter(isPrompt);
       const estimates = (await asking(() => unlessAborted(signal, () => estimate(prompts, signal)))).values();
       return rows.map(({ id }, index) => {
