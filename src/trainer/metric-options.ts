@@ -52,7 +52,7 @@ export interface MetricOptions extends Pick<OpenPolicyOptions, "connect" | "onSt
   readonly maxPixels?: number;
   /**
    * Bytes of pictures, as the model sees them, that the worker keeps, and as many of their features; two batches must find
-   * room. Default: 512 pictures of `maxPixels`, but from 64 MiB to 1 GiB, which it is where the checkpoint says the limit.
+   * room. Default: 512 pictures of `maxPixels`, but from 16 MiB to 1 GiB, which it is where the checkpoint says the limit.
    */
   readonly imageCacheBytes?: number;
   /** CPU threads of the worker. Default: PyTorch's. */
@@ -156,7 +156,7 @@ export function fillMetricOptions(options: MetricOptions): FilledOptions {
 }
 
 /** The worker's cache of pictures, of which none comes a second time: so many, within these bytes. */
-const CACHE = { pictures: 512, least: 2 ** 26, most: 2 ** 30 } as const;
+const CACHE = { pictures: 512, least: 2 ** 24, most: 2 ** 30 } as const;
 
 /** The policy a metric runs on. */
 export function metricConfig(options: FilledOptions): ConfigInput {

@@ -92,7 +92,8 @@ it(
     for (const [name, content] of FILES) await writeFile(join(folder, "files", name), await content());
     const { code, records, err } = await score("files");
     expect(code).toBe(1);
-    const expected = FILES.map(([name, , problem]) => [join("files", name), problem]).toSorted();
+    const sorted = FILES.toSorted(([one], [other]) => (one < other ? -1 : 1));
+    const expected = sorted.map(([name, , problem]) => [join("files", name), problem]);
     expect(expected).toHaveLength(16);
     expect(records.map((record) => [record.path, record.code ?? null])).toEqual(expected);
     for (const { score: value, std, code: problem, reason, path } of records) {

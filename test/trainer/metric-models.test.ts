@@ -36,7 +36,7 @@ describe("the models of the package", () => {
       expect(asked).toEqual([text]);
       expect(worker.calls[0]!.params).toMatchObject({ model: join(ROOT, "assets/rated"), max_pixels: pixels });
       // None is seen twice: the worker need not keep a gibibyte of them.
-      expect(worker.calls[0]!.params["image_cache_bytes"]).toBe(64 * 1024 * 1024);
+      expect(worker.calls[0]!.params["image_cache_bytes"]).toBe(16 * 1024 * 1024);
     },
   );
 });
