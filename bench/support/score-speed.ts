@@ -79,7 +79,11 @@ export async function measureSpeed({ folder, rounds }: SpeedOptions): Promise<Sp
         const busy = (cpu() - before) / together;
         if (round > 0) measured.push({ decode, apart, together, busy, best: Math.max(decode, apart - decode) });
       }
-      const median = (name: Part | "busy"): number => percentile(measured.map((one) => one[name]), 0.5);
+      const median = (name: Part | "busy"): number =>
+        percentile(
+          measured.map((one) => one[name]),
+          0.5,
+        );
       const perSecond = (name: Part): number => count / median(name);
       speeds.push({
         mode,
