@@ -55,9 +55,18 @@ export type {
   SftConfigInput,
   SharedConfig,
 } from "./config/index.js";
-export { createMetric, listModels, openPolicy, pythonReward, replayRewards, toTrainBatch } from "./trainer/index.js";
+export {
+  createMetric,
+  listModels,
+  openPolicy,
+  pythonReward,
+  replayRewards,
+  toTrainBatch,
+  verifyRun,
+} from "./trainer/index.js";
 export type {
   BundledModel,
+  Difference,
   Metric,
   MetricInput,
   MetricMode,
@@ -71,7 +80,12 @@ export type {
   ReplayRewardsOptions,
   RewardReplay,
   ScoreOptions,
+  Subject,
   TrainBatchOptions,
+  Verification,
+  VerifiedStep,
+  VerifyKeys,
+  VerifyOptions,
 } from "./trainer/index.js";
 export { splitUpdates } from "./policy/index.js";
 export type * from "./policy/types.js";

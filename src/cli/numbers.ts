@@ -29,6 +29,20 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
+/** First and last step; an end that is left open is absent. */
+export interface StepRange {
+  readonly from?: number;
+  readonly to?: number;
+}
+
+/** "3..8", "..8", "3.." or "..". @throws InvalidArgumentError for anything else */
+export function stepRange(text: string): StepRange {
+  const ends = /^(\d*)\.\.(\d*)$/.exec(text);
+  if (ends === null) throw new InvalidArgumentError("two steps with two dots between them are expected, as in 3..8.");
+  const [, from, to] = ends;
+  return { ...(from !== "" && { from: positiveInteger(from!) }), ...(to !== "" && { to: positiveInteger(to!) }) };
+}
+
 function integerFrom(text: string, least: number): number {
   const value = Number(text);
   if (text.trim() === "" || !Number.isSafeInteger(value) || value < least) {

@@ -8,7 +8,8 @@ import { readFileSync } from "node:fs";
 import { Command as Program, CommanderError } from "commander";
 import { EXIT, type Command, type CommandIo } from "./io.js";
 import { addPrepare } from "./prepare-flags.js";
-import { integer, positiveInteger } from "./numbers.js";
+import { integer, positiveInteger, positiveNumber, stepRange } from "./numbers.js";
+import type { StepRange } from "./numbers.js";
 import { printError } from "./print-error.js";
 
 /** Runs one command line (without `node` and the script) and returns the exit code. Prints every error, throws none. */
@@ -106,6 +107,7 @@ function buildProgram(io: CommandIo, outcome: { exitCode: number }): Program {
   addSetup(program, io, outcome);
   addDoctor(program, io, outcome);
   addRuns(program, io);
+  addVerify(program, io, outcome);
   addRewards(program, io);
   addDistort(program, io);
   addPrepare(program, io);
@@ -168,6 +170,49 @@ function addRuns(program: Program, io: CommandIo): void {
       const { showRollouts } = await import("./runs.js");
       await showRollouts({ folder, ...options }, io);
     });
+}
+
+function addVerify(program: Program, io: CommandIo, outcome: { exitCode: number }): void {
+  program
+    .command("verify")
+    .description("execute steps of a run again and compare: rewards, advantages, metrics, weights; what differs is named")
+    .argument("<run>", "the run folder; nothing in it is changed")
+    .argument("[keys...]", "--key value: configuration keys that say where things lie now")
+    .option("--step <step>", "the step to verify", positiveInteger)
+    .option("--steps <range>", "as 3..8; an open end is that of the run: ..8, 3.., ..", stepRange)
+    .option("--resample", "draw the completions again, too: are they what the policy says?", false)
+    .option("--recorded_rewards <names>", "take these rewards from the record, as in judge,length: their code is not run", names, [])
+    .option("--tolerance <share>", "of numbers of the model on another machine; default: 0.001", positiveNumber)
+    .option("--json", "machine-readable output", false)
+    .allowUnknownOption()
+    .addHelpText(
+      "after",
+      `
+Give --step or --steps. Own rewards that the run's configuration names are run as code.
+Keys: data_file_paths, image_folders, eval_data_file_paths, eval_image_folders, model_name_or_path, rewards, python_reward,
+python_bin, device, worker_threads, worker_timeout, image_cache_bytes; max_steps and num_train_epochs for a run that was
+continued. Exit codes: 0 everything that was compared agrees, 1 something differs or failed, 2 wrong usage.`,
+    )
+    .action(async (folder: string, keys: string[], flags: VerifyFlags, command: Program) => {
+      const { step, steps: range, recorded_rewards: recordedRewards, ...rest } = flags;
+      if ((step === undefined) === (range === undefined)) command.error("error: give either --step N or --steps A..B");
+      const { verify } = await import("./verify.js");
+      const steps = range ?? { from: step!, to: step! };
+      outcome.exitCode = await verify({ folder, keys, steps, recordedRewards, ...rest }, io);
+    });
+}
+
+interface VerifyFlags {
+  readonly step?: number;
+  readonly steps?: StepRange;
+  readonly resample: boolean;
+  readonly recorded_rewards: string[];
+  readonly tolerance?: number;
+  readonly json: boolean;
+}
+
+function names(text: string): string[] {
+  return text.split(",").map((name) => name.trim());
 }
 
 function addRewards(program: Program, io: CommandIo): void {

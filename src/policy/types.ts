@@ -280,6 +280,8 @@ export interface Policy<R = unknown> extends AsyncDisposable {
   encode(rows: readonly R[], options?: EncodeOptions): Promise<Prompt<R>[]>;
   /** Plain text to ids, the end-of-turn token appended on request: for targets of supervised steps. */
   tokenize(texts: readonly string[], options?: { readonly appendEos?: boolean }): Promise<Int32Array[]>;
+  /** Ids to text as `generate` gives it: without special tokens. */
+  decode(sequences: readonly Int32Array[]): Promise<string[]>;
   generate(prompts: readonly Prompt<R>[], options: GenerateOptions): Promise<RolloutGroup<R>[]>;
   /** [group][completion][token]; with `entropy` in an object, together with the entropies. */
   logprobs(batch: TrainBatch, options: LogprobsOptions & { readonly entropy: true }): Promise<LogprobsAndEntropies>;

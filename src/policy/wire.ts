@@ -101,7 +101,8 @@ export function need<K extends Kind>(reply: Reply, name: string, dtype: K): Arra
 /** A byte order mark at the beginning belongs to the text. */
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-function needTexts(reply: Reply): string[] {
+/** Texts of a reply, in order. */
+export function needTexts(reply: Reply): string[] {
   return split(need(reply, "text", "u8"), need(reply, "text_lengths", "i32")).map((bytes, row) => {
     try {
       return DECODER.decode(bytes);

@@ -35,11 +35,13 @@ import {
   groupBatch,
   imageKeys,
   int32,
+  joinInt32,
   keyTensor,
   lossParams,
   lossTensors,
   need,
   needSequences,
+  needTexts,
   promptTensors,
   regroup,
   split,
@@ -150,6 +152,11 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     async tokenize(texts, { appendEos = false } = {}) {
       const reply = await call("tokenize", { append_eos: appendEos }, { tensors: textTensors(texts) });
       return needSequences(reply, texts.length);
+    },
+
+    async decode(sequences) {
+      const { flat, lengths } = joinInt32(sequences);
+      return needTexts(await call("decode", {}, { tensors: { ids: flat, lengths } }));
     },
 
     async generate(prompts, asked) {

@@ -64,11 +64,16 @@ export async function beginCheckpoint(options: {
   };
 }
 
-/** Complete checkpoints of a run, by step. Their content is not verified. */
-export async function listCheckpoints(runFolder: string): Promise<Checkpoint[]> {
+/** Where the complete checkpoints of a run lie, by step. Nothing of them is read. */
+export async function checkpointFolders(runFolder: string): Promise<Pick<Checkpoint, "step" | "folder">[]> {
   const parent = join(runFolder, RUN_FILES.checkpoints);
   const steps = (await namesIn(parent)).map(stepOf).filter((step) => step !== undefined);
-  return Promise.all(steps.sort((a, b) => a - b).map((step) => readManifest(join(parent, stepName(step)))));
+  return steps.sort((a, b) => a - b).map((step) => ({ step, folder: join(parent, stepName(step)) }));
+}
+
+/** Complete checkpoints of a run, by step. Their content is not verified. */
+export async function listCheckpoints(runFolder: string): Promise<Checkpoint[]> {
+  return Promise.all((await checkpointFolders(runFolder)).map(({ folder }) => readCheckpoint(folder)));
 }
 
 /** The complete checkpoint with the highest step. */
@@ -82,7 +87,7 @@ export async function latestCheckpoint(runFolder: string): Promise<Checkpoint | 
  * @throws RunError RUN_CHECKPOINT_DAMAGED naming the file, RUN_CHECKPOINT_MISSING when there is no such folder
  */
 export async function verifyCheckpoint(folder: string): Promise<Checkpoint> {
-  const checkpoint = await readManifest(folder);
+  const checkpoint = await readCheckpoint(folder);
   for (const file of checkpoint.files) {
     const path = join(folder, file.name);
     const bytes = await sizeOf(path);
@@ -149,7 +154,12 @@ async function commit(
   return { step, folder: complete, files };
 }
 
-async function readManifest(folder: string): Promise<Checkpoint> {
+/**
+ * What the manifest of a checkpoint says.
+ *
+ * @throws RunError RUN_CHECKPOINT_DAMAGED, RUN_CHECKPOINT_MISSING
+ */
+export async function readCheckpoint(folder: string): Promise<Checkpoint> {
   let text: string;
   try {
     text = await readFile(join(folder, MANIFEST), "utf8");
@@ -228,7 +238,7 @@ function damaged(folder: string, file: string, how: string): RunError {
   return new RunError(
     "RUN_CHECKPOINT_DAMAGED",
     `checkpoint ${basename(folder)} is damaged: ${file} ${how}. Resume from another checkpoint of the run (${folder}).`,
-    { fields: { folder, file } },
+    { fields: { folder, file, how } },
   );
 }
 

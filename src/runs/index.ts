@@ -6,9 +6,11 @@
 
 export {
   beginCheckpoint,
+  checkpointFolders,
   latestCheckpoint,
   listCheckpoints,
   pruneCheckpoints,
+  readCheckpoint,
   verifyCheckpoint,
   type Checkpoint,
   type CheckpointDraft,

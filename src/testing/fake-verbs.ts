@@ -152,6 +152,10 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
       );
       return reply({}, { ids: ids.flat, lengths: ids.lengths });
     },
+    decode: (_, tensors) => {
+      const sequences = split(integersOf(tensors["ids"]), integersOf(tensors["lengths"]));
+      return reply({}, textTensors(sequences.map(textOf)));
+    },
     generate: (params, tensors, context) => {
       checkVersion(params);
       pictures.need(params["images"] as string[][]);

@@ -13,11 +13,13 @@ import { RunError, WorkerError } from "../errors.js";
 import type { Policy } from "../policy/index.js";
 import type { FidelityWarmup } from "../rewards/index.js";
 import { beginCheckpoint, writing } from "../runs/index.js";
+import type { Checkpoint } from "../runs/index.js";
 import type { AlarmState } from "./alarms.js";
 import type { DatasetResult } from "./evaluation/index.js";
 import type { HeldOutEvaluation } from "./events.js";
 
-const FILE = "trainer.json";
+/** The trainer's own file of a checkpoint; one with the model only has none. */
+export const TRAINER_FILE = "trainer.json";
 
 const count = z.number().int().nonnegative();
 const name = z.enum(["parse-failures", "truncation", "zero-variance", "entropy", "collapse", "update-skipped"]);
@@ -69,23 +71,22 @@ export interface TrainerState {
  * Saves weights, optimizer and trainer state as one checkpoint that is either complete or not there.
  *
  * @param modelOnly save the exported model instead: smaller, and nothing can resume from it
- * @returns the checkpoint's folder
  */
 export async function saveCheckpoint(
   policy: Policy<Row>,
   runFolder: string,
   state: TrainerState,
   modelOnly: boolean,
-): Promise<string> {
+): Promise<Checkpoint> {
   const draft = await beginCheckpoint({ runFolder, step: state.step });
   try {
     if (modelOnly) {
       await policy.export(join(draft.folder, "model"));
-      return (await draft.commit()).folder;
+      return await draft.commit();
     }
     const files = await policy.save(draft.folder);
     await writeTrainerState(draft.folder, state);
-    return (await draft.commit(files)).folder;
+    return await draft.commit(files);
   } catch (error) {
     await draft.discard();
     throw asRunError(error, draft.folder);
@@ -93,7 +94,7 @@ export async function saveCheckpoint(
 }
 
 async function writeTrainerState(folder: string, state: TrainerState): Promise<void> {
-  const path = join(folder, FILE);
+  const path = join(folder, TRAINER_FILE);
   await writing("write", path, () => writeFile(path, `${JSON.stringify(state, null, 2)}\n`));
 }
 
@@ -105,7 +106,7 @@ export function asRunError(error: unknown, path: string): unknown {
 
 /** @throws RunError CHECKPOINT_INVALID when the file is missing or not what it should be */
 export async function readTrainerState(folder: string): Promise<TrainerState> {
-  const path = join(folder, FILE);
+  const path = join(folder, TRAINER_FILE);
   try {
     const state = JSON.parse(await readFile(path, "utf8")) as TrainerState;
     // Only looked at: what parsing returns has its keys in another order, and the next checkpoint would differ in its bytes.

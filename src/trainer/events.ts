@@ -113,7 +113,14 @@ export type TrainerEvent<Metrics extends StepValues = StepMetrics> =
       readonly sample: Sample | null;
     }
   | ({ readonly type: "eval-end" } & HeldOutEvaluation)
-  | { readonly type: "checkpoint-end"; readonly step: number; readonly folder: string; readonly seconds: number }
+  | {
+      readonly type: "checkpoint-end";
+      readonly step: number;
+      readonly folder: string;
+      readonly seconds: number;
+      /** SHA-256 of its files by name, in hex; they stay in the log when the checkpoint is deleted. */
+      readonly digests: Readonly<Record<string, string>>;
+    }
   /** The warm-up of `fidelity_warmup` is over: fidelity pays from the next rollout batch on. */
   | {
       readonly type: "fidelity-warmup-end";

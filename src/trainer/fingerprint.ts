@@ -37,18 +37,30 @@ export type Fingerprint = Readonly<Record<string, string>>;
 
 /** The part of a fingerprint that is known before a model is loaded: settings and data. They must not change. */
 export async function settingsFingerprint(config: SharedConfig, steps: number): Promise<Fingerprint> {
+  return { ...keysFingerprint({ ...config }), ...(await dataFingerprint(config, steps)) };
+}
+
+/** The keys that a number of the run may depend on. */
+export function keysFingerprint(config: Readonly<Record<string, unknown>>): Fingerprint {
   const settings = Object.entries(config)
     .filter(([key]) => !FREE_KEYS.includes(key as keyof ResolvedConfig))
     .map(([key, value]) => [`config.${key}`, JSON.stringify(value)] as const);
-  const files = [...config.data_file_paths, ...config.eval_data_file_paths];
-  const digests = await Promise.all(files.map((path) => digestFile(path)));
-  const data = digests.map(({ sha256 }, index) => [`data.${index}`, sha256] as const);
-  return Object.fromEntries([
-    ...settings,
-    ...data,
+  return Object.fromEntries(settings);
+}
+
+/** What the data files hold, and what follows from how much that is. */
+export async function dataFingerprint(config: SharedConfig, steps: number): Promise<Fingerprint> {
+  const digests = await Promise.all(filesOf(config).map((path) => digestFile(path)));
+  return {
+    ...Object.fromEntries(digests.map(({ sha256 }, index) => [`data.${index}`, sha256] as const)),
     // The learning rate of every step depends on how many there will be.
-    ...(config.lr_scheduler_type.startsWith("constant") ? [] : [["schedule.steps", String(steps)] as const]),
-  ]);
+    ...(!config.lr_scheduler_type.startsWith("constant") && { "schedule.steps": String(steps) }),
+  };
+}
+
+/** The files behind `data.0`, `data.1` and so on. */
+export function filesOf(config: Pick<SharedConfig, "data_file_paths" | "eval_data_file_paths">): readonly string[] {
+  return [...config.data_file_paths, ...config.eval_data_file_paths];
 }
 
 /** The part that the worker tells: versions and machine. When they change, the last bits may. */

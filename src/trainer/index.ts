@@ -61,3 +61,5 @@ export type { TrainOptions } from "./train.js";
 export { toTrainBatch } from "./train-batch.js";
 export type { TrainBatchOptions } from "./train-batch.js";
 export type { TrainingRun } from "./training-run.js";
+export { SUBJECTS, VERIFY_KEYS, verifyRun } from "./verify/index.js";
+export type { Difference, Subject, Verification, VerifiedStep, VerifyKeys, VerifyOptions } from "./verify/index.js";

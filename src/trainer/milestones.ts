@@ -93,14 +93,20 @@ export async function save<Metrics extends StepValues>({
   callbacks,
 }: Run<Metrics>): Promise<void> {
   const started = performance.now();
-  const checkpoint = await saveCheckpoint(policy, writer.folder, state, prepared.config.save_only_model);
+  const { folder: checkpoint, files } = await saveCheckpoint(
+    policy,
+    writer.folder,
+    state,
+    prepared.config.save_only_model,
+  );
   if (prepared.config.save_total_limit !== null) {
     await pruneCheckpoints({ runFolder: writer.folder, keep: prepared.config.save_total_limit });
   }
   const seconds = (performance.now() - started) / 1000;
   const { step } = state;
-  writer.event({ type: "checkpoint-end", step, folder: checkpoint, seconds });
-  control.emit({ type: "checkpoint-end", step, folder: checkpoint, seconds });
+  const digests = Object.fromEntries(files.map(({ name, sha256 }) => [name, sha256]));
+  writer.event({ type: "checkpoint-end", step, folder: checkpoint, seconds, digests });
+  control.emit({ type: "checkpoint-end", step, folder: checkpoint, seconds, digests });
   await callBack(callbacks, "onSave", { step, checkpoint, folder: writer.folder });
 }
 

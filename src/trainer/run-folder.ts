@@ -14,6 +14,8 @@ import { templateDigest } from "../prompts/index.js";
 import { checkRunFolder, createRun, latestCheckpoint, resumeRun, verifyCheckpoint, writing } from "../runs/index.js";
 import type { RunWriter } from "../runs/index.js";
 import { createAlarmState } from "./alarms.js";
+import { digestModel } from "./evaluation/index.js";
+import type { ModelDigest } from "./evaluation/index.js";
 import { asRunError, readTrainerState } from "./checkpoint.js";
 import type { TrainerState } from "./checkpoint.js";
 import { machineDifferences, machineFingerprint, requireSameSettings, settingsFingerprint } from "./fingerprint.js";
@@ -23,6 +25,8 @@ import type { RunBasis } from "./prepare.js";
 /** What the run folder turned out to be, before a model is loaded. */
 export interface RunStart {
   readonly settings: Fingerprint;
+  /** What a new run begins with, by content. Null for one that goes on. */
+  readonly model: ModelDigest | null;
   /** The checkpoint to go on from, verified; null for a new run. */
   readonly resume: { readonly checkpoint: string; readonly state: TrainerState } | null;
 }
@@ -41,11 +45,13 @@ export async function inspectRunFolder({ config, plan }: RunBasis): Promise<RunS
     overwrite: config.overwrite_output_dir,
     resume: checkpoint !== null,
   });
-  if (checkpoint === null) return { settings, resume: null };
+  if (checkpoint === null) {
+    return { settings, model: await digestModel(config.model_name_or_path, config.model_revision), resume: null };
+  }
   await verifyCheckpoint(checkpoint);
   const state = await readTrainerState(checkpoint);
   requireSameSettings(state.fingerprint, settings);
-  return { settings, resume: { checkpoint, state } };
+  return { settings, model: null, resume: { checkpoint, state } };
 }
 
 /** A run whose folder is open. */
@@ -66,19 +72,11 @@ export async function beginRun(prepared: RunBasis, start: RunStart, policy: Poli
     const writer = await createRun({
       folder: config.output_dir,
       config: { ...config },
-      environment: environmentOf(prepared, policy, fingerprint),
+      environment: environmentOf(prepared, policy, { fingerprint, source: start.model }),
       overwrite: config.overwrite_output_dir,
       tensorboard,
     });
-    const state = {
-      step: 0,
-      rollout: 0,
-      fingerprint,
-      alarms: createAlarmState(),
-      evaluations: [],
-      fidelityWarmup: prepared.fidelityWarmup,
-    };
-    return { writer, state, mismatches: [] };
+    return { writer, state: firstState(prepared, fingerprint), mismatches: [] };
   }
 
   const { checkpoint, state } = start.resume;
@@ -86,6 +84,11 @@ export async function beginRun(prepared: RunBasis, start: RunStart, policy: Poli
   await policy.restore(checkpoint);
   const writer = await resumeRun({ folder: config.output_dir, step: state.step, tensorboard });
   return { writer, state: { ...state, fingerprint }, mismatches };
+}
+
+/** Where a run stands before its first step. */
+export function firstState({ fidelityWarmup }: Pick<RunBasis, "fidelityWarmup">, fingerprint: Fingerprint): TrainerState {
+  return { step: 0, rollout: 0, fingerprint, alarms: createAlarmState(), evaluations: [], fidelityWarmup };
 }
 
 /** Folder of the checkpoint to go on from; null starts a new run. */
@@ -118,12 +121,16 @@ async function checkpointOf(config: SharedConfig): Promise<string | null> {
   return resolve(latest.folder);
 }
 
-function environmentOf(prepared: RunBasis, policy: Policy<Row>, fingerprint: Fingerprint) {
+function environmentOf(
+  prepared: RunBasis,
+  policy: Policy<Row>,
+  { fingerprint, source }: { readonly fingerprint: Fingerprint; readonly source: ModelDigest | null },
+) {
   const { versions, threads, device, dtype, attention, cpuFeatures, parameters, family } = policy.description;
   return {
     node: process.version,
     platform: `${process.platform} ${process.arch}`,
-    model: { family, parameters, device, dtype, attention, threads, cpuFeatures },
+    model: { family, parameters, device, dtype, attention, threads, cpuFeatures, source },
     versions,
     prompt: { template: prepared.config.question_template, digest: templateDigest(prepared.config.question_template) },
     rows: { train: prepared.rowCount, heldOut: prepared.heldOut.length },

@@ -12,7 +12,7 @@ import { openModel, partLimit } from "./open-policy.js";
 import type { OpenModelOptions } from "./open-policy.js";
 import { scheduleOf } from "./prepare.js";
 import { startTraining } from "./run-loop.js";
-import type { RunOptions } from "./run-loop.js";
+import type { RunKind, RunOptions } from "./run-loop.js";
 import { evaluateSft } from "./sft-evaluate.js";
 import { encodeExamples } from "./sft-examples.js";
 import type { SftExample } from "./sft-examples.js";
@@ -35,14 +35,19 @@ const PLAIN_SAMPLING = { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPe
  * @param config keys as in a YAML file
  */
 export function sft(config: SftConfigInput | ResolvedSftConfig, options: SftOptions = {}): TrainingRun<SftMetrics> {
-  return startTraining(
-    {
-      prepare: () => prepareSft(config),
-      open: (prepared) => openModel(prepared.config, { ...options, ...modelUse(prepared.config) }),
-      recipe: sftRecipe,
-    },
-    options,
-  );
+  return startTraining(sftKind(config, options), options);
+}
+
+/** A run of `sft`, before anything of it has begun. */
+export function sftKind(
+  config: SftConfigInput | ResolvedSftConfig,
+  options: Omit<SftOptions, "callbacks"> & Pick<OpenModelOptions, "writable">,
+): RunKind<SftMetrics, PreparedSft, SftExample[]> {
+  return {
+    prepare: () => prepareSft(config),
+    open: (prepared) => openModel(prepared.config, { ...options, ...modelUse(prepared.config) }),
+    recipe: sftRecipe,
+  };
 }
 
 function modelUse(config: ResolvedSftConfig): Pick<OpenModelOptions, "reference" | "sampling" | "planner"> {

@@ -15,12 +15,13 @@ import type { GrpoObjective } from "./grpo.js";
 import { ratingOptions } from "./hold-out.js";
 import type { Recipe, Run } from "./milestones.js";
 import { openPolicy } from "./open-policy.js";
+import type { OpenPolicyOptions } from "./open-policy.js";
 import { advantageOptions, configuredObjective } from "./objective.js";
 import { fidelityOptions, prepareRun, scheduleOf } from "./prepare.js";
 import type { PreparedRun } from "./prepare.js";
 import { createRecorder } from "./recorder.js";
 import { startTraining } from "./run-loop.js";
-import type { RunOptions } from "./run-loop.js";
+import type { RunKind, RunOptions } from "./run-loop.js";
 import type { TrainingRun } from "./training-run.js";
 import { advanceWarmup, rewardsInForce } from "./warm-up.js";
 
@@ -38,20 +39,25 @@ export interface TrainOptions extends RunOptions<StepMetrics> {
  * @param config keys as in a YAML file
  */
 export function train(config: ConfigInput | ResolvedConfig, options: TrainOptions = {}): TrainingRun {
-  return startTraining(
-    {
-      prepare: async () => {
-        const prepared = await prepareRun(config, options.rewards, options.curriculum);
-        await openRewards(prepared.rewards, options);
-        return prepared;
-      },
-      release: ({ rewards }) => closeRewards(rewards),
-      open: (prepared) =>
-        openPolicy(prepared.config, { ...options, customRewards: prepared.rewards.map(({ name }) => name) }),
-      recipe: grpoRecipe,
+  return startTraining(grpoKind(config, options), options);
+}
+
+/** A run of `train`, before anything of it has begun. */
+export function grpoKind(
+  config: ConfigInput | ResolvedConfig,
+  options: Omit<TrainOptions, "callbacks"> & Pick<OpenPolicyOptions, "writable">,
+): RunKind<StepMetrics, PreparedRun, Prompt<Row>[]> {
+  return {
+    prepare: async () => {
+      const prepared = await prepareRun(config, options.rewards, options.curriculum);
+      await openRewards(prepared.rewards, options);
+      return prepared;
     },
-    options,
-  );
+    release: ({ rewards }) => closeRewards(rewards),
+    open: (prepared) =>
+      openPolicy(prepared.config, { ...options, customRewards: prepared.rewards.map(({ name }) => name) }),
+    recipe: grpoRecipe,
+  };
 }
 
 function grpoRecipe(run: Run<StepMetrics>, prepared: PreparedRun): Recipe<StepMetrics, Prompt<Row>[]> {

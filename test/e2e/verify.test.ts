@@ -1,0 +1,234 @@
+/**
+ * Verification of runs that a real worker made: by another worker process, and in one that is used for many.
+ *
+ * @module
+ */
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Reply } from "../../src/bridge/index.js";
+import { runCommandLine } from "../../src/cli/program.js";
+import { resolveConfig } from "../../src/config/index.js";
+import { defineReward, train, verifyRun } from "../../src/index.js";
+import type { ConfigInput, Difference, Verification, VerifyOptions } from "../../src/index.js";
+import { connectPython } from "../../src/trainer/index.js";
+import type { Connection } from "../../src/trainer/index.js";
+import { commandIo } from "../cli/outputs.js";
+import { copyRun, editCompletions, editFile, editLines, reseal } from "../support/altered-run.js";
+import { readTensors } from "./safetensors.js";
+import { createWorkspace } from "./workspace.js";
+import type { Workspace } from "./workspace.js";
+
+let workspace: Workspace;
+let worker: Worker;
+beforeAll(async () => {
+  workspace = await createWorkspace();
+});
+afterAll(async () => {
+  await worker.stop();
+  workspace.remove();
+});
+
+interface Worker {
+  readonly connect: () => Promise<Connection>;
+  stop(): Promise<void>;
+}
+
+/** One process for many policies: instead of being loaded again, the model is taken back to what it was. */
+async function reusedWorker(config: ConfigInput): Promise<Worker> {
+  const { caller, close } = await connectPython(resolveConfig(config));
+  const first = { path: mkdtempSync(join(workspace.folder, "first-")) };
+  let loaded: Reply | undefined;
+  const load = async (params: Parameters<typeof caller.call>[1]): Promise<Reply> => {
+    if (loaded === undefined) {
+      loaded = await caller.call("load", { ...params, allowed_roots: [tmpdir()] });
+      await caller.call("save", first);
+    } else await caller.call("restore", first);
+    return loaded;
+  };
+  return {
+    connect: async () => ({
+      caller: {
+        call: (method, params, options) => (method === "load" ? load(params) : caller.call(method, params, options)),
+        close: async () => undefined,
+      },
+      close: async () => undefined,
+    }),
+    stop: close,
+  };
+}
+
+/** Random weights write no scores, so ids are paid for. */
+const module = (): string => {
+  const path = join(workspace.folder, "ids.ts");
+  writeFileSync(
+    path,
+    `import { defineReward } from "thurstone/rewards";
+     export const ids = defineReward({
+       name: "ids",
+       score: ({ completion }) => completion.tokenIds[0] / 512 + completion.tokenIds.length / 10,
+     });`,
+  );
+  return path;
+};
+
+/** Adds to one value of a safetensors file of 32-bit floats, where it lies. */
+function changeWeight(path: string, name: string, index: number, by: number): void {
+  const bytes = readFileSync(path);
+  const length = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString("utf8", 8, 8 + length)) as Record<string, { data_offsets: [number, number] }>;
+  const at = 8 + length + header[name]!.data_offsets[0] + 4 * index;
+  bytes.writeFloatLE(bytes.readFloatLE(at) + by, at);
+  writeFileSync(path, bytes);
+}
+
+const causesOf = ({ differences }: Verification): Difference[] => differences.filter(({ follows }) => !follows);
+
+describe("a run of four steps", () => {
+  let run: string;
+  const verify = (folder: string, options: VerifyOptions = {}) => verifyRun(folder, { connect: worker.connect, ...options });
+  const WEIGHT = "model.language_model.layers.0.mlp.up_proj.weight";
+  beforeAll(async () => {
+    const config = workspace.config("run", { rewards: module(), beta: 0.1, num_iterations: 2, max_steps: 8, save_steps: 4 });
+    run = config.output_dir!;
+    worker = await reusedWorker(config);
+    await train(config, { connect: worker.connect }).result;
+    // What is verified had something to get wrong.
+    const last = JSON.parse(readFileSync(join(run, "metrics.jsonl"), "utf8").trim().split("\n").at(-1)!) as Record<string, number>;
+    expect([last["kl"]! > 0, last["grad_norm"]! > 0, last["reward_std"]! > 0]).toEqual([true, true, true]);
+  });
+
+  it("agrees to the bit in another process, on the command line", async () => {
+    const io = commandIo(workspace.folder);
+    const code = await runCommandLine(["verify", "run", "--steps", "5.."], io);
+    expect([code, io.stdout.text()]).toEqual([0, expect.stringContaining("Verified: steps 5 to 8 of the run are what was recorded.")]);
+    const { files } = JSON.parse(readFileSync(join(run, "checkpoints/step_000008/manifest.json"), "utf8")) as {
+      files: { name: string; sha256: string }[];
+    };
+    const { sha256 } = files.find(({ name }) => name === "weights.safetensors")!;
+    expect(io.stdout.text()).toContain(`SHA-256 of weights.safetensors after step 8: ${sha256}`);
+  });
+
+  it("agrees from its first step on, with its completions drawn again", async () => {
+    const verification = await verify(run, { resample: true });
+    expect(verification.differences).toEqual([]);
+    expect(verification).toMatchObject({ from: 1, to: 8, checkpoint: null, agrees: true });
+    // Nothing stands between the sampled ids and the weights of the model that it leaves.
+    expect(verification.steps.at(-1)!.compared).toMatchObject({ weight: { all: 2 }, optimizer: { all: 1 } });
+  });
+
+  it("names a weight that was changed in a checkpoint, whoever made the manifest anew", async () => {
+    const folder = copyRun(run, "weight");
+    const checkpoint = join(folder, "checkpoints/step_000004");
+    const file = join(checkpoint, "weights.safetensors");
+    const was = readTensors(file).get(WEIGHT)!;
+    changeWeight(file, WEIGHT, was.shape[1]! + 2, 0.25);
+    const expected = {
+      about: "weight",
+      step: 4,
+      what: `weight ${WEIGHT}[1, 2], 1 of its ${was.data.length} values`,
+      recorded: Math.fround(was.data[was.shape[1]! + 2]! + 0.25),
+      found: was.data[was.shape[1]! + 2],
+    };
+    const damaged = await verify(folder, { from: 5, to: 6 });
+    expect(damaged).toMatchObject({ from: 1, checkpoint: null });
+    expect(causesOf(damaged).map(({ what }) => what)).toEqual(["weights.safetensors of the checkpoint has another content than was written", expected.what]);
+    expect(damaged.differences).toContainEqual(expect.objectContaining(expected));
+
+    reseal(checkpoint);
+    const resealed = await verify(folder, { from: 5, to: 6 });
+    expect(causesOf(resealed)).toEqual([
+      expect.objectContaining({ about: "checkpoint", what: "weights.safetensors of the checkpoint: digest in the log, and in its manifest" }),
+      expect.objectContaining(expected),
+    ]);
+
+    editLines(join(folder, "events.jsonl"), (event) => delete event["digests"]);
+    // Everything now speaks for the changed checkpoint, except what its weights lead to, and what leads to them.
+    expect(causesOf(await verify(folder, { from: 5, to: 6 }))).toEqual(
+      expect.arrayContaining([expect.objectContaining({ about: "metric", step: 5, what: "metric loss" })]),
+    );
+    expect(causesOf(await verify(folder, { to: 4 }))).toEqual([expect.objectContaining(expected)]);
+  });
+
+  it("names a moment of the optimizer and a weight of the exported model", async () => {
+    const folder = copyRun(run, "last");
+    const checkpoint = join(folder, "checkpoints/step_000008");
+    changeWeight(join(checkpoint, "optimizer.safetensors"), `${WEIGHT}.exp_avg`, 0, 1e-3);
+    reseal(checkpoint);
+    editLines(join(folder, "events.jsonl"), (event) => delete event["digests"]);
+    const model = join(folder, "model/model.safetensors");
+    const name = [...readTensors(model).keys()].find((one) => one.endsWith("layers.0.mlp.up_proj.weight"))!;
+    changeWeight(model, name, 5, 1e-3);
+    const causes = causesOf(await verify(folder, { from: 7 }));
+    expect(causes.map(({ about, what }) => [about, what.split(",")[0]!.replace(/\[.*/, "")])).toEqual([
+      ["weight", `weight ${name}`],
+      ["optimizer", `optimizer ${WEIGHT}.exp_avg`],
+    ]);
+  });
+
+  it("names a reward and a token; and a completion with everything that it says, once it is drawn again", async () => {
+    const folder = copyRun(run, "rollouts");
+    editCompletions(folder, 5, (line, index) => index === 3 && Object.assign(line["rewards"]!, { ids: 0.5 }));
+    expect(causesOf(await verify(folder, { from: 5, to: 5 }))).toMatchObject([
+      { about: "reward", step: 5, what: expect.stringMatching(/^reward "ids" of completion 3 of prompt 0/) as string, recorded: 0.5 },
+    ]);
+
+    const other = copyRun(run, "completion");
+    editCompletions(other, 5, (line, index) => {
+      if (index !== 6) return;
+      const ids = line["token_ids"] as number[];
+      ids[0] = (ids[0]! + 1) % 256;
+      const reward = ids[0] / 512 + ids.length / 10;
+      Object.assign(line, { rewards: { ids: reward }, reward });
+    });
+    const token = { about: "completion", step: 5, what: expect.stringMatching(/^token 0 of completion 2 of prompt 1/) as string };
+    expect(causesOf(await verify(other, { from: 5, to: 5, resample: true }))).toMatchObject([token]);
+    // Without that, the text, the loss or the weights contradict it.
+    expect((await verify(other, { from: 5 })).differences.length).toBeGreaterThan(1);
+  });
+
+  it("names a file of the model that it began with", async () => {
+    const folder = copyRun(run, "model");
+    editFile(join(folder, "environment.json"), (environment) => {
+      const { files } = (environment["model"] as { source: { files: { name: string; sha256: string }[] } }).source;
+      files.find(({ name }) => name === "tokenizer.json")!.sha256 = "0";
+    });
+    expect(causesOf(await verify(folder, { from: 7 }))).toEqual([
+      expect.objectContaining({ about: "model", step: null, what: `tokenizer.json of the model ${workspace.model}`, recorded: "0" }),
+    ]);
+  });
+});
+
+it("a run with an adapter agrees to the bit, dropout included, and a weight of it that was changed is named", async () => {
+  const config = workspace.config("lora", {
+    use_peft: true,
+    lora_r: 2,
+    lora_dropout: 0.1,
+    beta: 0.1,
+    max_steps: 2,
+    save_steps: 1,
+    learning_rate: 1e-2,
+  });
+  const adapted = await reusedWorker(config);
+  try {
+    const reward = defineReward({ name: "ids", score: ({ completion }) => completion.tokenIds[0]! / 512 });
+    const rewards = { ids: { reward, weight: 1 } };
+    await train(config, { rewards, connect: adapted.connect }).result;
+    const options = { rewards, connect: adapted.connect };
+    const honest = await verifyRun(config.output_dir!, options);
+    expect([honest.differences, honest.from]).toEqual([[], 1]);
+
+    const checkpoint = join(config.output_dir!, "checkpoints/step_000002");
+    const file = join(checkpoint, "weights.safetensors");
+    const [name] = readTensors(file).keys();
+    changeWeight(file, name!, 1, 1e-3);
+    const { differences } = await verifyRun(config.output_dir!, { ...options, from: 2 });
+    expect(differences.map(({ about, step, what }) => [about, step, what])).toEqual([
+      ["checkpoint", 2, "weights.safetensors of the checkpoint has another content than was written"],
+      ["weight", 2, expect.stringMatching(new RegExp(`^weight ${name!.replaceAll(".", "\\.")}\\[0, 1\\], 1 of its`))],
+    ]);
+  } finally {
+    await adapted.stop();
+  }
+});
