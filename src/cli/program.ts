@@ -175,13 +175,20 @@ function addRuns(program: Program, io: CommandIo): void {
 function addVerify(program: Program, io: CommandIo, outcome: { exitCode: number }): void {
   program
     .command("verify")
-    .description("execute steps of a run again and compare: rewards, advantages, metrics, weights; what differs is named")
+    .description(
+      "execute steps of a run again and compare: rewards, advantages, metrics, weights; what differs is named",
+    )
     .argument("<run>", "the run folder; nothing in it is changed")
     .argument("[keys...]", "--key value: configuration keys that say where things lie now")
     .option("--step <step>", "the step to verify", positiveInteger)
     .option("--steps <range>", "as 3..8; an open end is that of the run: ..8, 3.., ..", stepRange)
     .option("--resample", "draw the completions again, too: are they what the policy says?", false)
-    .option("--recorded_rewards <names>", "take these rewards from the record, as in judge,length: their code is not run", names, [])
+    .option(
+      "--recorded_rewards <names>",
+      "take these rewards from the record, as in judge,length: their code is not run",
+      names,
+      [],
+    )
     .option("--tolerance <share>", "of numbers of the model on another machine; default: 0.001", positiveNumber)
     .option("--json", "machine-readable output", false)
     .allowUnknownOption()

@@ -87,7 +87,10 @@ export async function beginRun(prepared: RunBasis, start: RunStart, policy: Poli
 }
 
 /** Where a run stands before its first step. */
-export function firstState({ fidelityWarmup }: Pick<RunBasis, "fidelityWarmup">, fingerprint: Fingerprint): TrainerState {
+export function firstState(
+  { fidelityWarmup }: Pick<RunBasis, "fidelityWarmup">,
+  fingerprint: Fingerprint,
+): TrainerState {
   return { step: 0, rollout: 0, fingerprint, alarms: createAlarmState(), evaluations: [], fidelityWarmup };
 }
 

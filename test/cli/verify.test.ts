@@ -27,7 +27,10 @@ async function verify(...args: string[]): Promise<{ code: number; out: string; e
 
 describe("thurstone verify", () => {
   it("wants steps, and refuses keys that would make it another run", async () => {
-    expect(await verify("run")).toMatchObject({ code: 2, err: expect.stringContaining("give either --step N") as string });
+    expect(await verify("run")).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("give either --step N") as string,
+    });
     expect((await verify("run", "--step", "1", "--steps", "1..2")).code).toBe(2);
     expect((await verify("run", "--steps", "1-2")).err).toContain("two steps with two dots between them");
     expect((await verify("run", "--step", "1", "--learning_rate", "2")).err).toMatch(
@@ -68,7 +71,9 @@ describe("the text of a verification", () => {
     editCompletions(folder, 3, (line, index) => index === 1 && (line["reward"] = 3));
     editFile(`${folder}/config.resolved.yaml`, (config) => (config["question_template"] = "x\u001b[31m\n".repeat(30)));
     const changed = await text(folder);
-    expect(changed).toMatch(/\nstep 3, reward|\n {2}step 3, reward: total reward of completion 1 of prompt 0 \(row \d\)\n {4}recorded 3\n {4}found {4}[\d.]+\n/);
+    expect(changed).toMatch(
+      /\nstep 3, reward|\n {2}step 3, reward: total reward of completion 1 of prompt 0 \(row \d\)\n {4}recorded 3\n {4}found {4}[\d.]+\n/,
+    );
     expect(changed).toMatch(/ {2}configuration: question_template in config.resolved.yaml\n/);
     expect(changed).toMatch(/\n {4}found {4}"x.*\.\.\. \(\d+ characters\)\n/);
     expect(changed).not.toContain("\u001b");

@@ -77,7 +77,10 @@ const module = (): string => {
 function changeWeight(path: string, name: string, index: number, by: number): void {
   const bytes = readFileSync(path);
   const length = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.toString("utf8", 8, 8 + length)) as Record<string, { data_offsets: [number, number] }>;
+  const header = JSON.parse(bytes.toString("utf8", 8, 8 + length)) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >;
   const at = 8 + length + header[name]!.data_offsets[0] + 4 * index;
   bytes.writeFloatLE(bytes.readFloatLE(at) + by, at);
   writeFileSync(path, bytes);
@@ -87,22 +90,35 @@ const causesOf = ({ differences }: Verification): Difference[] => differences.fi
 
 describe("a run of four steps", () => {
   let run: string;
-  const verify = (folder: string, options: VerifyOptions = {}) => verifyRun(folder, { connect: worker.connect, ...options });
+  const verify = (folder: string, options: VerifyOptions = {}) =>
+    verifyRun(folder, { connect: worker.connect, ...options });
   const WEIGHT = "model.language_model.layers.0.mlp.up_proj.weight";
   beforeAll(async () => {
-    const config = workspace.config("run", { rewards: module(), beta: 0.1, num_iterations: 2, max_steps: 8, save_steps: 4 });
+    const config = workspace.config("run", {
+      rewards: module(),
+      beta: 0.1,
+      num_iterations: 2,
+      max_steps: 8,
+      save_steps: 4,
+    });
     run = config.output_dir!;
     worker = await reusedWorker(config);
     await train(config, { connect: worker.connect }).result;
     // What is verified had something to get wrong.
-    const last = JSON.parse(readFileSync(join(run, "metrics.jsonl"), "utf8").trim().split("\n").at(-1)!) as Record<string, number>;
+    const last = JSON.parse(readFileSync(join(run, "metrics.jsonl"), "utf8").trim().split("\n").at(-1)!) as Record<
+      string,
+      number
+    >;
     expect([last["kl"]! > 0, last["grad_norm"]! > 0, last["reward_std"]! > 0]).toEqual([true, true, true]);
   });
 
   it("agrees to the bit in another process, on the command line", async () => {
     const io = commandIo(workspace.folder);
     const code = await runCommandLine(["verify", "run", "--steps", "5.."], io);
-    expect([code, io.stdout.text()]).toEqual([0, expect.stringContaining("Verified: steps 5 to 8 of the run are what was recorded.")]);
+    expect([code, io.stdout.text()]).toEqual([
+      0,
+      expect.stringContaining("Verified: steps 5 to 8 of the run are what was recorded."),
+    ]);
     const { files } = JSON.parse(readFileSync(join(run, "checkpoints/step_000008/manifest.json"), "utf8")) as {
       files: { name: string; sha256: string }[];
     };
@@ -133,13 +149,19 @@ describe("a run of four steps", () => {
     };
     const damaged = await verify(folder, { from: 5, to: 6 });
     expect(damaged).toMatchObject({ from: 1, checkpoint: null });
-    expect(causesOf(damaged).map(({ what }) => what)).toEqual(["weights.safetensors of the checkpoint has another content than was written", expected.what]);
+    expect(causesOf(damaged).map(({ what }) => what)).toEqual([
+      "weights.safetensors of the checkpoint has another content than was written",
+      expected.what,
+    ]);
     expect(damaged.differences).toContainEqual(expect.objectContaining(expected));
 
     reseal(checkpoint);
     const resealed = await verify(folder, { from: 5, to: 6 });
     expect(causesOf(resealed)).toEqual([
-      expect.objectContaining({ about: "checkpoint", what: "weights.safetensors of the checkpoint: digest in the log, and in its manifest" }),
+      expect.objectContaining({
+        about: "checkpoint",
+        what: "weights.safetensors of the checkpoint: digest in the log, and in its manifest",
+      }),
       expect.objectContaining(expected),
     ]);
 
@@ -171,7 +193,12 @@ describe("a run of four steps", () => {
     const folder = copyRun(run, "rollouts");
     editCompletions(folder, 5, (line, index) => index === 3 && Object.assign(line["rewards"]!, { ids: 0.5 }));
     expect(causesOf(await verify(folder, { from: 5, to: 5 }))).toMatchObject([
-      { about: "reward", step: 5, what: expect.stringMatching(/^reward "ids" of completion 3 of prompt 0/) as string, recorded: 0.5 },
+      {
+        about: "reward",
+        step: 5,
+        what: expect.stringMatching(/^reward "ids" of completion 3 of prompt 0/) as string,
+        recorded: 0.5,
+      },
     ]);
 
     const other = copyRun(run, "completion");
@@ -182,20 +209,29 @@ describe("a run of four steps", () => {
       const reward = ids[0] / 512 + ids.length / 10;
       Object.assign(line, { rewards: { ids: reward }, reward });
     });
-    const token = { about: "completion", step: 5, what: expect.stringMatching(/^token 0 of completion 2 of prompt 1/) as string };
+    const token = {
+      about: "completion",
+      step: 5,
+      what: expect.stringMatching(/^token 0 of completion 2 of prompt 1/) as string,
+    };
     expect(causesOf(await verify(other, { from: 5, to: 5, resample: true }))).toMatchObject([token]);
     // Without that, the text, the loss or the weights contradict it.
     expect((await verify(other, { from: 5 })).differences.length).toBeGreaterThan(1);
   });
 
   it("names a file of the model that it began with", async () => {
-    const folder = copyRun(run, "model");
+    const folder = copyRun(run, "begun");
     editFile(join(folder, "environment.json"), (environment) => {
       const { files } = (environment["model"] as { source: { files: { name: string; sha256: string }[] } }).source;
       files.find(({ name }) => name === "tokenizer.json")!.sha256 = "0";
     });
     expect(causesOf(await verify(folder, { from: 7 }))).toEqual([
-      expect.objectContaining({ about: "model", step: null, what: `tokenizer.json of the model ${workspace.model}`, recorded: "0" }),
+      expect.objectContaining({
+        about: "model",
+        step: null,
+        what: `tokenizer.json of the model ${workspace.model}`,
+        recorded: "0",
+      }),
     ]);
   });
 });

@@ -60,7 +60,9 @@ describe("two sets of tensors", () => {
     ["F64", new Uint8Array(Float64Array.of(1, 2).buffer), new Uint8Array(Float64Array.of(1, 3).buffer), 2, 3],
     ["I64", Uint8Array.of(7, 9), Uint8Array.of(7, 8), 9, 8],
   ])("are read as what they are: %s", async (dtype, before, after, recorded, found) => {
-    const [then, now] = [before, after].map((bytes, side) => write(`${dtype}${side}`, { a: { dtype, shape: [2], bytes } }));
+    const [then, now] = [before, after].map((bytes, side) =>
+      write(`${dtype}${side}`, { a: { dtype, shape: [2], bytes } }),
+    );
     const { differences } = await compareTensors([then!], [now!]);
     expect(differences).toMatchObject([{ at: [1], differing: 1, recorded, found }]);
   });
@@ -68,7 +70,9 @@ describe("two sets of tensors", () => {
   it("hold no number that is further away than what is none", async () => {
     const then = write("nan then", { a: f32([3], NaN, 1, 0) });
     const now = write("nan now", { a: f32([3], NaN, NaN, 1e9) });
-    expect((await compareTensors([then], [now])).differences).toMatchObject([{ at: [1], differing: 2, distance: Infinity }]);
+    expect((await compareTensors([then], [now])).differences).toMatchObject([
+      { at: [1], differing: 2, distance: Infinity },
+    ]);
   });
 
   it("must be safetensors files", async () => {
@@ -126,6 +130,11 @@ describe("differences", () => {
       ["reward", 2, false],
       ["metric", 2, true],
     ]);
+    expect(inOrder(one("weight", 1), one("optimizer", 1), one("metric", 2))).toEqual([
+      ["weight", 1, false],
+      ["optimizer", 1, false],
+      ["metric", 2, true],
+    ]);
   });
 
   it("are counted with what agrees, and what is left out is told once", () => {
@@ -149,5 +158,8 @@ it("weights of two machines can part by twice the way that AdamW can go", () => 
   const metrics = new Map([1, 2, 3].map((step) => [step, { learning_rate: step / 1000 }]));
   const keys = { adam_beta1: 0.9, adam_beta2: 0.999, learning_rate: 1e-3, vision_learning_rate: null };
   expect(reachOf(keys, { metrics }, 2)).toBeCloseTo(2 * 0.005 * (0.1 / Math.sqrt(0.001)), 12);
-  expect(reachOf({ ...keys, adam_beta2: 0.99, vision_learning_rate: 4e-3 }, { metrics }, 3)).toBeCloseTo(2 * 0.003 * 4, 12);
+  expect(reachOf({ ...keys, adam_beta2: 0.99, vision_learning_rate: 4e-3 }, { metrics }, 3)).toBeCloseTo(
+    2 * 0.003 * 4,
+    12,
+  );
 });

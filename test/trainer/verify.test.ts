@@ -99,7 +99,10 @@ describe("an honest run agrees", () => {
     ["several updates of a batch", { num_iterations: 2, max_steps: 8 }],
     ["the KL paid for in the reward", { kl_in_reward: true, beta: 0.3 }],
     ["a warm-up of fidelity", { fidelity_warmup: "win_probability" }],
-    ["prompts drawn again, flat ones left out", { dynamic_sampling: true, drop_zero_variance_groups: true, num_generations: 2, reward_funcs: ["format"] }],
+    [
+      "prompts drawn again, flat ones left out",
+      { dynamic_sampling: true, drop_zero_variance_groups: true, num_generations: 2, reward_funcs: ["format"] },
+    ],
     ["metrics of every third step, models for checkpoints", { logging_steps: 3, save_only_model: true }],
     ["checkpoints deleted as it went", { save_steps: 1, save_total_limit: 1 }],
     ["a run that stopped and went on", { save_steps: 1, lr_scheduler_type: "constant" }],
@@ -124,17 +127,31 @@ describe("an honest run agrees", () => {
   it("of supervised fine-tuning", async () => {
     const data = join(set.folder, "answers.jsonl");
     const line = (id: number): string =>
-      JSON.stringify({ id, image: [], conversations: [{ from: "human", value: "?" }, { from: "gpt", value: "x".repeat(id) }] });
+      JSON.stringify({
+        id,
+        dataset_name: "answers",
+        image: [],
+        conversations: [
+          { from: "human", value: "?" },
+          { from: "gpt", value: "x".repeat(id) },
+        ],
+      });
     writeFileSync(data, Array.from({ length: 6 }, (_, id) => line(id + 1)).join("\n"));
     const output_dir = join(set.folder, "sft");
     const worker = createFakeWorker();
     await sft(
-      { model_name_or_path: "none", data_file_paths: [data], output_dir, per_device_train_batch_size: 2, save_steps: 1 },
+      {
+        model_name_or_path: "none",
+        data_file_paths: [data],
+        output_dir,
+        per_device_train_batch_size: 2,
+        save_steps: 1,
+      },
       { connect: worker.connect },
     ).result;
     const honest = await verify(output_dir, { from: 2 });
     expect(honest).toMatchObject({ agrees: true, from: 2, to: 3, resampled: false });
-    expect(honest.steps[1]!.compared).toMatchObject({ metric: { differing: 0 }, state: { differing: 0 } });
+    expect(honest.steps.at(-1)!.compared).toMatchObject({ metric: { differing: 0 }, state: { differing: 0 } });
 
     editLines(join(output_dir, "metrics.jsonl"), (metrics) => {
       if (metrics["step"] === 2) metrics["loss"] = 0.5;
@@ -156,24 +173,54 @@ describe("one thing that was changed is named, and nothing else", () => {
       ["reward", 3, /^reward "fidelity" of completion 1 of prompt 1 \(row \d\)$/],
       [0.125, expect.any(Number)],
     ],
-    ["a total", at(0, (line) => (line["reward"] = 9)), ["reward", 3, /^total reward of completion 0 of prompt 0/], [9, expect.any(Number)]],
-    ["an advantage", at(11, (line) => (line["advantage"] = 2)), ["advantage", 3, /^advantage of completion 3 of prompt 2/], [2, expect.any(Number)]],
+    [
+      "a total",
+      at(0, (line) => (line["reward"] = 9)),
+      ["reward", 3, /^total reward of completion 0 of prompt 0/],
+      [9, expect.any(Number)],
+    ],
+    [
+      "an advantage",
+      at(11, (line) => (line["advantage"] = 2)),
+      ["advantage", 3, /^advantage of completion 3 of prompt 2/],
+      [2, expect.any(Number)],
+    ],
     [
       "a text",
       at(2, (line) => (line["text"] = "<answer>5</answer>")),
       ["completion", 3, /^text of completion 2 of prompt 0 .*which its token ids do not say$/],
       ["<answer>5</answer>", expect.stringMatching(/^<think>|no idea/)],
     ],
-    ["a score", at(2, (line) => (line["score"] = 4.5)), ["answer", 3, /^score of completion 2 of prompt 0/], [4.5, expect.anything()]],
-    ["a row", at(4, (line) => (line["row"] = "another")), ["row", 3, /^row of prompt 1 \(row \d\)$/], ["another", expect.any(String)]],
+    [
+      "a score",
+      at(2, (line) => (line["score"] = 4.5)),
+      ["answer", 3, /^score of completion 2 of prompt 0/],
+      [4.5, expect.anything()],
+    ],
+    [
+      "a row",
+      at(4, (line) => (line["row"] = "another")),
+      ["row", 3, /^row of prompt 1 \(row \d\)$/],
+      ["another", expect.any(String)],
+    ],
     [
       "a picture's hash",
       at(4, (line) => (line["images"] = ["0-28x28"])),
       ["picture", 3, /^picture .*picture_\d\.png of prompt 1 /],
       ["0-28x28", expect.stringMatching(/^[0-9a-f]{64}-/)],
     ],
-    ["a metric", ofStep("metrics.jsonl", (line) => (line["loss"] = -1)), ["metric", 3, /^metric loss$/], [-1, expect.any(Number)]],
-    ["a field that no run writes", at(0, (line) => (line["bonus"] = 1)), ["record", 3, /^bonus of completion 0/], [1, null]],
+    [
+      "a metric",
+      ofStep("metrics.jsonl", (line) => (line["loss"] = -1)),
+      ["metric", 3, /^metric loss$/],
+      [-1, expect.any(Number)],
+    ],
+    [
+      "a field that no run writes",
+      at(0, (line) => (line["bonus"] = 1)),
+      ["record", 3, /^bonus of completion 0/],
+      [1, null],
+    ],
     [
       "the configuration",
       (folder: string) => editFile(join(folder, "config.resolved.yaml"), (config) => (config["learning_rate"] = 0.5)),
@@ -244,12 +291,21 @@ describe("one thing that was changed is named, and nothing else", () => {
       if (index === 7) then = (line["token_ids"] as number[]).splice(3, 1, 65)[0]!;
     });
     const verification = await verify(folder, { from: 3 });
-    expect(causesOf(verification)).toEqual([["completion", 3, expect.stringMatching(/^text of completion 3 of prompt 1/)]]);
+    expect(causesOf(verification)).toEqual([
+      ["completion", 3, expect.stringMatching(/^text of completion 3 of prompt 1/)],
+    ]);
     expect(verification.differences.length).toBeGreaterThan(1);
 
     const drawn = await verify(folder, { from: 3, resample: true });
     expect(drawn.differences).toEqual([
-      { about: "completion", step: 3, what: expect.stringMatching(/^token 3 of completion 3 of prompt 1/) as string, recorded: 65, found: then, follows: false },
+      {
+        about: "completion",
+        step: 3,
+        what: expect.stringMatching(/^token 3 of completion 3 of prompt 1/) as string,
+        recorded: 65,
+        found: then,
+        follows: false,
+      },
     ]);
   });
 
@@ -258,7 +314,13 @@ describe("one thing that was changed is named, and nothing else", () => {
     editCompletions(folder, 3, (line, index) => {
       if (index !== 2) return;
       const text = "<think>bought</think><answer>5</answer>";
-      Object.assign(line, { text, token_ids: [...Buffer.from(text), 256], tokens: text.length + 1, parse: "ok", score: 5 });
+      Object.assign(line, {
+        text,
+        token_ids: [...Buffer.from(text), 256],
+        tokens: text.length + 1,
+        parse: "ok",
+        score: 5,
+      });
     });
     const { differences } = await verify(folder, { from: 3, resample: true });
     const of = differences.filter(({ what }) => !/of completion 2 of prompt 0/.test(what));
@@ -273,7 +335,12 @@ describe("one thing that was changed is named, and nothing else", () => {
     const verification = await verify(copy);
     expect(causesOf(verification)).toEqual([["data", null, `data file 1 (${data})`]]);
     expect(verification.differences).toContainEqual(
-      expect.objectContaining({ about: "row", what: expect.stringMatching(/^mos of prompt \d \(row 3\)$/) as string, recorded: 2.5, found: 4.75 }),
+      expect.objectContaining({
+        about: "row",
+        what: expect.stringMatching(/^mos of prompt \d \(row 3\)$/) as string,
+        recorded: 2.5,
+        found: 4.75,
+      }),
     );
   });
 
@@ -281,7 +348,9 @@ describe("one thing that was changed is named, and nothing else", () => {
     const { folder, data, images } = ownData("picture");
     const copy = await record(folder, { data_file_paths: [data], image_folders: [images] });
     const path = join(images, "picture_6.png");
-    const grey = await sharp({ create: { width: 56, height: 56, channels: 3, background: "grey" } }).png().toBuffer();
+    const grey = await sharp({ create: { width: 56, height: 56, channels: 3, background: "grey" } })
+      .png()
+      .toBuffer();
     writeFileSync(path, grey);
     const { differences } = await verify(copy);
     expect(differences.filter(({ about }) => about !== "picture" && about !== "metric")).toEqual([]);
@@ -303,7 +372,8 @@ describe("one thing that was changed is named, and nothing else", () => {
   it("a digest of a checkpoint that was deleted", async () => {
     const folder = await record("deleted", { save_steps: 1, save_total_limit: 1 });
     editLines(join(folder, "events.jsonl"), (event) => {
-      if (event["type"] === "checkpoint-end" && event["step"] === 2) Object.assign(event["digests"]!, { "state.json": "0" });
+      if (event["type"] === "checkpoint-end" && event["step"] === 2)
+        Object.assign(event["digests"]!, { "state.json": "0" });
     });
     expect(causesOf(await verify(folder))).toEqual([["state", 2, "state.json"]]);
   });
@@ -311,7 +381,13 @@ describe("one thing that was changed is named, and nothing else", () => {
   it("a line of metrics that is gone", async () => {
     const folder = copyRun(run, "gone");
     const path = join(folder, "metrics.jsonl");
-    writeFileSync(path, readFileSync(path, "utf8").split("\n").filter((_, index) => index !== 2).join("\n"));
+    writeFileSync(
+      path,
+      readFileSync(path, "utf8")
+        .split("\n")
+        .filter((_, index) => index !== 2)
+        .join("\n"),
+    );
     expect(causesOf(await verify(folder, { from: 3 }))).toEqual([["metric", 3, "the line of metrics"]]);
   });
 
@@ -353,34 +429,38 @@ describe("rewards that are not built in", () => {
     ]);
     const asRecorded = await verify(folder, { from: 3, rewards, recordedRewards: ["late"] });
     expect(asRecorded.notCompared.join()).toContain("as was asked for");
-    await expect(verify(folder, { recordedRewards: ["early"] })).rejects.toMatchObject({ code: "CONFIG_UNKNOWN_REWARD" });
+    await expect(verify(folder, { recordedRewards: ["early"] })).rejects.toMatchObject({
+      code: "CONFIG_UNKNOWN_REWARD",
+    });
   });
 
-  it("come from the run's module, whose code is not run where its rewards are taken from the record", async () => {
+  it("come from the run's module, which is left alone where its rewards are taken from the record", async () => {
     const module = join(set.folder, "own.ts");
     const source = `import { defineReward } from "thurstone/rewards";
       export const long = defineReward({ name: "long", score: ({ completion }) => completion.text.length / 7 });`;
     writeFileSync(module, source);
     const own = await record("module", { rewards: module, reward_funcs: ["fidelity", "long"], max_steps: 2 });
     expect((await verify(own)).notCompared.join()).not.toContain("long");
-    writeFileSync(module, `${source}\nthrow new Error("ran");`);
-    await expect(verify(own)).rejects.toMatchObject({ code: "REWARD_MODULE" });
-    expect((await verify(own, { recordedRewards: ["long"] })).agrees).toBe(true);
     rmSync(module);
+    // Not even looked for.
+    expect((await verify(own, { recordedRewards: ["long"] })).notCompared.join()).not.toContain("no such file");
     const { agrees, notCompared } = await verify(own);
-    expect([agrees, notCompared.join("\n")]).toEqual([true, expect.stringContaining(`The rewards of ${module} (rewards): there is no such file.`)]);
+    expect([agrees, notCompared.join("\n")]).toEqual([
+      true,
+      expect.stringContaining(`The rewards of ${module} (rewards): there is no such file.`),
+    ]);
   });
 });
 
 describe("on another machine", () => {
-  /** A worker of another version whose losses are a little off. */
+  /** A worker on more threads whose entropies are a little off. */
   const other = (factor: number) =>
     meddle(createFakeWorker({ complete }), {
       after: (method, reply) => {
         if (method === "load") return withResult(reply, { threads: 2 });
-        if (method !== "forwardBackward") return reply;
-        const [loss, policy_loss] = ["loss", "policy_loss"].map((name) => Number(reply.result[name]) * factor);
-        return withResult(reply, { loss: loss!, policy_loss: policy_loss! });
+        return method === "forwardBackward"
+          ? withResult(reply, { entropy: Number(reply.result["entropy"]) * factor })
+          : reply;
       },
     });
 
@@ -389,10 +469,7 @@ describe("on another machine", () => {
     expect(near).toMatchObject({ agrees: true, otherMachine: ["machine.threads was 1 and is 2"] });
     expect(near.notCompared.join("\n")).toContain("The optimizer's state: its bits are another machine's.");
     const far = await verifyRun(run, { connect: other(1.5), from: 3 });
-    expect(causesOf(far).slice(0, 2)).toEqual([
-      ["metric", 3, "metric loss"],
-      ["metric", 3, "metric policy_loss"],
-    ]);
+    expect(causesOf(far)).toEqual([["metric", 3, "metric entropy"]]);
     expect((await verifyRun(run, { connect: other(1.5), from: 3, tolerance: 0.9 })).agrees).toBe(true);
     await expect(verify(run, { tolerance: 1 })).rejects.toMatchObject({ code: "VERIFY_TOLERANCE" });
   });
@@ -420,17 +497,28 @@ describe("what cannot be verified is refused", () => {
     const folder = await record("silent", { log_completions: false });
     await expect(verify(folder)).rejects.toMatchObject({ code: "VERIFY_NOT_RECORDED" });
     const { agrees, notCompared } = await verify(folder, { resample: true });
-    expect([agrees, notCompared]).toEqual([true, expect.arrayContaining(["The completions of step 1: the run recorded none."])]);
+    expect([agrees, notCompared]).toEqual([
+      true,
+      expect.arrayContaining(["The completions of step 1: the run recorded none."]),
+    ]);
   });
 
   it("a record of another shape than the configuration asks for", async () => {
     const folder = copyRun(run, "shape");
     editCompletions(folder, 3, (line) => (line["completions"] = 8));
     const path = join(folder, "rollouts/step_000003.jsonl");
-    writeFileSync(path, readFileSync(path, "utf8").split(/(?<=\n)/).slice(0, 8).join(""));
+    writeFileSync(
+      path,
+      readFileSync(path, "utf8")
+        .split(/(?<=\n)/)
+        .slice(0, 8)
+        .join(""),
+    );
     await expect(verify(folder, { from: 3 })).rejects.toMatchObject({
       code: "VERIFY_SHAPE",
-      message: expect.stringContaining("holds 2 prompts with 4 completions, and the configuration asks for 3 with 4") as string,
+      message: expect.stringContaining(
+        "holds 2 prompts with 4 completions, and the configuration asks for 3 with 4",
+      ) as string,
     });
   });
 

@@ -31,7 +31,7 @@ export type Subject = (typeof SUBJECTS)[number];
 
 /** What a step is made from: where one of them is another, whatever comes later may be. */
 const CAUSES: readonly Subject[] = ["data", "model", "prompt", "row", "picture", "completion"];
-/** Of these nothing follows in their own step but what the update leaves behind. */
+/** What an update shows and leaves behind: where it is another, the next ones are. */
 const OF_THE_UPDATE: readonly Subject[] = ["metric", "weight", "optimizer", "state"];
 
 /** Something that is not as the run recorded it. */
@@ -63,6 +63,8 @@ export interface Comparisons {
   leaveOut(reason: string): void;
   /** Comparisons so far about a subject in a step. */
   count(about: Subject, step: number | null): number;
+  /** Steps of which anything was compared, rising; null, for what holds for the whole run, first. */
+  steps(): (number | null)[];
   /** By step and subject; what holds for the whole run first. */
   differences(): Difference[];
   readonly leftOut: readonly string[];
@@ -71,6 +73,7 @@ export interface Comparisons {
 /** Nothing has been compared yet. */
 export function createComparisons(): Comparisons {
   const counts = new Map<string, number>();
+  const steps = new Set<number | null>([null]);
   const found: Compared[] = [];
   const leftOut = new Set<string>();
   const key = (about: Subject, step: number | null): string => `${about} ${step}`;
@@ -78,10 +81,12 @@ export function createComparisons(): Comparisons {
     compare(one, same = isDeepStrictEqual(one.recorded, one.found)) {
       const place = key(one.about, one.step);
       counts.set(place, (counts.get(place) ?? 0) + 1);
+      steps.add(one.step);
       if (!same) found.push(one);
     },
     leaveOut: (reason) => void leftOut.add(reason),
     count: (about, step) => counts.get(key(about, step)) ?? 0,
+    steps: () => [...steps].sort((a, b) => (a ?? 0) - (b ?? 0)),
     differences: () => inOrder(found),
     get leftOut() {
       return [...leftOut];
@@ -100,7 +105,8 @@ function leadsTo(cause: Compared, effect: Compared): boolean {
   const later = cause.step !== effect.step || SUBJECTS.indexOf(cause.about) < SUBJECTS.indexOf(effect.about);
   if (!later) return false;
   if (CAUSES.includes(cause.about)) return true;
-  return OF_THE_UPDATE.includes(cause.about) && OF_THE_UPDATE.includes(effect.about);
+  const ofUpdates = [cause, effect].every(({ about }) => OF_THE_UPDATE.includes(about));
+  return ofUpdates && (cause.step !== effect.step || cause.about === "metric");
 }
 
 /** Whether two numbers are the same but for the rounding of another machine; anything else must be equal. */

@@ -58,7 +58,13 @@ export function compareCompletions(
     const [then, now] = [recorded[line], found[line]];
     if (then === undefined || now === undefined) {
       const what = `completion ${line + 1} of the step`;
-      comparisons.compare({ about: "completion", step: context.step, what, recorded: then ?? null, found: now ?? null });
+      comparisons.compare({
+        about: "completion",
+        step: context.step,
+        what,
+        recorded: then ?? null,
+        found: now ?? null,
+      });
       continue;
     }
     for (const one of fieldsOf(then, now, context)) {
@@ -66,7 +72,7 @@ export function compareCompletions(
       const once = OF_PROMPT.includes(one.field) ? JSON.stringify([one.what, one.recorded, one.found]) : null;
       if (once !== null && seen.has(once)) continue;
       if (once !== null) seen.add(once);
-      const { field, ...compared } = one;
+      const { field: _, ...compared } = one;
       // Advantages follow from rewards alone, unless the KL was paid for in the reward.
       const near = compared.about === "advantage" && then["kl_penalty"] !== null ? context.tolerance : null;
       const same = near === null ? undefined : isClose(one.recorded, one.found, near);
@@ -98,7 +104,9 @@ function fieldsOf(then: LogRecord, now: LogRecord, context: CompletionContext): 
       case "token_ids":
         return [firstToken(pair, completion)];
       case "text":
-        return [{ ...pair, what: `text of ${completion}${context.resampled ? "" : ", which its token ids do not say"}` }];
+        return [
+          { ...pair, what: `text of ${completion}${context.resampled ? "" : ", which its token ids do not say"}` },
+        ];
       case "reward":
         return [{ ...pair, what: `total reward of ${completion}` }];
       case "rewards":

@@ -75,7 +75,13 @@ export function checkSettings(
   for (const name of namesOf(fingerprint, now, /^config\./)) {
     const key = name.replace(/^config\./, "");
     const [recorded, found] = [fingerprint, now].map((of) => (of[name] === undefined ? null : valueOf(of[name], name)));
-    comparisons.compare({ about: "configuration", step: null, what: `${key} in config.resolved.yaml`, recorded, found });
+    comparisons.compare({
+      about: "configuration",
+      step: null,
+      what: `${key} in config.resolved.yaml`,
+      recorded,
+      found,
+    });
     if (fingerprint[name] === undefined) delete checked[key];
     else checked[key] = recorded;
   }
@@ -121,7 +127,8 @@ export async function checkSources(
   for (const name of namesOf(fingerprint, now, /^(data|schedule)\./)) {
     const pair = { recorded: fingerprint[name] ?? null, found: now[name] ?? null };
     const [kind, number] = name.split(".");
-    const what = kind === "data" ? `data file ${fileAt(Number(number), config)}` : "steps that the schedule is made for";
+    const what =
+      kind === "data" ? `data file ${fileAt(Number(number), config)}` : "steps that the schedule is made for";
     comparisons.compare({ about: kind === "data" ? "data" : "configuration", step: null, what, ...pair });
   }
   const { question_template: template } = config;

@@ -41,7 +41,9 @@ export function compareMetrics(
   const names = [...new Set([...Object.keys(recorded.values), ...Object.keys(found)])];
   const compared = names.filter((name) => resampled || !OF_SAMPLING.test(name));
   if (compared.length < names.length) {
-    comparisons.leaveOut("Metrics of sampling: they are made while completions are drawn, which --resample does again.");
+    comparisons.leaveOut(
+      "Metrics of sampling: they are made while completions are drawn, which --resample does again.",
+    );
   }
   for (const name of compared) {
     const pair = { recorded: recorded.values[name] ?? null, found: found[name] ?? null };
@@ -66,7 +68,7 @@ export function compareEvents(
   for (let index = 0; index < Math.max(then!.length, now!.length); index += 1) {
     const [before, after] = [then![index] ?? null, now![index] ?? null];
     const { type, name } = (before ?? after)!;
-    const what = name === undefined ? `event ${String(type)}` : `${String(type)} ${String(name)}`;
+    const what = typeof name === "string" ? `${String(type)} ${name}` : `event ${String(type)}`;
     comparisons.compare({ about: "event", step, what, recorded: before, found: after });
   }
 }

@@ -41,7 +41,9 @@ export async function recordedCheckpoints(
   const folders = new Map((await checkpointFolders(runFolder)).map(({ step, folder }) => [step, folder]));
   const logged = new Map(
     events.flatMap(({ type, step, digests }) =>
-      type === "checkpoint-end" && typeof digests === "object" ? [[Number(step), digests as Record<string, string>]] : [],
+      type === "checkpoint-end" && typeof digests === "object"
+        ? [[Number(step), digests as Record<string, string>]]
+        : [],
     ),
   );
   const looked = new Map<number, Promise<RecordedCheckpoint>>();
@@ -96,7 +98,7 @@ async function damageOf(folder: string): Promise<string | null> {
   } catch (error) {
     if (!isDamage(error)) throw error;
     const { file, how } = error.fields;
-    return file === undefined ? "the checkpoint has no manifest" : `${String(file)} of the checkpoint ${String(how)}`;
+    return typeof file === "string" ? `${file} of the checkpoint ${String(how)}` : "the checkpoint has no manifest";
   }
 }
 

@@ -18,7 +18,7 @@ export interface Asked {
 
 /**
  * Texts are what the token ids of the record say, whatever its texts are, because ids are what the update was made from.
- * Log-probabilities of sampling are not recorded, and NaN.
+ * Log-probabilities of sampling are not recorded: they are -Infinity, so that nothing can take them for some.
  *
  * @param asked looked at with every call
  */
@@ -36,7 +36,12 @@ export function watchedPolicy(policy: Policy<Row>, asked: () => Asked): Policy<R
       completions: records[index]!.map(({ finish }) => {
         const [tokenIds, text] = [ids[at]!, texts[at]!];
         at += 1;
-        return { text, tokenIds, finishReason: finish, logprobs: new Float32Array(tokenIds.length).fill(Number.NaN) };
+        return {
+          text,
+          tokenIds,
+          finishReason: finish,
+          logprobs: new Float32Array(tokenIds.length).fill(Number.NEGATIVE_INFINITY),
+        };
       }),
     }));
   };

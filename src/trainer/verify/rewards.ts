@@ -49,8 +49,7 @@ export async function verifiedRewards(
   // Code that nothing needs is not run.
   const needed = names.some((name) => !isBuiltIn(name) && !asked.includes(name) && !Object.hasOwn(given, name));
   const own = await loadOwnRewards(needed ? presentSources(config, comparisons) : {});
-  const isKnown = (name: string): boolean =>
-    isBuiltIn(name) || Object.hasOwn(given, name) || own.names.includes(name);
+  const isKnown = (name: string): boolean => isBuiltIn(name) || Object.hasOwn(given, name) || own.names.includes(name);
   const taken = names.filter((name) => asked.includes(name) || !isKnown(name));
   if (taken.length === 0 && Object.keys(given).length === 0) {
     return { config: config as unknown as ConfigInput, rewards: undefined, taken };

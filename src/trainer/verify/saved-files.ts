@@ -81,7 +81,12 @@ async function compareFiles(files: readonly SavedFile[], folders: Folders, conte
   const isOptimizer = ({ name }: SavedFile): boolean => /^optimizer[-.\d]/.test(name);
   const { reach, comparisons } = context;
   const tensors = files.filter(isTensors);
-  await compareSet(tensors.filter((file) => !isOptimizer(file)), "weight", folders, context);
+  await compareSet(
+    tensors.filter((file) => !isOptimizer(file)),
+    "weight",
+    folders,
+    context,
+  );
   if (reach !== null) {
     comparisons.leaveOut("The optimizer's state: its bits are another machine's.");
     return;

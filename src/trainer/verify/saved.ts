@@ -51,7 +51,8 @@ export async function compareSaved<Metrics extends StepValues>(
   const recorded = join(run.folder, "model");
   const exported = events.findLast(({ type }) => type === "run-end")?.["model"];
   if (step === last && typeof exported === "string" && existsSync(recorded)) {
-    if (!exact) comparisons.leaveOut("The exported model: its bits are another machine's; the checkpoint beside it is compared.");
+    if (!exact)
+      comparisons.leaveOut("The exported model: its bits are another machine's; the checkpoint beside it is compared.");
     else {
       await using scratch = await openScratch();
       const found = join(scratch.folder, "model");

@@ -19,7 +19,10 @@ export interface VerifyStart {
 }
 
 /** Rollout batches that hold the steps asked for, 1-based and inclusive. @throws RunError VERIFY_PLAN */
-export function batchesOf({ plan }: RunBasis, { run, from, to }: Verified): { readonly first: number; readonly last: number } {
+export function batchesOf(
+  { plan }: RunBasis,
+  { run, from, to }: Verified,
+): { readonly first: number; readonly last: number } {
   const { steps, updatesPerRollout } = plan;
   if (to > steps) {
     throw new RunError(

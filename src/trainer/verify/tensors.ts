@@ -89,16 +89,28 @@ async function readHeader(file: FileHandle, path: string): Promise<[string, Plac
   if (length < 2 || length > Math.min(LONGEST_HEADER, size - 8)) throw noTensors(path);
   let header: z.output<typeof headerSchema>;
   try {
-    const { __metadata__: _, ...tensors } = JSON.parse((await read(file, 8, length)).toString()) as Record<string, unknown>;
+    const { __metadata__: _, ...tensors } = JSON.parse((await read(file, 8, length)).toString()) as Record<
+      string,
+      unknown
+    >;
     header = headerSchema.parse(tensors);
   } catch (cause) {
     throw noTensors(path, cause);
   }
-  return Object.entries(header).map(([name, { dtype, shape, data_offsets: [from, to] }]) => {
-    const start = 8 + length + from;
-    if (to < from || 8 + length + to > size) throw noTensors(path);
-    return [name, { file, dtype, shape, start, bytes: to - from }];
-  });
+  return Object.entries(header).map(
+    ([
+      name,
+      {
+        dtype,
+        shape,
+        data_offsets: [from, to],
+      },
+    ]) => {
+      const start = 8 + length + from;
+      if (to < from || 8 + length + to > size) throw noTensors(path);
+      return [name, { file, dtype, shape, start, bytes: to - from }];
+    },
+  );
 }
 
 function noTensors(path: string, cause?: unknown): RunError {

@@ -92,7 +92,8 @@ export async function verifyRun(folder: string, options: VerifyOptions = {}): Pr
   const run = await openRun(resolve(folder));
   const comparisons = createComparisons();
   const environment = await readEnvironment(run);
-  const settings = { ...checkSettings(await run.config(), environment, comparisons), ...options.config };
+  const recorded = checkSettings(await run.config(), environment, comparisons);
+  const settings: Record<string, unknown> = { ...recorded, ...options.config };
   const samples = "reward_funcs" in settings;
   const last = await lastStep(run);
   const { from, to } = rangeOf(options, last, run);
@@ -129,7 +130,7 @@ export async function verifyRun(folder: string, options: VerifyOptions = {}): Pr
     asked: { from, to },
     resampled: resample,
     ...executed,
-    steps: stepsOf(executed, comparisons, differences),
+    steps: stepsOf(comparisons, differences),
     differences,
     notCompared: comparisons.leftOut,
     agrees: differences.length === 0,
@@ -203,14 +204,8 @@ function noWeights(step: number, steps: readonly number[]): string {
   return `The weights after step ${step}: the run took no checkpoint there (${has})${advice}.`;
 }
 
-function stepsOf(
-  { from, to }: Executed,
-  comparisons: Comparisons,
-  differences: readonly Difference[],
-): VerifiedStep[] {
-  const executed = Array.from({ length: to - from + 1 }, (_, index) => from + index);
-  const told = differences.map(({ step }) => step).filter((step) => step !== null && !executed.includes(step));
-  return [null, ...new Set([...told, ...executed])].map((step) => ({
+function stepsOf(comparisons: Comparisons, differences: readonly Difference[]): VerifiedStep[] {
+  return comparisons.steps().map((step) => ({
     step,
     compared: Object.fromEntries(
       SUBJECTS.flatMap((about) => {
