@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { parseFlags } from "../config/index.js";
 import { ConfigError } from "../errors.js";
 import { VERIFY_KEYS, verifyRun } from "../trainer/index.js";
+import type { VerifyOptions } from "../trainer/index.js";
 import { EXIT, isInteractive } from "./io.js";
 import type { CommandIo } from "./io.js";
 import { untilInterrupted } from "./scoring/interrupt.js";
@@ -26,8 +27,15 @@ export interface VerifyArguments {
   readonly json: boolean;
 }
 
-/** @returns `EXIT.done` when everything that was compared agrees. Throws ConfigError CONFIG_FLAG for keys that mean nothing here. */
-export async function verify(asked: VerifyArguments, io: CommandIo): Promise<number> {
+/**
+ * @param surroundings what a test brings along
+ * @returns `EXIT.done` when everything that was compared agrees. Throws ConfigError CONFIG_FLAG for keys that mean nothing here.
+ */
+export async function verify(
+  asked: VerifyArguments,
+  io: CommandIo,
+  surroundings: Pick<VerifyOptions, "connect"> = {},
+): Promise<number> {
   const { folder, keys, steps, json, tolerance, ...options } = asked;
   const config = parseFlags(keys);
   const known: readonly string[] = VERIFY_KEYS;
@@ -43,6 +51,7 @@ export async function verify(asked: VerifyArguments, io: CommandIo): Promise<num
     verifyRun(resolve(io.cwd, folder), {
       ...options,
       ...steps,
+      ...surroundings,
       config,
       signal,
       ...(tolerance !== undefined && { tolerance }),

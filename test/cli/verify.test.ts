@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCommandLine } from "../../src/cli/program.js";
+import { verify as verifyCommand } from "../../src/cli/verify.js";
 import { verifyText } from "../../src/cli/verify-text.js";
 import { verifyRun } from "../../src/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
@@ -7,7 +8,7 @@ import { copyRun, editCompletions, editFile } from "../support/altered-run.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
 import { runFake } from "../support/fake-run.js";
-import { commandIo } from "./outputs.js";
+import { commandIo, keptOutput } from "./outputs.js";
 
 let set: DataSet;
 let run: string;
@@ -45,6 +46,34 @@ describe("thurstone verify", () => {
     const { code, out } = await verify("--help");
     expect(code).toBe(0);
     for (const word of ["--resample", "--recorded_rewards", "--json", "Exit codes: 0"]) expect(out).toContain(word);
+  });
+});
+
+describe("the result of the command", () => {
+  const { connect } = createFakeWorker();
+  const asked = { folder: "run", keys: [], steps: { from: 3 }, resample: false, recordedRewards: [], json: true };
+
+  it("is 0 for an honest run and 1 for another, and all of it as JSON", async () => {
+    const io = commandIo(set.folder);
+    expect(await verifyCommand(asked, io, { connect })).toBe(0);
+    expect(JSON.parse(io.stdout.text())).toMatchObject({ agrees: true, asked: { from: 3, to: 4 }, differences: [] });
+
+    const folder = copyRun(run, "another");
+    editCompletions(folder, 4, (line, index) => index === 0 && (line["advantage"] = 7));
+    const changed = commandIo(set.folder);
+    expect(await verifyCommand({ ...asked, folder: "another" }, changed, { connect })).toBe(1);
+    expect(JSON.parse(changed.stdout.text())).toMatchObject({
+      agrees: false,
+      differences: [{ about: "advantage", step: 4, recorded: 7, follows: false }],
+    });
+    expect(changed.stderr.text()).toBe("");
+  });
+
+  it("takes where things lie now, and tells on a terminal how far it is", async () => {
+    const io = { ...commandIo(set.folder), stderr: keptOutput({ columns: 80 }) };
+    const keys = ["--data_file_paths", set.data, "--image_folders", set.images];
+    expect(await verifyCommand({ ...asked, keys, steps: { to: 2 } }, io, { connect })).toBe(0);
+    expect(io.stderr.text()).toBe("step 1 executed\nstep 2 executed\n");
   });
 });
 

@@ -1,5 +1,5 @@
 /**
- * LoRA from the configuration to a scored checkpoint: training, resuming, exporting, merging. One test, because each station
+ * LoRA from the configuration to a scored checkpoint: training, resuming, verifying, exporting, merging. One test, because each station
  * starts a worker.
  *
  * @module
@@ -9,10 +9,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { runCommandLine } from "../../src/cli/program.js";
-import { defineReward, train } from "../../src/index.js";
+import { defineReward, train, verifyRun } from "../../src/index.js";
 import { verifyCheckpoint } from "../../src/runs/index.js";
 import { commandIo } from "../cli/outputs.js";
-import { readTensors } from "./safetensors.js";
+import { startReusedWorker } from "./reused-worker.js";
+import { changeValue, readTensors } from "./safetensors.js";
+import { copyRun } from "../support/altered-run.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
 
@@ -56,9 +58,21 @@ it("an adapter is trained, resumed to the bit, exported, merged, and rates pictu
 
   const checkpoint = join(run, "checkpoints/step_000002");
   const { files } = await verifyCheckpoint(checkpoint);
-  await train({ ...config, resume_from_checkpoint: join(run, "checkpoints/step_000001") }, { rewards }).result;
+  await using worker = await startReusedWorker(config);
+  const options = { rewards, connect: worker.connect };
+  await train({ ...config, resume_from_checkpoint: join(run, "checkpoints/step_000001") }, options).result;
   const hashed = (found: typeof files): unknown[] => found.filter(({ name }) => name !== "trainer.json");
   expect(hashed((await verifyCheckpoint(checkpoint)).files)).toEqual(hashed(files));
+
+  // Verified in another process than the one that made its first step.
+  expect(await verifyRun(run, options)).toMatchObject({ agrees: true, from: 1, to: 2 });
+  const copy = copyRun(run, "changed");
+  changeValue(join(copy, "checkpoints/step_000002/weights.safetensors"), trained[0]!, 1, 1e-3);
+  const { differences } = await verifyRun(copy, { ...options, from: 2 });
+  expect(differences.map(({ what }) => what.replace(/, 1 of .*/, ""))).toEqual([
+    "weights.safetensors of the checkpoint has another content than was written",
+    `weight ${trained[0]!}[0, 1]`,
+  ]);
 
   const io = commandIo(workspace.folder);
   expect(await runCommandLine(["export", "run", "--out", "merged", "--merge"], io)).toBe(0);

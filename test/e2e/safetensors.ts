@@ -52,6 +52,19 @@ export function writeTensors(path: string, tensors: ReadonlyMap<string, Tensor>)
   writeFileSync(path, Buffer.concat([length, text, ...data]));
 }
 
+/** Adds to one value of a file, where it lies. */
+export function changeValue(path: string, name: string, index: number, by: number): void {
+  const bytes = readFileSync(path);
+  const length = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString("utf8", 8, 8 + length)) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >;
+  const at = 8 + length + header[name]!.data_offsets[0] + 4 * index;
+  bytes.writeFloatLE(bytes.readFloatLE(at) + by, at);
+  writeFileSync(path, bytes);
+}
+
 /** Largest difference between two sets of tensors of the same names. */
 export function largestDifference(a: ReadonlyMap<string, Tensor>, b: ReadonlyMap<string, Tensor>): number {
   if ([...a.keys()].join() !== [...b.keys()].join()) throw new Error("the tensors have other names.");

@@ -1,63 +1,29 @@
 /**
- * Verification of runs that a real worker made: by another worker process, and in one that is used for many.
+ * Verification of a run that a real worker made.
  *
  * @module
  */
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Reply } from "../../src/bridge/index.js";
-import { runCommandLine } from "../../src/cli/program.js";
-import { resolveConfig } from "../../src/config/index.js";
-import { defineReward, train, verifyRun } from "../../src/index.js";
-import type { ConfigInput, Difference, Verification, VerifyOptions } from "../../src/index.js";
-import { connectPython } from "../../src/trainer/index.js";
-import type { Connection } from "../../src/trainer/index.js";
-import { commandIo } from "../cli/outputs.js";
+import { train, verifyRun } from "../../src/index.js";
+import type { Difference, Verification, VerifyOptions } from "../../src/index.js";
 import { copyRun, editCompletions, editFile, editLines, reseal } from "../support/altered-run.js";
-import { readTensors } from "./safetensors.js";
+import { startReusedWorker } from "./reused-worker.js";
+import type { ReusedWorker } from "./reused-worker.js";
+import { changeValue, readTensors } from "./safetensors.js";
 import { createWorkspace } from "./workspace.js";
 import type { Workspace } from "./workspace.js";
 
 let workspace: Workspace;
-let worker: Worker;
+let worker: ReusedWorker;
 beforeAll(async () => {
   workspace = await createWorkspace();
 });
 afterAll(async () => {
-  await worker.stop();
+  await worker[Symbol.asyncDispose]();
   workspace.remove();
 });
-
-interface Worker {
-  readonly connect: () => Promise<Connection>;
-  stop(): Promise<void>;
-}
-
-/** One process for many policies: instead of being loaded again, the model is taken back to what it was. */
-async function reusedWorker(config: ConfigInput): Promise<Worker> {
-  const { caller, close } = await connectPython(resolveConfig(config));
-  const first = { path: mkdtempSync(join(workspace.folder, "first-")) };
-  let loaded: Reply | undefined;
-  const load = async (params: Parameters<typeof caller.call>[1]): Promise<Reply> => {
-    if (loaded === undefined) {
-      loaded = await caller.call("load", { ...params, allowed_roots: [tmpdir()] });
-      await caller.call("save", first);
-    } else await caller.call("restore", first);
-    return loaded;
-  };
-  return {
-    connect: async () => ({
-      caller: {
-        call: (method, params, options) => (method === "load" ? load(params) : caller.call(method, params, options)),
-        close: async () => undefined,
-      },
-      close: async () => undefined,
-    }),
-    stop: close,
-  };
-}
 
 /** Random weights write no scores, so ids are paid for. */
 const module = (): string => {
@@ -72,19 +38,6 @@ const module = (): string => {
   );
   return path;
 };
-
-/** Adds to one value of a safetensors file of 32-bit floats, where it lies. */
-function changeWeight(path: string, name: string, index: number, by: number): void {
-  const bytes = readFileSync(path);
-  const length = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.toString("utf8", 8, 8 + length)) as Record<
-    string,
-    { data_offsets: [number, number] }
-  >;
-  const at = 8 + length + header[name]!.data_offsets[0] + 4 * index;
-  bytes.writeFloatLE(bytes.readFloatLE(at) + by, at);
-  writeFileSync(path, bytes);
-}
 
 const causesOf = ({ differences }: Verification): Difference[] => differences.filter(({ follows }) => !follows);
 
@@ -102,7 +55,7 @@ describe("a run of four steps", () => {
       save_steps: 4,
     });
     run = config.output_dir!;
-    worker = await reusedWorker(config);
+    worker = await startReusedWorker(config);
     await train(config, { connect: worker.connect }).result;
     // What is verified had something to get wrong.
     const last = JSON.parse(readFileSync(join(run, "metrics.jsonl"), "utf8").trim().split("\n").at(-1)!) as Record<
@@ -110,20 +63,6 @@ describe("a run of four steps", () => {
       number
     >;
     expect([last["kl"]! > 0, last["grad_norm"]! > 0, last["reward_std"]! > 0]).toEqual([true, true, true]);
-  });
-
-  it("agrees to the bit in another process, on the command line", async () => {
-    const io = commandIo(workspace.folder);
-    const code = await runCommandLine(["verify", "run", "--steps", "5.."], io);
-    expect([code, io.stdout.text()]).toEqual([
-      0,
-      expect.stringContaining("Verified: steps 5 to 8 of the run are what was recorded."),
-    ]);
-    const { files } = JSON.parse(readFileSync(join(run, "checkpoints/step_000008/manifest.json"), "utf8")) as {
-      files: { name: string; sha256: string }[];
-    };
-    const { sha256 } = files.find(({ name }) => name === "weights.safetensors")!;
-    expect(io.stdout.text()).toContain(`SHA-256 of weights.safetensors after step 8: ${sha256}`);
   });
 
   it("agrees from its first step on, with its completions drawn again", async () => {
@@ -139,7 +78,7 @@ describe("a run of four steps", () => {
     const checkpoint = join(folder, "checkpoints/step_000004");
     const file = join(checkpoint, "weights.safetensors");
     const was = readTensors(file).get(WEIGHT)!;
-    changeWeight(file, WEIGHT, was.shape[1]! + 2, 0.25);
+    changeValue(file, WEIGHT, was.shape[1]! + 2, 0.25);
     const expected = {
       about: "weight",
       step: 4,
@@ -176,12 +115,12 @@ describe("a run of four steps", () => {
   it("names a moment of the optimizer and a weight of the exported model", async () => {
     const folder = copyRun(run, "last");
     const checkpoint = join(folder, "checkpoints/step_000008");
-    changeWeight(join(checkpoint, "optimizer.safetensors"), `${WEIGHT}.exp_avg`, 0, 1e-3);
+    changeValue(join(checkpoint, "optimizer.safetensors"), `${WEIGHT}.exp_avg`, 0, 1e-3);
     reseal(checkpoint);
     editLines(join(folder, "events.jsonl"), (event) => delete event["digests"]);
     const model = join(folder, "model/model.safetensors");
     const name = [...readTensors(model).keys()].find((one) => one.endsWith("layers.0.mlp.up_proj.weight"))!;
-    changeWeight(model, name, 5, 1e-3);
+    changeValue(model, name, 5, 1e-3);
     const causes = causesOf(await verify(folder, { from: 7 }));
     expect(causes.map(({ about, what }) => [about, what.split(",")[0]!.replace(/\[.*/, "")])).toEqual([
       ["weight", `weight ${name}`],
@@ -234,37 +173,4 @@ describe("a run of four steps", () => {
       }),
     ]);
   });
-});
-
-it("a run with an adapter agrees to the bit, dropout included, and a weight of it that was changed is named", async () => {
-  const config = workspace.config("lora", {
-    use_peft: true,
-    lora_r: 2,
-    lora_dropout: 0.1,
-    beta: 0.1,
-    max_steps: 2,
-    save_steps: 1,
-    learning_rate: 1e-2,
-  });
-  const adapted = await reusedWorker(config);
-  try {
-    const reward = defineReward({ name: "ids", score: ({ completion }) => completion.tokenIds[0]! / 512 });
-    const rewards = { ids: { reward, weight: 1 } };
-    await train(config, { rewards, connect: adapted.connect }).result;
-    const options = { rewards, connect: adapted.connect };
-    const honest = await verifyRun(config.output_dir!, options);
-    expect([honest.differences, honest.from]).toEqual([[], 1]);
-
-    const checkpoint = join(config.output_dir!, "checkpoints/step_000002");
-    const file = join(checkpoint, "weights.safetensors");
-    const [name] = readTensors(file).keys();
-    changeWeight(file, name!, 1, 1e-3);
-    const { differences } = await verifyRun(config.output_dir!, { ...options, from: 2 });
-    expect(differences.map(({ about, step, what }) => [about, step, what])).toEqual([
-      ["checkpoint", 2, "weights.safetensors of the checkpoint has another content than was written"],
-      ["weight", 2, expect.stringMatching(new RegExp(`^weight ${name!.replaceAll(".", "\\.")}\\[0, 1\\], 1 of its`))],
-    ]);
-  } finally {
-    await adapted.stop();
-  }
 });

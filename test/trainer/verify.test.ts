@@ -434,22 +434,20 @@ describe("rewards that are not built in", () => {
     });
   });
 
-  it("come from the run's module, which is left alone where its rewards are taken from the record", async () => {
-    const module = join(set.folder, "own.ts");
-    const source = `import { defineReward } from "thurstone/rewards";
-      export const long = defineReward({ name: "long", score: ({ completion }) => completion.text.length / 7 });`;
-    writeFileSync(module, source);
-    const own = await record("module", { rewards: module, reward_funcs: ["fidelity", "long"], max_steps: 2 });
-    expect((await verify(own)).notCompared.join()).not.toContain("long");
-    rmSync(module);
-    // Not even looked for.
-    expect((await verify(own, { recordedRewards: ["long"] })).notCompared.join()).not.toContain("no such file");
-    const { agrees, notCompared } = await verify(own);
-    expect([agrees, notCompared.join("\n")]).toEqual([
-      true,
-      expect.stringContaining(`The rewards of ${module} (rewards): there is no such file.`),
-    ]);
+  it("are not looked for where a file of theirs is gone, or where they are taken from the record in any case", async () => {
+    const gone = copyRun(folder, "own rewards gone");
+    const module = join(set.folder, "gone.ts");
+    editFile(join(gone, "config.resolved.yaml"), (config) => (config["rewards"] = [module]));
+    editFile(join(gone, "environment.json"), (environment) => {
+      Object.assign(environment["fingerprint"]!, { "config.rewards": JSON.stringify([module]) });
+    });
+    const { agrees, notCompared } = await verify(gone);
+    expect([agrees, notCompared]).toEqual([true, expect.arrayContaining([missing(module)])]);
+    const taken = await verify(gone, { recordedRewards: ["late"] });
+    expect([taken.agrees, taken.notCompared]).toEqual([true, expect.not.arrayContaining([missing(module)])]);
   });
+
+  const missing = (path: string): string => `The rewards of ${path} (rewards): there is no such file.`;
 });
 
 describe("on another machine", () => {
