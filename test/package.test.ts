@@ -14,7 +14,7 @@ const manifest = JSON.parse(readFileSync(join(repository, "package.json"), "utf8
 /** Their programs must compile in a project of a user's. */
 const PAGES = [
   "README.md",
-  ...["algorithms", "custom-losses", "rewards", "python-rewards", "scoring"].map((page) => `docs/${page}.md`),
+  ...["algorithms", "custom-losses", "rewards", "python-rewards", "scoring", "verify"].map((page) => `docs/${page}.md`),
 ];
 
 /** A project of its own that installed the packed tarball, and the paths in the tarball. */

@@ -10,6 +10,8 @@ import { printable, table } from "./table.js";
 
 /** Longest value that is shown whole. */
 const LONGEST = 80;
+/** Columns for the run and its steps, before the others are told together. */
+const COLUMNS = 7;
 /** Consequences that are shown one by one. */
 const SHOWN = 5;
 
@@ -58,13 +60,33 @@ function headline({ folder, from, to, checkpoint, resampled, otherMachine, asked
   ];
 }
 
+type Counts = VerifiedStep["compared"];
+
 function comparedTable(steps: readonly VerifiedStep[]): string[] {
+  const columns = columnsOf(steps);
   const subjects = SUBJECTS.filter((about) => steps.some(({ compared }) => compared[about] !== undefined));
-  const rows = subjects.map((about) => [about, ...steps.map(({ compared }) => cell(compared[about]))]);
-  return table(["compared", ...steps.map(({ step }) => (step === null ? "run" : `step ${step}`))], rows);
+  const rows = subjects.map((about) => [about, ...columns.map(({ compared }) => cell(compared[about]))]);
+  return table(["compared", ...columns.map(({ title }) => title)], rows);
 }
 
-function cell(counts: VerifiedStep["compared"][Subject]): string {
+/** One for the run and one for each step; of many steps those that differ first, and the others together. */
+function columnsOf(steps: readonly VerifiedStep[]): { readonly title: string; readonly compared: Counts }[] {
+  const differing = steps.filter(({ compared }) => Object.values(compared).some((counts) => counts.differing > 0));
+  const own = steps.length <= COLUMNS ? steps : steps.filter((one) => one.step === null || differing.includes(one));
+  const shown = own.slice(0, COLUMNS);
+  const others = steps.filter((one) => !shown.includes(one));
+  const columns = shown.map(({ step, compared }) => ({ title: step === null ? "run" : `step ${step}`, compared }));
+  if (others.length === 0) return columns;
+  const sum = (about: Subject): Counts => {
+    const counts = others.flatMap(({ compared }) => compared[about] ?? []);
+    const total = (of: "all" | "differing"): number => counts.reduce((all, one) => all + one[of], 0);
+    return counts.length === 0 ? {} : { [about]: { all: total("all"), differing: total("differing") } };
+  };
+  const compared = Object.assign({}, ...SUBJECTS.map(sum)) as Counts;
+  return [...columns, { title: `${others.length} other steps`, compared }];
+}
+
+function cell(counts: Counts[Subject]): string {
   if (counts === undefined) return "-";
   return counts.differing === 0 ? `${counts.all} agree` : `${counts.differing} of ${counts.all} differ`;
 }

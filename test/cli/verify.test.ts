@@ -95,6 +95,16 @@ describe("the text of a verification", () => {
     expect(lines.at(-1)).toBe("Verified: steps 3 to 4 of the run are what was recorded.");
   });
 
+  it("of many steps has columns for those that differ, and one for the others", async () => {
+    const many = set.config("many", { max_steps: 12, save_steps: 12 });
+    await runFake(many);
+    editCompletions(many.output_dir!, 7, (line, index) => index < 2 && (line["reward"] = 3));
+    const { connect } = createFakeWorker();
+    const lines = verifyText(await verifyRun(many.output_dir!, { connect }));
+    expect(lines.find((line) => line.startsWith("compared"))).toMatch(/^compared +run +step 7 +11 other steps$/);
+    expect(lines.find((line) => line.startsWith("reward"))).toMatch(/^reward +- +2 of 36 differ +396 agree$/);
+  });
+
   it("of one that was changed says what, as recorded and as found, in one line each", async () => {
     const folder = copyRun(run, "changed");
     editCompletions(folder, 3, (line, index) => index === 1 && (line["reward"] = 3));
