@@ -1,43 +1,23 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { defineReward, sft, verifyRun } from "../../src/index.js";
-import type { ConfigInput, TrainOptions, Verification, VerifyOptions } from "../../src/index.js";
+import type { ConfigInput } from "../../src/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
-import type { FakePrompt, FakeWorker } from "../../src/testing/index.js";
-import { copyRun, editCompletions, editFile, editLines, reseal } from "../support/altered-run.js";
+import { copyRun, editCompletions, editFile, editLines } from "../support/altered-run.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
 import { meddle, runFake, withResult } from "../support/fake-run.js";
+import { causesOf, complete, recordRun, verify } from "../support/verified-run.js";
 
 let set: DataSet;
 /** Four steps, checkpoints after 2 and 4. */
 let run: string;
 beforeAll(async () => {
   set = await createDataSet();
-  run = await record("run");
+  run = await recordRun(set, "run");
 });
 afterAll(() => set.remove());
-
-/** Texts of many lengths, so that the fake's loss is not 0; some cannot be read. */
-const complete = ({ draw, version, sample }: FakePrompt): string =>
-  draw > 0.9
-    ? "no idea"
-    : `<think>${"x".repeat(Math.floor(20 * draw))}${version}</think><answer>${(1 + ((4 * draw + sample / 3) % 4)).toFixed(3)}</answer>`;
-
-async function record(name: string, more: Partial<ConfigInput> = {}, options: TrainOptions = {}): Promise<string> {
-  const config = set.config(name, more);
-  await runFake(config, options, { complete });
-  return config.output_dir!;
-}
-
-const verify = (folder: string, options: VerifyOptions = {}, worker: FakeWorker = createFakeWorker({ complete })) =>
-  verifyRun(folder, { connect: worker.connect, ...options });
-
-/** What differs and follows from nothing else: its subject, its step, and where. */
-const causesOf = ({ differences }: Verification): unknown[] =>
-  differences.filter(({ follows }) => !follows).map(({ about, step, what }) => [about, step, what]);
 
 describe("an honest run agrees", () => {
   it("to the last step, from the model on, checkpoints and metrics included", async () => {
@@ -107,7 +87,7 @@ describe("an honest run agrees", () => {
     ["checkpoints deleted as it went", { save_steps: 1, save_total_limit: 1 }],
     ["a run that stopped and went on", { save_steps: 1, lr_scheduler_type: "constant" }],
   ] satisfies [string, Partial<ConfigInput>][])("with %s", async (name, more) => {
-    const folder = await record(`honest ${name}`, more);
+    const folder = await recordRun(set, `honest ${name}`, more);
     if (name.startsWith("a run that")) {
       const resumed = join(folder, "checkpoints/step_000002");
       await runFake(set.config(`honest ${name}`, { ...more, resume_from_checkpoint: resumed }), {}, { complete });
@@ -120,7 +100,7 @@ describe("an honest run agrees", () => {
   });
 
   it("corrected by log-probabilities of sampling, which are not recorded: so it is sampled again", async () => {
-    const folder = await record("corrected", { importance_sampling_correction: true, max_steps: 2 });
+    const folder = await recordRun(set, "corrected", { importance_sampling_correction: true, max_steps: 2 });
     expect(await verify(folder)).toMatchObject({ agrees: true, resampled: true });
   });
 
@@ -160,253 +140,12 @@ describe("an honest run agrees", () => {
   });
 });
 
-describe("one thing that was changed is named, and nothing else", () => {
-  const at = (index: number, change: (line: Record<string, unknown>) => void) => (folder: string) =>
-    editCompletions(folder, 3, (line, number) => number === index && change(line));
-  const ofStep = (file: string, change: (line: Record<string, unknown>) => void) => (folder: string) =>
-    editLines(join(folder, file), (line) => line["step"] === 3 && change(line));
-
-  it.each([
-    [
-      "a reward",
-      at(5, (line) => ((line["rewards"] as Record<string, number>)["fidelity"] = 0.125)),
-      ["reward", 3, /^reward "fidelity" of completion 1 of prompt 1 \(row \d\)$/],
-      [0.125, expect.any(Number)],
-    ],
-    [
-      "a total",
-      at(0, (line) => (line["reward"] = 9)),
-      ["reward", 3, /^total reward of completion 0 of prompt 0/],
-      [9, expect.any(Number)],
-    ],
-    [
-      "an advantage",
-      at(11, (line) => (line["advantage"] = 2)),
-      ["advantage", 3, /^advantage of completion 3 of prompt 2/],
-      [2, expect.any(Number)],
-    ],
-    [
-      "a text",
-      at(2, (line) => (line["text"] = "<answer>5</answer>")),
-      ["completion", 3, /^text of completion 2 of prompt 0 .*which its token ids do not say$/],
-      ["<answer>5</answer>", expect.stringMatching(/^<think>|no idea/)],
-    ],
-    [
-      "a score",
-      at(2, (line) => (line["score"] = 4.5)),
-      ["answer", 3, /^score of completion 2 of prompt 0/],
-      [4.5, expect.anything()],
-    ],
-    [
-      "a row",
-      at(4, (line) => (line["row"] = "another")),
-      ["row", 3, /^row of prompt 1 \(row \d\)$/],
-      ["another", expect.any(String)],
-    ],
-    [
-      "a picture's hash",
-      at(4, (line) => (line["images"] = ["0-28x28"])),
-      ["picture", 3, /^picture .*picture_\d\.png of prompt 1 /],
-      ["0-28x28", expect.stringMatching(/^[0-9a-f]{64}-/)],
-    ],
-    [
-      "a metric",
-      ofStep("metrics.jsonl", (line) => (line["loss"] = -1)),
-      ["metric", 3, /^metric loss$/],
-      [-1, expect.any(Number)],
-    ],
-    [
-      "a field that no run writes",
-      at(0, (line) => (line["bonus"] = 1)),
-      ["record", 3, /^bonus of completion 0/],
-      [1, null],
-    ],
-    [
-      "the configuration",
-      (folder: string) => editFile(join(folder, "config.resolved.yaml"), (config) => (config["learning_rate"] = 0.5)),
-      ["configuration", null, /^learning_rate in config.resolved.yaml$/],
-      [1e-6, 0.5],
-    ],
-    [
-      "a setting of the run's fingerprint and configuration alike",
-      (folder: string) => {
-        editFile(join(folder, "config.resolved.yaml"), (config) => (config["epsilon"] = 0.5));
-        editFile(join(folder, "environment.json"), (environment) => {
-          (environment["fingerprint"] as Record<string, string>)["config.epsilon"] = "0.5";
-        });
-      },
-      ["configuration", null, /^config.epsilon in environment.json, as the checkpoint of step 2 has it$/],
-      ["0.2", "0.5"],
-    ],
-    [
-      "the state of a checkpoint",
-      (folder: string) => {
-        const checkpoint = join(folder, "checkpoints/step_000004");
-        editFile(join(checkpoint, "trainer.json"), (state) => {
-          (state["alarms"] as Record<string, number>)["spreadSum"] = 100;
-        });
-        reseal(checkpoint);
-        editLines(join(folder, "events.jsonl"), (event) => {
-          if (event["type"] === "checkpoint-end") delete event["digests"];
-        });
-      },
-      ["state", 4, /^alarms in trainer.json$/],
-      [expect.objectContaining({ spreadSum: 100 }), expect.anything()],
-    ],
-    [
-      "a digest in the log",
-      (folder: string) =>
-        editLines(join(folder, "events.jsonl"), (event) => {
-          if (event["type"] === "checkpoint-end" && event["step"] === 4) {
-            (event["digests"] as Record<string, string>)["state.json"] = "0";
-          }
-        }),
-      ["checkpoint", 4, /^state.json of the checkpoint: digest in the log, and in its manifest$/],
-      ["0", expect.stringMatching(/^[0-9a-f]{64}$/)],
-    ],
-    [
-      "an alarm",
-      (folder: string) => {
-        const path = join(folder, "events.jsonl");
-        const alarm = { type: "alarm", step: 3, name: "entropy", message: "made up" };
-        writeFileSync(path, `${readFileSync(path, "utf8")}${JSON.stringify(alarm)}\n`);
-      },
-      ["event", 3, /^alarm entropy$/],
-      [expect.objectContaining({ message: "made up" }), null],
-    ],
-  ])("%s", async (name, change, [about, step, what], [recorded, found]) => {
-    const folder = copyRun(run, `changed ${name}`);
-    change(folder);
-    const verification = await verify(folder, { from: 3 });
-    expect(verification.differences).toEqual([
-      { about, step, what: expect.stringMatching(what as RegExp) as string, recorded, found, follows: false },
-    ]);
-    expect(verification.agrees).toBe(false);
-  });
-
-  it("a token: by the text that it contradicts, or, when completions are drawn again, by itself", async () => {
-    const folder = copyRun(run, "token");
-    let then = 0;
-    editCompletions(folder, 3, (line, index) => {
-      if (index === 7) then = (line["token_ids"] as number[]).splice(3, 1, 65)[0]!;
-    });
-    const verification = await verify(folder, { from: 3 });
-    expect(causesOf(verification)).toEqual([
-      ["completion", 3, expect.stringMatching(/^text of completion 3 of prompt 1/)],
-    ]);
-    expect(verification.differences.length).toBeGreaterThan(1);
-
-    const drawn = await verify(folder, { from: 3, resample: true });
-    expect(drawn.differences).toEqual([
-      {
-        about: "completion",
-        step: 3,
-        what: expect.stringMatching(/^token 3 of completion 3 of prompt 1/) as string,
-        recorded: 65,
-        found: then,
-        follows: false,
-      },
-    ]);
-  });
-
-  it("a completion with all that it earned, by drawing it again", async () => {
-    const folder = copyRun(run, "consistent");
-    editCompletions(folder, 3, (line, index) => {
-      if (index !== 2) return;
-      const text = "<think>bought</think><answer>5</answer>";
-      Object.assign(line, {
-        text,
-        token_ids: [...Buffer.from(text), 256],
-        tokens: text.length + 1,
-        parse: "ok",
-        score: 5,
-      });
-    });
-    const { differences } = await verify(folder, { from: 3, resample: true });
-    const of = differences.filter(({ what }) => !/of completion 2 of prompt 0/.test(what));
-    expect([differences[0]!.about, of]).toEqual(["completion", []]);
-  });
-
-  it("a label, with the rewards that follow from it", async () => {
-    const { folder, data } = ownData("label");
-    const copy = await record(folder, { data_file_paths: [data] });
-    const lines = readFileSync(data, "utf8").split("\n");
-    writeFileSync(data, lines.map((line) => line.replace('"value":2.5', '"value":4.75')).join("\n"));
-    const verification = await verify(copy);
-    expect(causesOf(verification)).toEqual([["data", null, `data file 1 (${data})`]]);
-    expect(verification.differences).toContainEqual(
-      expect.objectContaining({
-        about: "row",
-        what: expect.stringMatching(/^mos of prompt \d \(row 3\)$/) as string,
-        recorded: 2.5,
-        found: 4.75,
-      }),
-    );
-  });
-
-  it("a picture, by its path", async () => {
-    const { folder, data, images } = ownData("picture");
-    const copy = await record(folder, { data_file_paths: [data], image_folders: [images] });
-    const path = join(images, "picture_6.png");
-    const grey = await sharp({ create: { width: 56, height: 56, channels: 3, background: "grey" } })
-      .png()
-      .toBuffer();
-    writeFileSync(path, grey);
-    const { differences } = await verify(copy);
-    expect(differences.filter(({ about }) => about !== "picture" && about !== "metric")).toEqual([]);
-    expect([...new Set(differences.map(({ what }) => what.replace(/ of prompt.*/, "")))]).toEqual([`picture ${path}`]);
-  });
-
-  it("a file of a checkpoint, which is then executed again from the one before it", async () => {
-    const folder = copyRun(run, "damaged");
-    writeFileSync(join(folder, "checkpoints/step_000002/state.json"), '{"version":2,"weight":7}');
-    const verification = await verify(folder, { from: 3 });
-    expect(verification).toMatchObject({ from: 1, to: 4, checkpoint: null });
-    expect(causesOf(verification)).toEqual([
-      ["checkpoint", 2, expect.stringMatching(/^state.json of the checkpoint has \d+ bytes instead of \d+$/)],
-    ]);
-    rmSync(join(folder, "checkpoints/step_000002/manifest.json"));
-    expect(causesOf(await verify(folder, { from: 3 }))[0]).toEqual(["checkpoint", 2, "the checkpoint has no manifest"]);
-  });
-
-  it("a digest of a checkpoint that was deleted", async () => {
-    const folder = await record("deleted", { save_steps: 1, save_total_limit: 1 });
-    editLines(join(folder, "events.jsonl"), (event) => {
-      if (event["type"] === "checkpoint-end" && event["step"] === 2)
-        Object.assign(event["digests"]!, { "state.json": "0" });
-    });
-    expect(causesOf(await verify(folder))).toEqual([["state", 2, "state.json"]]);
-  });
-
-  it("a line of metrics that is gone", async () => {
-    const folder = copyRun(run, "gone");
-    const path = join(folder, "metrics.jsonl");
-    writeFileSync(
-      path,
-      readFileSync(path, "utf8")
-        .split("\n")
-        .filter((_, index) => index !== 2)
-        .join("\n"),
-    );
-    expect(causesOf(await verify(folder, { from: 3 }))).toEqual([["metric", 3, "the line of metrics"]]);
-  });
-
-  /** A data file and pictures of a run's own. */
-  function ownData(name: string) {
-    const folder = `own ${name}`;
-    const data = join(set.folder, `${name}.jsonl`);
-    writeFileSync(data, readFileSync(set.data));
-    const images = copyRun(set.images, `images ${name}`);
-    return { folder, data, images };
-  }
-});
-
 describe("rewards that are not built in", () => {
   const late = defineReward({ name: "late", score: ({ completion, step }) => completion.index * step! });
   const rewards = { fidelity: 1, late: { reward: late, weight: 0.5 } };
   let folder: string;
   beforeAll(async () => {
-    folder = await record("own rewards", {}, { rewards });
+    folder = await recordRun(set, "own rewards", {}, { rewards });
   });
 
   it("are taken from the record when they are not given, and that is said", async () => {
@@ -492,7 +231,7 @@ describe("what cannot be verified is refused", () => {
   });
 
   it("a run without completions, unless they are drawn again", async () => {
-    const folder = await record("silent", { log_completions: false });
+    const folder = await recordRun(set, "silent", { log_completions: false });
     await expect(verify(folder)).rejects.toMatchObject({ code: "VERIFY_NOT_RECORDED" });
     const { agrees, notCompared } = await verify(folder, { resample: true });
     expect([agrees, notCompared]).toEqual([
@@ -522,7 +261,7 @@ describe("what cannot be verified is refused", () => {
 
   it("a run that was continued further than it was planned, unless that is said", async () => {
     const config = { lr_scheduler_type: "constant", max_steps: 2 } as const;
-    const folder = await record("continued", config);
+    const folder = await recordRun(set, "continued", config);
     const more = { ...config, max_steps: 4, resume_from_checkpoint: true } as const;
     await runFake(set.config("continued", more), {}, { complete });
     await expect(verify(folder, { from: 3 })).rejects.toMatchObject({ code: "VERIFY_PLAN" });
