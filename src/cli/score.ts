@@ -143,7 +143,7 @@ async function score(
   const shown = inOrder(pictures, { best, top });
   if (sheet !== undefined) await drawSheet(resolve(io.cwd, sheet), pictures, inputs);
   const summary = summaryTable(runs, pictures);
-  for (const line of failureLines(pictures.flat())) say(line);
+  for (const line of failureLines(pictures)) say(line);
   if (lines) {
     if (best) shown.flat().forEach(show);
     summary.forEach(say);

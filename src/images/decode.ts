@@ -140,7 +140,7 @@ function refuseUnsupported(header: Metadata, name: string): void {
 function broken(name: string, reason: string, cause?: unknown): DataError {
   return new DataError(
     "DATA_IMAGE_BROKEN",
-    `${name} cannot be decoded: ${reason}. Replace the file, or remove its row.`,
+    `${name} cannot be decoded: ${reason}. Replace the file, or leave it out.`,
     {
       ...(cause !== undefined && { cause }),
       fields: { name },

@@ -66,11 +66,20 @@ export function summaryTable(runs: readonly ModelRun[], pictures: readonly Pictu
   return table(["model", "pictures", "scored", "mean", "deviation", "pictures/s"], rows);
 }
 
-/** Reasons, one line each. */
-export function failureLines(records: readonly ScoreRecord[]): string[] {
-  return records
-    .filter(({ score }) => score === null)
-    .map(({ path, code, reason }) => `${printable(path)}: ${code ?? "no score"}  ${printable(reason ?? "")}`);
+/** Why pictures have no score, one line for each reason; a picture says which models where it is not all of them. */
+export function failureLines(pictures: readonly PictureScores[]): string[] {
+  return pictures.flatMap((records) => {
+    const models = new Map<string, string[]>();
+    for (const { score, model, code, reason } of records) {
+      if (score !== null) continue;
+      const text = `${code ?? "no score"}  ${printable(reason ?? "")}`;
+      models.set(text, [...(models.get(text) ?? []), model]);
+    }
+    return [...models].map(([text, own]) => {
+      const which = own.length < records.length ? ` (${own.join(", ")})` : "";
+      return `${printable(records[0]!.path)}${which}: ${text}`;
+    });
+  });
 }
 
 function fixed(value: number | null): string {
