@@ -8,7 +8,7 @@ leaves what is missing at its random or zero start.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from .checkpoints import some
 from .errors import EngineError
 from .exports import companion_file, folder_in_place
 from .lora import POLICY, parameter_names
+from .ranks import ALONE, Ranks
+from .strategies import Held
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 
@@ -128,16 +130,22 @@ def find_adapter(path_or_id: str, revision: str | None = None) -> SavedAdapter |
 
 
 def write_adapter(
-    model: nn.Module, path: Path, config: Mapping[str, Any], base: str, base_revision: str | None
+    model: nn.Module,
+    held: Mapping[str, Held],
+    path: Path,
+    config: Mapping[str, Any],
+    base: str,
+    base_revision: str | None,
+    ranks: Ranks = ALONE,
+    tick: Callable[[], None] = lambda: None,
 ) -> None:
     """An adapter folder under its final name when complete, float32, so that it gives back what was trained to the bit.
+    All ranks call it together, and the first one writes.
 
     A base that is a folder is named by its absolute path.
     """
-    parameters = dict(model.named_parameters())
     weights = {
-        name: parameters[own].detach().float().cpu().contiguous()
-        for name, own in parameter_names(model, POLICY).items()
+        name: held[own].whole().float().cpu().contiguous() for name, own in parameter_names(model, POLICY).items()
     }
     written = {
         "peft_type": "LORA",
@@ -150,10 +158,12 @@ def write_adapter(
         "modules_to_save": None,
         **config,
     }
-    with folder_in_place(path) as partial:
-        text = json.dumps(written, indent=2, sort_keys=True) + "\n"
-        (partial / CONFIG).write_text(text, encoding="utf-8")
-        save_file(weights, partial / WEIGHTS, {"format": "pt"})
+    with ranks.together(tick):
+        if ranks.rank == 0:
+            with folder_in_place(path) as partial:
+                text = json.dumps(written, indent=2, sort_keys=True) + "\n"
+                (partial / CONFIG).write_text(text, encoding="utf-8")
+                save_file(weights, partial / WEIGHTS, {"format": "pt"})
 
 
 def _file(path_or_id: str, name: str, revision: str | None) -> Path | None:

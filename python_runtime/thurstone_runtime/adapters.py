@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from .adapter_files import SavedAdapter, find_adapter, write_adapter
 from .errors import EngineError
@@ -15,6 +16,8 @@ from .exports import export_model
 from .families import LoadedModel, load_model
 from .families.quantization import is_quantised
 from .lora import DEFAULTS, LoraSettings, attach_new, attach_saved
+from .ranks import Ranks
+from .strategies import Held
 
 _MODEL_SETTINGS = ("device", "torch_dtype", "attention", "train", "four_bit", "min_pixels", "max_pixels")
 _SHAPING = ("r", "lora_alpha", "use_rslora", "use_dora")
@@ -34,10 +37,21 @@ class Adapter:
         """What changes the meaning of its weights, for training state."""
         return {name: self.config.get(name, DEFAULTS[name]) for name in _SHAPING}
 
-    def export(self, model: nn.Module, path: Path, dtype: torch.dtype, *, merge: bool) -> None:
-        """An adapter folder in float32, or with `merge` a checkpoint of the whole model in this type."""
+    def export(
+        self,
+        model: PreTrainedModel,
+        held: Mapping[str, Held],
+        path: Path,
+        dtype: torch.dtype,
+        ranks: Ranks,
+        tick: Callable[[], None],
+        *,
+        merge: bool,
+    ) -> None:
+        """An adapter folder in float32, or with `merge` a checkpoint of the whole model in this type. All ranks call it
+        together, and the first one writes."""
         if not merge:
-            write_adapter(model, path, self.config, self.base, self.base_revision)
+            write_adapter(model, held, path, self.config, self.base, self.base_revision, ranks, tick)
         elif is_quantised(model):
             raise EngineError(
                 "bad_argument",
@@ -45,7 +59,7 @@ class Adapter:
                 "adapter, and merge that into its base (thurstone export ADAPTER --merge).",
             )
         else:
-            export_model(model, path, dtype, self.base, self.base_revision)  # pyright: ignore[reportArgumentType]
+            export_model(model, held, path, dtype, self.base, self.base_revision, ranks, tick)
 
 
 def open_adapted(settings: dict[str, Any]) -> tuple[LoadedModel, Adapter | None]:

@@ -34,6 +34,11 @@ class Group:
         """A prompt alone."""
         return Group(np.array(prompt, np.int32), (), (), (), slice(0, 0))
 
+    @staticmethod
+    def idle(token: int) -> Group:
+        """The least that a pass can be made of."""
+        return Group(np.array([token], np.int32), (), (np.array([token], np.int32),), (0,), slice(0, 1))
+
 
 @dataclass(frozen=True)
 class GroupBatch:

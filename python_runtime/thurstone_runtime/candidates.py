@@ -39,13 +39,15 @@ def candidate_logprobs(
 
     `pictures` are those of the prompt, encoded by `tower`. Raises `non_finite_logits`.
     """
-    with loaded.autocast():
-        encoded = tower.encode(pictures)
+
+    def scores() -> Tensor:
+        encoded = tower.encode(pictures).pictures
         hidden_NH = packed_hidden(loaded, [group], [[encoded[picture.key] for picture in pictures]])
         ids_C = candidate_C.to(loaded.device)
         chunk = max(1, LOGITS_BYTES // (4 * loaded.vocab_size))
-        pieces = [_scores(loaded, hidden_MH, ids_C, temperature) for hidden_MH in hidden_NH.split(chunk)]
-    logprobs_NC = torch.cat(pieces).cpu()
+        return torch.cat([_scores(loaded, hidden_MH, ids_C, temperature) for hidden_MH in hidden_NH.split(chunk)])
+
+    logprobs_NC = loaded.run(scores).cpu()
     if not torch.isfinite(logprobs_NC).all():
         raise EngineError(
             "non_finite_logits",

@@ -4,6 +4,9 @@ It is a folder with `weights.safetensors` (what is trained: float32, by paramete
 `optimizer.safetensors` (`<parameter name>.<exp_avg | exp_avg_sq | step>`) and `state.json`, which has digests of the
 weights that are not trained: they are those of the model that the run began with, and are not written again.
 Safetensors and JSON only: nothing that is read here can run code.
+
+Several ranks share the writing: `weights-00001-of-00004.safetensors` has every fourth tensor, whole, so that any number
+of ranks under any strategy can read it.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +27,10 @@ from torch import Tensor
 
 from .errors import EngineError
 from .optim import STATE_FIELDS
+from .ranks import ALONE, Ranks
+from .strategies import Held
 
-WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+WEIGHTS, OPTIMIZER, STATE = "weights", "optimizer", "state.json"
 FORMAT = 2
 
 _TYPE_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64"}
@@ -45,41 +52,49 @@ def allowed_path(path: str, roots: Sequence[str]) -> Path:
 
 def save_state(
     folder: Path,
-    weights: Mapping[str, Tensor],
-    optimizer: Mapping[str, Tensor],
+    weights: Mapping[str, Held],
+    optimizer: Mapping[str, Held],
     state: Mapping[str, Any],
     tick: Callable[[], None] = lambda: None,
+    ranks: Ranks = ALONE,
 ) -> list[dict[str, Any]]:
-    """Writes the three files into an existing folder; [{name, bytes, sha256}].
+    """Writes this rank's files into an existing folder; [{name, bytes, sha256}]. All ranks call it together.
 
-    Each is written under a temporary name, synced and renamed, `state.json` last. `tick` is called as bytes go out.
+    Each is written under a temporary name, synced and renamed, `state.json` last, by the first rank. `tick` is called
+    as bytes go out.
     """
-    if not folder.is_dir():
-        raise EngineError("bad_argument", f"{folder} is not a folder; make it before saving into it.")
-    text = json.dumps({"format": FORMAT, **state}, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    contents = {
-        WEIGHTS: _safetensors_bytes(weights, state["step"]),
-        OPTIMIZER: _safetensors_bytes(optimizer, state["step"]),
-        STATE: [text.encode()],
+    text = json.dumps(
+        {"format": FORMAT, "shards": ranks.world_size, **state}, indent=2, sort_keys=True, allow_nan=False
+    )
+    contents: dict[str, Iterable[bytes | memoryview]] = {
+        _shard_name(kind, ranks.rank, ranks.world_size): _safetensors_bytes(tensors, state["step"], ranks)
+        for kind, tensors in ((WEIGHTS, weights), (OPTIMIZER, optimizer))
     }
+    if ranks.rank == 0:
+        contents[STATE] = [text.encode() + b"\n"]
     files = []
     with write_errors(folder), ExitStack() as cleanup:
-        for name, pieces in contents.items():
-            temporary = folder / f".{name}.partial"
-            cleanup.callback(temporary.unlink, missing_ok=True)
-            files.append({"name": name, **_write(temporary, pieces, tick)})
+        with ranks.together():
+            if not folder.is_dir():
+                raise EngineError("bad_argument", f"{folder} is not a folder; make it before saving into it.")
+        with ranks.together(tick):
+            for name, pieces in contents.items():
+                temporary = folder / f".{name}.partial"
+                cleanup.callback(temporary.unlink, missing_ok=True)
+                with _to_the_end(contents.values() if ranks.in_step else ()):
+                    files.append({"name": name, **_write(temporary, pieces, tick)})
         for name in contents:
             os.replace(folder / f".{name}.partial", folder / name)
         sync(folder)
     return files
 
 
-def digests(weights: Mapping[str, Tensor], tick: Callable[[], None] = lambda: None) -> dict[str, str]:
-    """SHA-256 of the bytes of each, in hex."""
+def digests(weights: Mapping[str, Held], tick: Callable[[], None] = lambda: None) -> dict[str, str]:
+    """SHA-256 of the bytes of each, in hex. All ranks call it together."""
     found = {}
-    for name, tensor in weights.items():
+    for name, held in weights.items():
         digest = hashlib.sha256()
-        for piece in _pieces(tensor):
+        for piece in _pieces(held.whole()):
             digest.update(piece)
             tick()
         found[name] = digest.hexdigest()
@@ -87,9 +102,24 @@ def digests(weights: Mapping[str, Tensor], tick: Callable[[], None] = lambda: No
 
 
 @contextmanager
+def _to_the_end(pieces: Iterable[Iterable[Any]]) -> Iterator[None]:
+    """What other ranks help to put together is put together, even when there is no place to write it to."""
+    try:
+        yield
+    except Exception:
+        for rest in pieces:
+            deque(rest, maxlen=0)
+        raise
+
+
+def _shard_name(kind: str, rank: int, count: int) -> str:
+    return f"{kind}.safetensors" if count == 1 else f"{kind}-{rank + 1:05}-of-{count:05}.safetensors"
+
+
+@contextmanager
 def open_state(
     folder: Path,
-    trained: Mapping[str, Tensor],
+    trained: Mapping[str, Held],
     same: Mapping[str, Any],
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[dict[str, Any], Mapping[str, Tensor], Mapping[str, Tensor]]]:
@@ -100,15 +130,13 @@ def open_state(
     begins; tensors are read one by one as they are asked for, so a large model is not held twice.
     """
     state = _read_json(folder / STATE)
-    expected = {name: tuple(tensor.shape) for name, tensor in trained.items()}
+    expected = {name: held.shape for name, held in trained.items()}
     with (
-        _open_tensors(folder / WEIGHTS, tick) as saved_weights,
-        _open_tensors(folder / OPTIMIZER, tick) as moments,
+        _open_tensors(folder, WEIGHTS, state, tick) as saved_weights,
+        _open_tensors(folder, OPTIMIZER, state, tick) as moments,
     ):
-        for file in (saved_weights, moments):
-            file.check_step(state["step"])
-        _check_weights(folder / WEIGHTS, saved_weights.found, expected)
-        _check_optimizer(folder / OPTIMIZER, moments.found, expected)
+        _check_weights(saved_weights, expected)
+        _check_optimizer(moments, expected)
         _check_frozen(folder / STATE, state.get("frozen"), same["frozen"])
         _check_adapter(folder / STATE, state.get("adapter"), same["adapter"])
         yield state, saved_weights, moments
@@ -138,27 +166,27 @@ def _write(path: Path, pieces: Iterable[bytes | memoryview], tick: Callable[[], 
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
-def _safetensors_bytes(tensors: Mapping[str, Tensor], step: int) -> Iterator[bytes | memoryview]:
-    """A safetensors file piece by piece, names in order.
+def _safetensors_bytes(tensors: Mapping[str, Held], step: int, ranks: Ranks) -> Iterator[bytes | memoryview]:
+    """This rank's safetensors file piece by piece, names in order.
 
     The library's own writer holds the interpreter lock for the whole file, which stops the heartbeat for the minutes
     that a large model takes, and the hash would need a second pass. It does the reading.
     """
     header: dict[str, Any] = {"__metadata__": {"step": str(step)}}
     offset = 0
-    for name, tensor in sorted(tensors.items()):
-        end = offset + tensor.numel() * tensor.element_size()
-        header[name] = {
-            "dtype": _TYPE_NAMES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [offset, end],
-        }
+    own = sorted(tensors)[ranks.rank :: ranks.world_size]
+    for name in own:
+        held = tensors[name]
+        end = offset + prod(held.shape) * held.dtype.itemsize
+        header[name] = {"dtype": _TYPE_NAMES[held.dtype], "shape": list(held.shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _HEADER_ALIGNMENT)
     yield len(text).to_bytes(8, "little") + text
-    for _, tensor in sorted(tensors.items()):
-        yield from _pieces(tensor)
+    for name, held in sorted(tensors.items()):
+        whole = held.whole()
+        if name in header:
+            yield from _pieces(whole)
 
 
 def _pieces(tensor: Tensor) -> Iterator[memoryview]:
@@ -190,10 +218,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else state
         raise _invalid(path, f"is not training state of format {FORMAT} (found {found!r})")
-    for name in ("step", "policy_version"):
+    state.setdefault("shards", 1)
+    for name, least in (("step", 0), ("policy_version", 0), ("shards", 1)):
         value = state.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise _invalid(path, f'"{name}" must be a whole number from 0, not {value!r}')
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise _invalid(path, f'"{name}" must be a whole number from {least}, not {value!r}')
     return state
 
 
@@ -202,24 +231,29 @@ Found = dict[str, tuple[str, tuple[int, ...]]]
 
 
 class _SavedTensors(Mapping[str, Tensor]):
-    """The tensors of a safetensors file, read when asked for."""
+    """The tensors of one or more safetensors files, read when asked for."""
 
-    def __init__(self, path: Path, file: Any, tick: Callable[[], None]) -> None:
-        self._path, self._file, self._tick = path, file, tick
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        self.found: Found = {name: (entry.get_dtype(), tuple(entry.get_shape())) for name, entry in slices.items()}
+    def __init__(self, path: Path, tick: Callable[[], None]) -> None:
+        self.path = path
+        """The file, or the first of several, to speak of them."""
+        self.found: Found = {}
+        self._files: dict[str, Any] = {}
+        self._tick = tick
 
-    def check_step(self, step: int) -> None:
+    def add(self, path: Path, file: Any, step: int) -> None:
         """A file that is valid by itself may still be left over from another save."""
-        found = (self._file.metadata() or {}).get("step")
+        found = (file.metadata() or {}).get("step")
         if found != str(step):
-            raise _invalid(self._path, f"is of step {found}, but {STATE} beside it is of step {step}")
+            raise _invalid(path, f"is of step {found}, but {STATE} beside it is of step {step}")
+        for name in file.keys():  # noqa: SIM118 - not a mapping
+            entry = file.get_slice(name)
+            self.found[name] = (entry.get_dtype(), tuple(entry.get_shape()))
+            self._files[name] = file
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self.found:
-            raise KeyError(name)
+        file = self._files[name]
         self._tick()
-        return self._file.get_tensor(name)
+        return file.get_tensor(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.found)
@@ -229,18 +263,25 @@ class _SavedTensors(Mapping[str, Tensor]):
 
 
 @contextmanager
-def _open_tensors(path: Path, tick: Callable[[], None]) -> Iterator[_SavedTensors]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield _SavedTensors(path, file, tick)
-    except (OSError, SafetensorError) as error:
-        raise _invalid(path, f"is not a complete safetensors file: {error}") from error
+def _open_tensors(
+    folder: Path, kind: str, state: Mapping[str, Any], tick: Callable[[], None]
+) -> Iterator[_SavedTensors]:
+    count = state["shards"]
+    paths = [folder / _shard_name(kind, rank, count) for rank in range(count)]
+    saved, path = _SavedTensors(paths[0], tick), paths[0]
+    with ExitStack() as files:
+        try:
+            for path in paths:
+                saved.add(path, files.enter_context(safe_open(path, framework="pt")), state["step"])
+            yield saved
+        except (OSError, SafetensorError) as error:
+            raise _invalid(path, f"is not a complete safetensors file: {error}") from error
 
 
-def _check_weights(path: Path, found: Found, expected: Mapping[str, tuple[int, ...]]) -> None:
-    _check_names(path, found, set(expected), set(expected))
+def _check_weights(saved: _SavedTensors, expected: Mapping[str, tuple[int, ...]]) -> None:
+    _check_names(saved.path, saved.found, set(expected), set(expected))
     for name, shape in expected.items():
-        _check_tensor(path, name, found[name], shape)
+        _check_tensor(saved.path, name, saved.found[name], shape)
 
 
 def _check_frozen(path: Path, saved: Any, frozen: Mapping[str, str]) -> None:
@@ -263,7 +304,8 @@ def _check_adapter(path: Path, saved: Any, adapter: Any) -> None:
         raise _invalid(path, f"has an adapter of settings {saved}, and the model one of {adapter}: load it as then")
 
 
-def _check_optimizer(path: Path, found: Found, trained: Mapping[str, tuple[int, ...]]) -> None:
+def _check_optimizer(saved: _SavedTensors, trained: Mapping[str, tuple[int, ...]]) -> None:
+    path, found = saved.path, saved.found
     stepped = {name for name in trained if f"{name}.step" in found}
     required = {f"{name}.{field}" for name in stepped for field in STATE_FIELDS}
     _check_names(path, found, required, required)

@@ -3,97 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import torch
 
 from . import chat, generation, verb_tables
-from .adapters import Adapter, open_adapted
 from .arguments import read
-from .batches import GroupBatch, read_group_batch, read_ids, read_vector
+from .batches import read_ids, read_vector
 from .candidates import candidate_logprobs, check_candidates
-from .checkpoints import allowed_path, open_state, save_state
+from .checkpoints import open_state, save_state
 from .context import CallContext
-from .description import describe_memory, describe_model, set_up_torch
+from .description import describe_memory
 from .errors import EngineError
-from .exports import export_model
 from .families import LoadedModel
 from .full_memory import reports_full_memory
-from .images import ImageRequest, ImageStore, Picture
-from .layers import enable_checkpointing
-from .logprob_store import LogprobStore
+from .images import ImageRequest
 from .losses import read_spec
-from .optim import AdamWSettings
-from .reference import freeze, without_adapter
 from .sampling import SamplingOptions
-from .scorer import Scorer
-from .self_check import packing_warning
-from .strategies import STRATEGIES
+from .session import Session, open_session
 from .tensors import tensors_to_texts, texts_to_tensors, to_torch
-from .trainer import Objective, Trainer
-from .vision import VisionTower
+from .trainer import Objective
 
 Params = dict[str, Any]
 Tensors = dict[str, np.ndarray]
 Answer = tuple[dict[str, Any], dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class _Session:
-    """What `load` makes."""
-
-    loaded: LoadedModel
-    adapter: Adapter | None
-    images: ImageStore
-    scorer: Scorer
-    trainer: Trainer | None
-    settings: dict[str, Any]
-    """The parameters of `load`."""
-    description: dict[str, Any]
-
-    @property
-    def version(self) -> int:
-        return self.trainer.applied if self.trainer else 0
-
-    def in_training(self) -> Trainer:
-        if self.trainer is None:
-            raise EngineError("bad_argument", "the model was loaded for inference; load it with train true.")
-        return self.trainer
-
-    def check_version(self, version: int) -> None:
-        if version != self.version:
-            raise EngineError(
-                "policy_version_mismatch",
-                f"the call is meant for version {version} of the weights; these are version {self.version}.",
-            )
-
-    def pictures(self, keys: list[list[str]]) -> list[list[Picture]]:
-        """Per prompt; all of them must be held, which is checked before any work."""
-        held = iter(self.images.get([key for prompt in keys for key in prompt]))
-        return [[next(held) for _ in prompt] for prompt in keys]
-
-    def group_batch(self, images: list[list[str]], tensors: Tensors) -> GroupBatch:
-        loaded = self.loaded
-        return read_group_batch(
-            images, tensors, vocab_size=loaded.vocab_size, max_positions=loaded.max_position_embeddings
-        )
-
-    def unchanging(self, tick: Callable[[], None]) -> dict[str, Any]:
-        """What training state belongs to: the weights that are not trained, and the adapter's settings."""
-        return {"frozen": self.in_training().frozen_digests(tick), "adapter": self.adapter and self.adapter.settings()}
-
-    def allowed(self, path: str) -> Any:
-        return allowed_path(path, self.settings["allowed_roots"])
-
-
 class Engine:
     """One method per verb; see `verbs`. One model per engine and process."""
 
     def __init__(self) -> None:
-        self._session: _Session | None = None
+        self._session: Session | None = None
 
     @reports_full_memory
     def load(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
@@ -104,21 +46,8 @@ class Engine:
             )
         settings = read("load", params, verb_tables.LOAD)
         context.set_phase("loading")
-        set_up_torch(threads=settings["threads"], deterministic=settings["deterministic"])
-        loaded, adapter = open_adapted(settings)
-        images = ImageStore(settings["image_cache_bytes"])
-        context.set_phase("preparing")
-        # An adapter is never part of the vision tower, and nothing else is trained with it.
-        frozen = settings["freeze_vision"] or adapter is not None
-        tower = VisionTower(loaded, settings["image_cache_bytes"] if frozen else None)
-        refer = freeze if adapter is None else without_adapter
-        reference = refer(loaded, tower) if settings["reference"] else None
-        warning = packing_warning(loaded, context)
-        scorer = Scorer(loaded, tower, reference, LogprobStore(), packed=warning is None)
-        trainer = _prepare_training(scorer, settings) if settings["train"] else None
-        description = describe_model(loaded)
-        self._session = _Session(loaded, adapter, images, scorer, trainer, settings, description)
-        return {**description, "policy_version": 0, "warnings": [] if warning is None else [warning]}, {}
+        self._session, warnings = open_session(settings, context)
+        return {**self._session.description, "policy_version": 0, "warnings": warnings}, {}
 
     def images(self, params: Params, tensors: Tensors, _context: CallContext) -> Answer:
         """Takes in pictures, and answers which are missing."""
@@ -172,25 +101,27 @@ class Engine:
     def generate(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
         """Samples completions."""
         session = self._ready()
-        asked = read("generate", params, verb_tables.GENERATE)
-        session.check_version(asked["policy_version"])
-        ids = read_ids(tensors, "prompt_ids", "prompt_lengths", session.loaded.vocab_size)
-        keys = read_vector(tensors, "keys", np.int64, len(ids))
-        _check_images_per_prompt(asked["images"], len(ids))
-        pictures = session.pictures(asked["images"])
-        sampling = SamplingOptions(
-            **{name: asked[name] for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
-        )
-        result = generation.generate(
-            session.loaded,
-            session.scorer.tower,
-            [
-                generation.PromptInput(own.tolist(), int(key), images)
-                for own, key, images in zip(ids, keys, pictures, strict=True)
-            ],
-            generation.GenerateOptions(asked["samples"], asked["max_new_tokens"], sampling, asked["attempt"]),
-            context,
-        )
+        with session.ranks.together(context.tick):
+            asked = read("generate", params, verb_tables.GENERATE)
+            session.check_version(asked["policy_version"])
+            ids = read_ids(tensors, "prompt_ids", "prompt_lengths", session.loaded.vocab_size)
+            keys = read_vector(tensors, "keys", np.int64, len(ids))
+            _check_images_per_prompt(asked["images"], len(ids))
+            pictures = session.pictures(asked["images"])
+            sampling = SamplingOptions(
+                **{name: asked[name] for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
+            )
+        with session.whole_weights():
+            result = generation.generate(
+                session.loaded,
+                session.scorer.tower,
+                [
+                    generation.PromptInput(own.tolist(), int(key), images)
+                    for own, key, images in zip(ids, keys, pictures, strict=True)
+                ],
+                generation.GenerateOptions(asked["samples"], asked["max_new_tokens"], sampling, asked["attempt"]),
+                context,
+            )
         rows = np.split(result.tokens, np.cumsum(result.lengths)[:-1])
         answer = {
             "policy_version": session.version,
@@ -209,14 +140,15 @@ class Engine:
     def logprobs(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
         """Log-probabilities of given completions, kept on the worker when asked to."""
         session = self._ready()
-        asked = read("logprobs", params, verb_tables.LOGPROBS)
-        session.check_version(asked["policy_version"])
-        batch = session.group_batch(asked["images"], tensors)
-        pictures = session.pictures(asked["images"])
+        with session.ranks.together():
+            asked = read("logprobs", params, verb_tables.LOGPROBS)
+            session.check_version(asked["policy_version"])
+            batch = session.group_batch(asked["images"], tensors)
+            pictures = session.pictures(asked["images"])
+            context.check_cancelled()
         context.set_phase("logprobs")
         score = session.scorer.policy if asked["of"] == "policy" else session.scorer.frozen
         kind = "old" if asked["of"] == "policy" else "ref"
-        context.check_cancelled()
         with torch.no_grad():
             scores = score(batch.groups, pictures, asked["temperature"], context, entropy=asked["entropy"])
         if asked["store"]:
@@ -231,22 +163,24 @@ class Engine:
     def candidates(self, params: Params, tensors: Tensors, context: CallContext) -> Answer:
         """Log-probabilities of a few given tokens at every position of given completions."""
         session = self._ready()
-        asked = read("candidates", params, verb_tables.CANDIDATES)
-        session.check_version(asked["policy_version"])
-        batch = session.group_batch(asked["images"], tensors)
-        candidates = read_vector(tensors, "candidate_ids", np.int32)
-        check_candidates(candidates, session.loaded.vocab_size)
-        pictures = session.pictures(asked["images"])
+        with session.ranks.together(context.tick):
+            asked = read("candidates", params, verb_tables.CANDIDATES)
+            session.check_version(asked["policy_version"])
+            batch = session.group_batch(asked["images"], tensors)
+            candidates = read_vector(tensors, "candidate_ids", np.int32)
+            check_candidates(candidates, session.loaded.vocab_size)
+            pictures = session.pictures(asked["images"])
         context.set_phase("candidates")
         ids = to_torch(candidates).long()
         found = np.zeros((batch.token_count, len(ids)), np.float32)
-        for group, own in zip(batch.groups, pictures, strict=True):
-            context.check_cancelled()
-            if group.tokens.stop > group.tokens.start:
-                found[group.tokens] = candidate_logprobs(
-                    session.loaded, session.scorer.tower, group, own, ids, temperature=asked["temperature"]
-                )
-            context.tick()
+        with session.whole_weights():
+            for group, own in zip(batch.groups, pictures, strict=True):
+                context.check_cancelled()
+                if group.tokens.stop > group.tokens.start:
+                    found[group.tokens] = candidate_logprobs(
+                        session.loaded, session.scorer.tower, group, own, ids, temperature=asked["temperature"]
+                    )
+                context.tick()
         return {}, {"logprobs": found}
 
     @reports_full_memory
@@ -256,13 +190,14 @@ class Engine:
         trainer = session.in_training()
         started = time.perf_counter()
         try:
-            asked = read("forwardBackward", params, verb_tables.FORWARD_BACKWARD)
-            session.check_version(asked["policy_version"])
-            batch = session.group_batch(asked["images"], tensors)
-            advantages = to_torch(read_vector(tensors, "advantages", np.float32, batch.token_count))
-            weights = to_torch(read_vector(tensors, "weights", np.float32, batch.token_count))
-            spec = read_spec({name: value for name, value in asked["loss"].items() if name != "old"})
-            pictures = session.pictures(asked["images"])
+            with session.ranks.together():
+                asked = read("forwardBackward", params, verb_tables.FORWARD_BACKWARD)
+                session.check_version(asked["policy_version"])
+                batch = session.group_batch(asked["images"], tensors)
+                advantages = to_torch(read_vector(tensors, "advantages", np.float32, batch.token_count))
+                weights = to_torch(read_vector(tensors, "weights", np.float32, batch.token_count))
+                spec = read_spec({name: value for name, value in asked["loss"].items() if name != "old"})
+                pictures = session.pictures(asked["images"])
         except BaseException:
             trainer.discard()
             raise
@@ -289,7 +224,7 @@ class Engine:
         session.check_version(asked["policy_version"])
         context.set_phase("update")
         result = trainer.update(asked["step"], asked["parts"], asked["learning_rate"], asked["max_grad_norm"])
-        return {**result._asdict(), "policy_version": session.version}, {}
+        return {**result._asdict(), "passes": session.ranks.passes, "policy_version": session.version}, {}
 
     def save(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
         """Writes the training state into an existing folder."""
@@ -305,7 +240,8 @@ class Engine:
             "versions": session.description["versions"],
             **session.unchanging(context.tick),
         }
-        files = save_state(folder, trainer.trained(), trainer.strategy.optimizer_state(), state, context.tick)
+        optimizer = trainer.strategy.optimizer_state()
+        files = save_state(folder, trainer.trained(), optimizer, state, context.tick, session.joined)
         return {"files": files, "step": trainer.applied}, {}
 
     @reports_full_memory
@@ -316,7 +252,10 @@ class Engine:
         trainer = session.in_training()
         context.set_phase("restoring")
         same = session.unchanging(context.tick)
-        with open_state(folder, trainer.trained(), same, context.tick) as (state, weights, optimizer):
+        with ExitStack() as files:
+            with session.joined.together(context.tick):
+                opened = open_state(folder, trainer.trained(), same, context.tick)
+                state, weights, optimizer = files.enter_context(opened)
             trainer.strategy.load(weights, optimizer)
         trainer.resume_at(state["step"])
         session.scorer.stored.clear()
@@ -330,13 +269,7 @@ class Engine:
         path = session.allowed(asked["path"])
         context.set_phase("exporting")
         dtype = session.loaded.source_dtype if asked["dtype"] == "source" else getattr(torch, asked["dtype"])
-        if session.adapter is not None:
-            session.adapter.export(session.loaded.model, path, dtype, merge=asked["merge"])
-        elif asked["merge"]:
-            raise EngineError("bad_argument", "export: merge is true, and the model has no adapter; leave merge out.")
-        else:
-            source = (session.settings["model"], session.settings["revision"])
-            export_model(session.loaded.model, path, dtype, *source)
+        session.export(path, dtype, context.tick, merge=asked["merge"])
         return {}, {}
 
     def describe(self, params: Params, _tensors: Tensors, _context: CallContext) -> Answer:
@@ -354,24 +287,10 @@ class Engine:
             "image_cache": session.images.describe(),
         }, {}
 
-    def _ready(self) -> _Session:
+    def _ready(self) -> Session:
         if self._session is None:
             raise EngineError("not_loaded", "no model is loaded; call load first.")
         return self._session
-
-
-def _prepare_training(scorer: Scorer, settings: dict[str, Any]) -> Trainer:
-    loaded = scorer.loaded
-    vision = set(loaded.family.vision_parameters(loaded.model))
-    if settings["freeze_vision"]:
-        for parameter in vision:
-            parameter.requires_grad_(False)
-    if settings["gradient_checkpointing"]:
-        enable_checkpointing(loaded.model)
-    strategy = STRATEGIES[settings["strategy"]]()
-    names = frozenset(name for name, parameter in loaded.model.named_parameters() if parameter in vision)
-    strategy.prepare(loaded.model, AdamWSettings(**settings["optimizer"], vision=names))
-    return Trainer(scorer, strategy, seed=(settings["lora"] or {"seed": 0})["seed"])
 
 
 def _height_width(size: list[int]) -> tuple[int, int]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
 from .checkpoints import sync, write_errors
 from .errors import EngineError
 from .lora import merged_weights
+from .ranks import ALONE, Ranks
+from .strategies import Held
 
 SHARD_SIZE = "2GB"
 """The library's writer holds the interpreter lock for a whole shard."""
@@ -38,15 +41,42 @@ COMPANIONS = (
 """What a checkpoint may have beside config and weights."""
 
 
-def export_model(model: PreTrainedModel, path: Path, dtype: torch.dtype, source: str, revision: str | None) -> None:
-    """A Hugging Face checkpoint folder of the model in this type of weights, under its final name when complete.
+def export_model(
+    model: PreTrainedModel,
+    held: Mapping[str, Held],
+    path: Path,
+    dtype: torch.dtype,
+    source: str,
+    revision: str | None,
+    ranks: Ranks = ALONE,
+    tick: Callable[[], None] = lambda: None,
+) -> None:
+    """A Hugging Face checkpoint folder of the model in this type of weights, under its final name when complete. All
+    ranks call it together, and the first one writes.
 
     Weights have the names that released checkpoints use; tokenizer, chat template, preprocessor and generation config
     are copies of the files of `source`, the folder or hub id that was loaded. Tied weights are written once, and an
     adapter is merged into what it adapts.
     """
+    weights = {}
+    for name, whole in merged_weights(model, held):
+        if ranks.rank == 0:
+            weights[name] = whole.to("cpu", dtype)
+    with ranks.together(tick):
+        if ranks.rank == 0:
+            _write_folder(model, weights, path, dtype, source, revision)
+
+
+def _write_folder(
+    model: PreTrainedModel,
+    weights: dict[str, Tensor],
+    path: Path,
+    dtype: torch.dtype,
+    source: str,
+    revision: str | None,
+) -> None:
     with folder_in_place(path) as partial:
-        model.save_pretrained(partial, state_dict=merged_weights(model, dtype), max_shard_size=SHARD_SIZE)
+        model.save_pretrained(partial, state_dict=weights, max_shard_size=SHARD_SIZE)
         _name_type(partial / "config.json", str(dtype).removeprefix("torch."))
         for name in COMPANIONS:
             file = companion_file(source, name, revision)
@@ -64,6 +94,11 @@ def companion_file(path_or_id: str, name: str, revision: str | None) -> Path | N
         _raise_exceptions_for_connection_errors=False,
     )
     return None if found is None else Path(found)
+
+
+def held_weights(model: nn.Module) -> dict[str, Held]:
+    """Of a model that is not in training, which every rank has whole."""
+    return {name: Held.here(weight) for name, weight in model.named_parameters()}
 
 
 @contextmanager

@@ -95,6 +95,12 @@ class GenerationResult:
     """Vision and prompts."""
     decode_seconds: float
 
+    @staticmethod
+    def nothing() -> GenerationResult:
+        """Of no prompts: what a rank samples when there are more ranks than prompts."""
+        none = np.zeros(0, np.int32)
+        return GenerationResult(none, none, np.zeros(0, np.float32), np.zeros(0, np.uint8), 0, 0.0, 0.0)
+
 
 @torch.no_grad()
 def generate(
@@ -109,8 +115,11 @@ def generate(
     Raises EngineError `bad_argument`, `prompt_too_long`, `image_token_mismatch`, `non_finite_logits`, and whatever
     `context.check_cancelled` raises between steps.
     """
+    if not prompts:
+        return GenerationResult.nothing()
     _check_prompts(loaded, prompts, options)
-    with loaded.autocast():
+
+    def sampled() -> GenerationResult:
         started = _now(loaded)
         context.set_phase("prefill")
         prefilled = _prefill(loaded, tower, prompts, context)
@@ -119,8 +128,9 @@ def generate(
         rows = _Rows(loaded, prompts, prefilled, options)
         while rows.decode(context):
             pass
-        decode_ended = _now(loaded)
-    return rows.result(prefill_ended - started, decode_ended - prefill_ended)
+        return rows.result(prefill_ended - started, _now(loaded) - prefill_ended)
+
+    return loaded.run(sampled)
 
 
 @dataclass(frozen=True)
@@ -133,8 +143,6 @@ class _Prefilled:
 
 
 def _check_prompts(loaded: LoadedModel, prompts: Sequence[PromptInput], options: GenerateOptions) -> None:
-    if not prompts:
-        raise EngineError("bad_argument", "there are no prompts to complete; expected at least one.")
     for number, prompt in enumerate(prompts):
         if not len(prompt.ids) or min(prompt.ids) < 0 or max(prompt.ids) >= loaded.vocab_size:
             raise EngineError(
@@ -158,7 +166,7 @@ def _prefill(loaded: LoadedModel, tower: VisionTower, prompts: Sequence[PromptIn
         context.tick()
 
     context.check_cancelled()
-    encoded = tower.encode((picture for prompt in prompts for picture in prompt.pictures), between)
+    encoded = tower.encode((picture for prompt in prompts for picture in prompt.pictures), between).pictures
     pictures = [[encoded[picture.key] for picture in prompt.pictures] for prompt in prompts]
     sections: list[PromptSection] = []
     logits_PV: list[Tensor | None] = [None] * len(prompts)

@@ -30,7 +30,7 @@ def checkpointed_layers(model: nn.Module) -> Iterator[None]:
     """transformers checkpoints a layer when it is in training mode. Only the layers themselves are put into it, so that
     no dropout inside wakes up but that of an adapter, which was asked for, and only here, because in that mode a layer
     refuses a cache when sampling."""
-    layers = [layer for layer in _layers(model) if layer.gradient_checkpointing]
+    layers = [layer for layer in layers_of(model) if layer.gradient_checkpointing]
     modules: list[nn.Module] = [*layers, *_adapter_dropout(model)]
     for module in modules:
         module.training = True
@@ -104,10 +104,11 @@ def watched_layers(model: nn.Module, watcher: Watcher) -> Iterator[None]:
             hidden.register_hook(after_gradient)
 
     with ExitStack() as hooks:
-        for layer in _layers(model):
+        for layer in layers_of(model):
             hooks.callback(layer.register_forward_hook(after_forward).remove)
         yield
 
 
-def _layers(model: nn.Module) -> list[GradientCheckpointingLayer]:
+def layers_of(model: nn.Module) -> list[GradientCheckpointingLayer]:
+    """The repeated layers of text model and vision tower, in order."""
     return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]

@@ -60,7 +60,7 @@ def group_scores(
     """Scores of the groups' completions under `loaded.model`.
 
     `pictures[group]` are those of its prompt, encoded by `tower`. Gradients are recorded where they are enabled
-    outside. Enter `autocast` outside. `packed` changes nothing but the rounding.
+    outside. To be called inside `LoadedModel.run`. `packed` changes nothing but the rounding.
 
     Raises `image_token_mismatch` when a prompt's placeholders do not fit its pictures.
     """
@@ -71,11 +71,12 @@ def group_scores(
 
     groups, pictures = [groups[number] for number in scored], [pictures[number] for number in scored]
     encoded = tower.encode(picture for own in pictures for picture in own)
-    own = [[encoded[picture.key] for picture in own] for own in pictures]
+    own = [[encoded.pictures[picture.key] for picture in own] for own in pictures]
     target_N = np.concatenate([completion for group in groups for completion in group.completions]).astype(np.int64)
+    hidden_NH = packed_hidden(loaded, groups, own) if packed else padded_hidden(loaded, groups, own)
     return token_scores(
         loaded,
-        packed_hidden(loaded, groups, own) if packed else padded_hidden(loaded, groups, own),
+        hidden_NH if encoded.idle is None else hidden_NH + encoded.idle.to(hidden_NH.dtype),
         torch.from_numpy(target_N).to(loaded.device),
         temperature=temperature,
         entropy=entropy,
@@ -116,11 +117,12 @@ def token_scores(
         return scored
 
     chunk = max(1, logits_bytes // (4 * loaded.vocab_size))
-    if len(target_N) <= chunk:
+    chunks = loaded.ranks.highest(max(1, -(-len(target_N) // chunk)))
+    if chunks == 1:
         return Scores(*of_chunk(hidden_NH, target_N))
     pieces = [
         checkpoint(of_chunk, hidden_CH, target_C, use_reentrant=False)
-        for hidden_CH, target_C in zip(hidden_NH.split(chunk), target_N.split(chunk), strict=True)
+        for hidden_CH, target_C in zip(hidden_NH.tensor_split(chunks), target_N.tensor_split(chunks), strict=True)
     ]
     return Scores(
         torch.cat([piece[0] for piece in pieces]), torch.cat([piece[1] for piece in pieces]) if entropy else None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from .errors import EngineError
 from .families import LoadedModel
 from .random_draws import ADAPTER, draw_seed
+from .strategies import Held
 
 POLICY, REFERENCE = "default", "reference"
 ALL_LINEAR = "all-linear"
@@ -153,19 +154,19 @@ def as_loaded(model: nn.Module) -> Iterator[None]:
             layer.enable_adapters(True)
 
 
-def merged_weights(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Every parameter by its name in the model without adapters, in this type on the CPU; adapters are added to what
-    they adapt, in float32. A model without adapters gives its own parameters. The model is not changed."""
+def merged_weights(model: nn.Module, held: Mapping[str, Held]) -> Iterator[tuple[str, Tensor]]:
+    """Every weight, whole, by its name in the model without adapters; adapters are added to what they adapt, in
+    float32. A model without adapters gives its own weights. The model is not changed. All ranks go through it together.
+    """
     layers = lora_layers(model)
-    found: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
+    for name in held:
         layer, wrapped, leaf = name.partition(".base_layer.")
         if wrapped and leaf == "weight":
-            base = _merged(layers[layer])
-            found |= {f"{layer}.{own}": value.to("cpu", dtype) for own, value in base.named_parameters()}
+            own = {id(parameter): held[f"{layer}.{part}"] for part, parameter in layers[layer].named_parameters()}
+            for part, value in _merged(layers[layer], own).named_parameters():
+                yield f"{layer}.{part}", value.detach()
         elif not wrapped and not _is_adapter(name):
-            found[name] = parameter.detach().to("cpu", dtype)
-    return found
+            yield name, held[name].whole()
 
 
 def _inject(model: nn.Module, config: dict[str, Any], adapter: str, seed: int) -> None:
@@ -198,9 +199,10 @@ def _store(model: nn.Module, dtype: torch.dtype, *, trained: bool) -> None:
     model.eval()
 
 
-def _merged(layer: Any) -> nn.Module:
-    """The bare layer with its adapter added, a copy."""
-    own = copy.deepcopy(layer)
+def _merged(layer: Any, held: Mapping[int, Held]) -> nn.Module:
+    """The bare layer with its adapter added, a copy; `held` are its parameters by `id`."""
+    whole = {key: nn.Parameter(one.whole().clone(), requires_grad=False) for key, one in held.items()}
+    own = copy.deepcopy(layer, whole)
     base = own.get_base_layer()
     base.to(torch.promote_types(base.weight.dtype, torch.float32))
     with torch.no_grad():

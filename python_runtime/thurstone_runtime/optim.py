@@ -6,12 +6,14 @@ dimensions (norms and biases), as Hugging Face's Trainer means to (docs/parity.m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 STATE_FIELDS = ("exp_avg", "exp_avg_sq", "step")
@@ -77,8 +79,9 @@ class MasterAdamW:
         """
         parameters = [parameter for parameter in self._parameters.values() if parameter.grad is not None]
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-        grad_norm = norm.item()
-        skipped = not norm.isfinite().item()
+        # Of gradients in pieces every rank has the norm of its own, until they are put together.
+        grad_norm = (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
+        skipped = not math.isfinite(grad_norm)
         if not skipped:
             if max_grad_norm is not None:
                 clip_grads_with_norm_(parameters, max_grad_norm, norm)

@@ -28,18 +28,23 @@ class Reference:
     loaded: LoadedModel
     tower: VisionTower
     entered: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
+    """To be entered around a pass, not inside of one: where weights are spread, layers are then apart."""
+
+    @staticmethod
+    def beside(tower: VisionTower, copied: LoadedModel) -> Reference:
+        """The copy that `freeze` made; a frozen tower serves both."""
+        return Reference(copied, tower if tower.frozen else VisionTower(copied))
+
+    @staticmethod
+    def without_adapter(loaded: LoadedModel, tower: VisionTower) -> Reference:
+        """The same model, its adapter as it was loaded: switched off where it was new."""
+        return Reference(loaded, tower, lambda: as_loaded(loaded.model))
 
 
-def freeze(loaded: LoadedModel, tower: VisionTower) -> Reference:
-    """Copies the model as it is now, but for a frozen `tower`, which the copy shares."""
-    shared = set(loaded.family.vision_parameters(loaded.model)) if tower.frozen else set()
+def freeze(loaded: LoadedModel, *, share_tower: bool) -> LoadedModel:
+    """Copies the model as it is now, but for the weights of a vision tower that is not trained."""
+    shared = set(loaded.family.vision_parameters(loaded.model)) if share_tower else set()
     model = copy.deepcopy(loaded.model, {id(parameter): parameter for parameter in shared})
     model.requires_grad_(False)
     store_as_multiplied(model, loaded.compute_dtype, shared)
-    copied = replace(loaded, model=model)
-    return Reference(copied, tower if tower.frozen else VisionTower(copied))
-
-
-def without_adapter(loaded: LoadedModel, tower: VisionTower) -> Reference:
-    """The same model, its adapter as it was loaded: switched off where it was new."""
-    return Reference(loaded, tower, lambda: as_loaded(loaded.model))
+    return replace(loaded, model=model)

@@ -45,8 +45,10 @@ class Scorer:
         entropy: bool = False,
     ) -> Scores:
         """Under the weights as they are now; with gradient where one is recorded."""
-        with self.loaded.autocast(), watched_layers(self.loaded.model, watcher):
-            return _finite(self._scores(self.loaded, self.tower, groups, pictures, temperature, entropy))
+        loaded = self.loaded
+        with watched_layers(loaded.model, self._heeded(watcher)):
+            scores = loaded.run(lambda: self._scores(loaded, self.tower, groups, pictures, temperature, entropy))
+        return self._finite(scores)
 
     @torch.no_grad()
     def frozen(
@@ -67,8 +69,9 @@ class Scorer:
                 "load it with reference true, or set beta to 0.",
             )
         loaded = reference.loaded
-        with loaded.autocast(), reference.entered(), watched_layers(loaded.model, watcher):
-            return _finite(self._scores(loaded, reference.tower, groups, pictures, temperature, entropy))
+        with reference.entered(), watched_layers(loaded.model, self._heeded(watcher)):
+            scores = loaded.run(lambda: self._scores(loaded, reference.tower, groups, pictures, temperature, entropy))
+        return self._finite(scores)
 
     def _scores(
         self,
@@ -79,12 +82,28 @@ class Scorer:
         temperature: float,
         entropy: bool,
     ) -> Scores:
-        return group_scores(
-            loaded, tower, groups, pictures, temperature=temperature, entropy=entropy, packed=self._packed
-        )
+        options = {"temperature": temperature, "entropy": entropy, "packed": self._packed}
+        if not loaded.ranks.in_step or any(len(completion) for group in groups for completion in group.completions):
+            return group_scores(loaded, tower, groups, pictures, **options)
+        # The other ranks make this pass: so does this one, on next to nothing, and leaves a gradient of 0.
+        idle = group_scores(loaded, tower, [Group.idle(loaded.pad_token_id)], [[]], **options)
+        return Scores(idle.logprobs[:0], None if idle.entropy is None else idle.entropy[:0])
+
+    def _finite(self, scores: Scores) -> Scores:
+        if self.loaded.ranks.highest(int(not torch.isfinite(scores.logprobs).all())):
+            raise non_finite_logits()
+        return scores
+
+    def _heeded(self, watcher: Watcher) -> Watcher:
+        """A pass that all ranks make together is not left by one of them alone."""
+        return _Ticking(watcher) if self.loaded.ranks.in_step else watcher
 
 
-def _finite(scores: Scores) -> Scores:
-    if not torch.isfinite(scores.logprobs).all():
-        raise non_finite_logits()
-    return scores
+class _Ticking:
+    """Shows life and hears nothing."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.tick = watcher.tick
+
+    def check_cancelled(self) -> None:
+        """Not here."""

@@ -57,10 +57,10 @@ def packing_warning(loaded: LoadedModel, context: Context) -> str | None:
 def _largest_difference(
     loaded: LoadedModel, tower: VisionTower, groups: Sequence[Group], pictures: Sequence[Sequence[Picture]]
 ) -> float:
-    with loaded.autocast():
-        packed, padded = (
-            group_scores(loaded, tower, groups, pictures, temperature=1.0, packed=way).logprobs for way in (True, False)
-        )
+    packed, padded = (
+        loaded.run(lambda way=way: group_scores(loaded, tower, groups, pictures, temperature=1.0, packed=way)).logprobs
+        for way in (True, False)
+    )
     return (packed - padded).abs().max().item()
 
 
@@ -78,8 +78,7 @@ def _sampling_difference(
     answered = [
         replace(group, completions=tuple(rows[2 * number : 2 * number + 2])) for number, group in enumerate(groups)
     ]
-    with loaded.autocast():
-        padded = group_scores(loaded, tower, answered, pictures, temperature=1.0, packed=False).logprobs
+    padded = loaded.run(lambda: group_scores(loaded, tower, answered, pictures, temperature=1.0, packed=False)).logprobs
     return (torch.from_numpy(result.logprobs) - padded.float().cpu()).abs().max().item()
 
 

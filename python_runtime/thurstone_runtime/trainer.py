@@ -7,6 +7,7 @@ are dropped, and weights and optimizer keep every bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ from .losses import weighted_loss
 from .optim import StepResult
 from .random_draws import DROPOUT, draw_seed
 from .scorer import Scorer
-from .strategies import Strategy
+from .strategies import Held, Strategy
 
 SUMS = ("loss", "policy_loss", "kl", "weighted_kl", "entropy", "clipped_low", "clipped_high", "tokens", "sequences")
 COUNTS = ("clipped_low", "clipped_high", "tokens", "sequences")
@@ -51,12 +52,12 @@ class Objective:
 class Trainer:
     """Gradients, updates and the count of both."""
 
-    def __init__(self, scorer: Scorer, strategy: Strategy, *, seed: int = 0) -> None:
-        """`seed`: of the dropout of adapters."""
+    def __init__(self, scorer: Scorer, strategy: Strategy, *, seed: int = 0, rank: int = 0) -> None:
+        """`seed`: of the dropout of adapters, which differs from rank to rank."""
         self._scorer = scorer
         self._strategy = strategy
-        self._seed = seed
-        self._frozen: dict[str, str] | None = None
+        self._seed, self._rank = seed, rank
+        self._digests: dict[str, str] | None = None
         self._parts = 0
         self.applied = 0
         """Number of the last step, and the version of the weights. A step that was skipped counts as well."""
@@ -66,18 +67,18 @@ class Trainer:
         """Where weights and optimizer are."""
         return self._strategy
 
-    def trained(self) -> dict[str, Tensor]:
-        """The weights that are trained, by name. Not copies."""
+    def trained(self) -> dict[str, Held]:
+        """The weights that are trained, by name."""
         trainable = self._strategy.trainable()
         return {name: weight for name, weight in self._strategy.weights().items() if name in trainable}
 
     def frozen_digests(self, tick: Callable[[], None]) -> dict[str, str]:
-        """Of all other weights; computed once, because they never change."""
-        if self._frozen is None:
+        """Of all other weights; computed once, because they never change. All ranks call it together."""
+        if self._digests is None:
             trainable = self._strategy.trainable()
             others = {name: weight for name, weight in self._strategy.weights().items() if name not in trainable}
-            self._frozen = digests(others, tick)
-        return self._frozen
+            self._digests = digests(others, tick)
+        return self._digests
 
     def forward_backward(
         self,
@@ -97,9 +98,11 @@ class Trainer:
         whole step are gone.
         """
         try:
-            self._begin(step, part)
-            context.check_cancelled()
-            sums, logprobs = self._accumulate(batch, pictures, advantages, weights, objective, context)
+            with self._scorer.loaded.ranks.together():
+                self._begin(step, part)
+                context.check_cancelled()
+                old = self._old(batch.groups, objective)
+            sums, logprobs = self._accumulate(batch, pictures, advantages, weights, old, objective, context)
             context.tick()
         except BaseException:
             self.discard()
@@ -155,20 +158,21 @@ class Trainer:
         pictures: Sequence[Sequence[Picture]],
         advantages_N: Tensor,
         weights_N: Tensor,
+        old_N: Tensor | None,
         objective: Objective,
         context: Context,
     ) -> tuple[dict[str, float], Tensor]:
-        if not batch.token_count:
-            return dict.fromkeys(SUMS, 0.0), torch.zeros(0)
         loaded = self._scorer.loaded
+        if not batch.token_count:
+            if loaded.ranks.in_step:
+                self._pass_idly(objective, context)
+            return dict.fromkeys(SUMS, 0.0), torch.zeros(0)
         context.set_phase("reference")
-        old_N = self._old(batch.groups, objective)
         ref_N = self._ref(batch.groups, pictures, objective, context)
         lengths = np.array([len(completion) for group in batch.groups for completion in group.completions])
         completion_N = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
         context.set_phase("forward")
-        dropout = seeded_dropout(loaded.model, lambda: draw_seed(self._seed, DROPOUT, self.applied + 1, self._parts))
-        with checkpointed_layers(loaded.model), dropout:
+        with checkpointed_layers(loaded.model), self._dropout():
             scores = self._scorer.policy(batch.groups, pictures, objective.temperature, context, entropy=True)
             new_N = scores.logprobs
             loss, parts = weighted_loss(
@@ -188,8 +192,20 @@ class Trainer:
         sums["sequences"] = len(completion_N[weights_N != 0].unique())
         return sums, new_N.detach().float().cpu()
 
+    def _pass_idly(self, objective: Objective, context: Context) -> None:
+        """The passes of the other ranks' part, on nothing."""
+        if objective.spec["beta"]:
+            self._frozen([], [], objective, context)
+        with checkpointed_layers(self._scorer.loaded.model), self._dropout():
+            scores = self._scorer.policy([], [], objective.temperature, context, entropy=True)
+            self._strategy.backward(scores.logprobs.sum())
+
+    def _dropout(self) -> AbstractContextManager[None]:
+        place = (self.applied + 1, self._parts, self._rank)
+        return seeded_dropout(self._scorer.loaded.model, lambda: draw_seed(self._seed, DROPOUT, *place))
+
     def _old(self, groups: Sequence[Group], objective: Objective) -> Tensor | None:
-        if not objective.stored_old:
+        if not objective.stored_old or not groups:
             return None
         if active_dropout(self._scorer.loaded.model):
             raise EngineError(
@@ -224,12 +240,18 @@ class Trainer:
         stored, key = self._scorer.stored, (objective.batch_id, objective.temperature)
         found = [stored.get("ref", *key, group) for group in groups]
         absent = [number for number, ref_N in enumerate(found) if ref_N is None]
-        if absent:
-            asked = [groups[number] for number in absent]
-            own = [pictures[number] for number in absent]
-            scores = self._scorer.frozen(asked, own, objective.temperature, context)
-            lengths = [group.tokens.stop - group.tokens.start for group in asked]
-            for number, group, ref_N in zip(absent, asked, scores.logprobs.split(lengths), strict=True):
-                stored.put("ref", *key, group, ref_N)
-                found[number] = ref_N.cpu()
+        asked = [groups[number] for number in absent]
+        logprobs_N = self._frozen(asked, [pictures[number] for number in absent], objective, context)
+        lengths = [group.tokens.stop - group.tokens.start for group in asked]
+        for number, group, ref_N in zip(absent, asked, logprobs_N.split(lengths), strict=True):
+            stored.put("ref", *key, group, ref_N)
+            found[number] = ref_N.cpu()
         return torch.cat([ref_N for ref_N in found if ref_N is not None])
+
+    def _frozen(
+        self, groups: Sequence[Group], pictures: Sequence[Sequence[Picture]], objective: Objective, context: Context
+    ) -> Tensor:
+        """Reference log-probabilities [tokens]; a rank that lacks none passes idly where another one lacks some."""
+        if not self._scorer.loaded.ranks.highest(len(groups)):
+            return torch.zeros(0)
+        return self._scorer.frozen(groups, pictures, objective.temperature, context).logprobs

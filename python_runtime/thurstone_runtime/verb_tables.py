@@ -47,6 +47,9 @@ LOAD: Table = {
     ),
     "four_bit": optional(flag, False),
     "strategy": choice(*STRATEGIES),
+    "ranks": optional(
+        record({"rank": integer(0), "world_size": integer(1), "rendezvous": optional(text), "timeout": number(0)}),
+    ),
     "image_cache_bytes": integer(1),
     "allowed_roots": list_of(text),
     "threads": integer(0),

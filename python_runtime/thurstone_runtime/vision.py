@@ -2,6 +2,9 @@
 
 The last bits of a feature depend on what else is in the pass. Kept features are therefore made one picture at a time,
 so that one that is found has the bits of one that is made again, whatever was asked for before.
+
+Where weights are spread over ranks, every pass of the tower is made by all of them: a rank with fewer pictures passes a
+black one, whose features count for nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +31,16 @@ class EncodedPicture(NamedTuple):
     grid: Grid
 
 
+class Encoded(NamedTuple):
+    """What `encode` makes."""
+
+    pictures: Mapping[str, EncodedPicture]
+    """By key."""
+    idle: Tensor | None = None
+    """0, with a gradient of 0 into the tower, from passes that were made for the sake of other ranks: to be added to
+    what becomes the loss, so that this rank takes part in the backward pass as well."""
+
+
 class VisionTower:
     """The tower of one model. `kept_bytes` None is a tower in training, of which nothing is kept; a number freezes it:
     no gradient flows into it, and so many bytes of features are kept, the least recently used leaving first."""
@@ -44,31 +57,49 @@ class VisionTower:
         """Whether its weights never change."""
         return self._kept_bytes is not None
 
-    def encode(
-        self, pictures: Iterable[Picture], between: Callable[[], None] = lambda: None
-    ) -> Mapping[str, EncodedPicture]:
-        """By key; each picture once. Enter `autocast` outside. `between` is called after every pass of the tower."""
+    def encode(self, pictures: Iterable[Picture], between: Callable[[], None] = lambda: None) -> Encoded:
+        """Each picture once. To be called inside `LoadedModel.run`; `between` is called after every pass."""
         unique = {picture.key: picture.pixels for picture in pictures}
         if self.frozen:
-            return {key: self._found_or_made(key, pixels, between) for key, pixels in unique.items()}
+            found = {key: self._found(key) for key in unique if key in self._kept}
+            missing = self._missing(len(unique) - len(found))
+            made = {key: self._make(key, pixels, between) for key, pixels in unique.items() if key not in found}
+            with torch.no_grad():
+                self._idle(missing)
+            return Encoded({**found, **made})
         patches = {key: self._patches(pixels) for key, pixels in unique.items()}
-        encoded: dict[str, EncodedPicture] = {}
-        for keys in _passes(patches):
+        encoded = {}
+        passes = _passes(patches)
+        missing = self._missing(len(passes))
+        for keys in passes:
             features = self._loaded.family.encode_images(self._loaded.model, [patches[key] for key in keys])
             for key, own in zip(keys, features, strict=True):
                 encoded[key] = EncodedPicture(own, patches[key].grid)
             between()
-        return encoded
+        return Encoded(encoded, self._idle(missing))
+
+    def _missing(self, own: int) -> int:
+        """Passes that other ranks make beyond those of this one; to be asked before the first of them."""
+        return self._loaded.ranks.highest(own) - own
+
+    def _idle(self, missing: int) -> Tensor | None:
+        if not missing:
+            return None
+        side = 2 * self._loaded.family.image_constants.patch_size * self._loaded.family.image_constants.merge_size
+        black = self._patches(torch.zeros(side, side, 3, dtype=torch.uint8))
+        passes = [self._loaded.family.encode_images(self._loaded.model, [black])[0] for _ in range(missing)]
+        return 0.0 * torch.stack([features.sum() for features in passes]).sum()
 
     def _patches(self, pixels: Tensor) -> ImagePatches:
         return self._loaded.family.patchify(pixels.to(self._loaded.device))
 
+    def _found(self, key: str) -> EncodedPicture:
+        self._kept.move_to_end(key)
+        kept = self._kept[key]
+        return EncodedPicture(kept.features.to(self._loaded.device), kept.grid)
+
     @torch.no_grad()
-    def _found_or_made(self, key: str, pixels: Tensor, between: Callable[[], None]) -> EncodedPicture:
-        found = self._kept.get(key)
-        if found is not None:
-            self._kept.move_to_end(key)
-            return EncodedPicture(found.features.to(self._loaded.device), found.grid)
+    def _make(self, key: str, pixels: Tensor, between: Callable[[], None]) -> EncodedPicture:
         patches = self._patches(pixels)
         (features,) = self._loaded.family.encode_images(self._loaded.model, [patches])
         made = EncodedPicture(features, patches.grid)

@@ -19,6 +19,8 @@ export interface Heartbeat {
 }
 
 export interface HeartbeatWatchOptions {
+  /** How messages call the worker. */
+  readonly who: string;
   readonly intervalMs: number;
   /** Milliseconds without a heartbeat after which the worker counts as frozen. */
   readonly silenceMs: number;
@@ -35,7 +37,7 @@ export interface HeartbeatWatch {
 
 /** Looks at every interval until it has found a failure, or is stopped. */
 export function watchHeartbeat(options: HeartbeatWatchOptions): HeartbeatWatch {
-  const { intervalMs, silenceMs, stallMs, onFailure } = options;
+  const { who, intervalMs, silenceMs, stallMs, onFailure } = options;
   let last: Heartbeat | undefined;
   let seen = performance.now();
   let looked = performance.now();
@@ -48,9 +50,9 @@ export function watchHeartbeat(options: HeartbeatWatchOptions): HeartbeatWatch {
     const silence = now - seen;
     const failure =
       silence > silenceMs
-        ? unresponsive(silence, last)
+        ? unresponsive(who, silence, last)
         : last?.method != null && last.progressAge > stallMs(last.method)
-          ? stalled(last)
+          ? stalled(who, last)
           : undefined;
     if (failure === undefined) return;
     clearInterval(timer);
@@ -80,19 +82,19 @@ function textOr<Other>(other: Other, value: unknown): string | Other {
   return typeof value === "string" ? value : other;
 }
 
-function unresponsive(silence: number, last: Heartbeat | undefined): WorkerError {
+function unresponsive(who: string, silence: number, last: Heartbeat | undefined): WorkerError {
   const doing = last?.method == null ? "while idle" : `during ${last.method} (${last.phase})`;
   return new WorkerError(
     "WORKER_UNRESPONSIVE",
-    `the worker has sent no heartbeat for ${(silence / 1000).toFixed(1)} s ${doing}: it is frozen or starved of memory or CPU. It was stopped.`,
+    `${who} has sent no heartbeat for ${(silence / 1000).toFixed(1)} s ${doing}: it is frozen or starved of memory or CPU. It was stopped.`,
     { fields: { method: last?.method ?? null, phase: last?.phase ?? null } },
   );
 }
 
-function stalled(last: Heartbeat): WorkerError {
+function stalled(who: string, last: Heartbeat): WorkerError {
   return new WorkerError(
     "WORKER_STALLED",
-    `the worker made no progress in ${last.method} (${last.phase}) for ${(last.progressAge / 1000).toFixed(1)} s. It was stopped; allow it more time without progress if its single steps really take that long.`,
+    `${who} made no progress in ${last.method} (${last.phase}) for ${(last.progressAge / 1000).toFixed(1)} s. It was stopped; allow it more time without progress if its single steps really take that long.`,
     { fields: { method: last.method, phase: last.phase } },
   );
 }

@@ -13,6 +13,8 @@ export { createResponder } from "./responder.js";
 export type { HandlerContext, Method, ResponderOptions } from "./responder.js";
 export { bytesOf, tensor, viewOf } from "./tensor.js";
 export type { Transport, TransportHandlers } from "./transport.js";
+export { startWorkers } from "./worker-group.js";
+export type { StartWorkersOptions, WorkerGroup } from "./worker-group.js";
 export { startWorker } from "./worker-process.js";
 export type { StartWorkerOptions, StopOptions, WorkerProcess, WorkerStatistics } from "./worker-process.js";
 export type { Heartbeat } from "./heartbeat.js";

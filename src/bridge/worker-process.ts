@@ -5,6 +5,7 @@
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import { BridgeError, WorkerError } from "../errors.js";
+import type { ThurstoneError } from "../errors.js";
 import { startChild } from "./child-process.js";
 import type { Child } from "./child-process.js";
 import { encodeMessage } from "./codec.js";
@@ -44,6 +45,8 @@ export interface StartWorkerOptions {
   readonly maxMessageBytes?: number;
   /** Every line the worker writes to stdout or stderr. */
   readonly onStderr?: (line: string) => void;
+  /** Called when the worker died, fell silent or stalled: not when it was stopped or killed from here. */
+  readonly onFailure?: (error: ThurstoneError) => void;
 }
 
 export interface StopOptions {
@@ -67,8 +70,8 @@ export interface WorkerProcess extends AsyncDisposable {
   readonly ended: Promise<void>;
   /** "bye", wait, SIGTERM, wait, SIGKILL; then the sockets and the folder are removed. */
   stop(options?: StopOptions): Promise<void>;
-  /** SIGKILL to the whole process group, at once. */
-  kill(): void;
+  /** SIGKILL to the whole process group, at once. Calls reject with `reason`, or with BRIDGE_CLOSED. */
+  kill(reason?: ThurstoneError): void;
 }
 
 /** What a worker is made of. */
@@ -148,10 +151,11 @@ async function waitForGreeting(
 function supervise(options: StartWorkerOptions, { session, child, sockets, hello, log }: Parts): WorkerProcess {
   const heartbeat = watchHeartbeat({
     intervalMs: options.heartbeatInterval ?? 500,
+    who: nameOf(options),
     silenceMs: options.silenceTimeout ?? 30_000,
     stallMs: (method) => options.stallTimeouts?.[method] ?? options.stallTimeout ?? 600_000,
     onFailure(error) {
-      peer.fail(error);
+      fail(error);
       child.kill();
     },
   });
@@ -167,11 +171,18 @@ function supervise(options: StartWorkerOptions, { session, child, sockets, hello
     },
   });
   let stopped: Promise<void> | undefined;
+  let failed = false;
   const ended = child.ended.then(async (how) => {
     heartbeat.stop();
-    if (stopped === undefined) peer.fail(diedError(options, how, peer, log));
+    if (stopped === undefined) fail(diedError(options, how, peer, log));
     await sockets.close();
   });
+
+  function fail(error: ThurstoneError): void {
+    peer.fail(error);
+    if (!failed) options.onFailure?.(error);
+    failed = true;
+  }
 
   /** A call to a worker that has just died is to reject with how it died. */
   async function whenUnreachable(error: unknown): Promise<never> {
@@ -201,8 +212,9 @@ function supervise(options: StartWorkerOptions, { session, child, sockets, hello
     statistics: () => ({ ...peer.statistics(), strangers: sockets.strangers() }),
     ended,
     stop: (stopOptions = {}) => (stopped ??= stop(stopOptions)),
-    kill() {
-      peer.fail(new BridgeError("BRIDGE_CLOSED", "the worker was killed by its owner."));
+    kill(reason = new BridgeError("BRIDGE_CLOSED", "the worker was killed by its owner.")) {
+      failed = true;
+      peer.fail(reason);
       child.kill();
     },
     [Symbol.asyncDispose]: () => (stopped ??= stop({})),
@@ -225,18 +237,18 @@ function startFailure(options: StartWorkerOptions, why: string, log: WorkerLog, 
   const command = [options.python, ...argumentsOf(options)].join(" ");
   return new WorkerError(
     "WORKER_START_FAILED",
-    `the worker (${command}) did not start: it ${why}. "thurstone doctor" tells what is missing.${log.tail()}`,
+    `${nameOf(options)} (${command}) did not start: it ${why}. "thurstone doctor" tells what is missing.${log.tail()}`,
     { cause },
   );
 }
 
-function diedError(
-  { rank = 0, worldSize = 1 }: StartWorkerOptions,
-  how: string,
-  peer: Peer,
-  log: WorkerLog,
-): WorkerError {
-  const who = worldSize === 1 ? "the worker" : `rank ${rank}`;
+/** How messages call the worker. */
+function nameOf({ rank = 0, worldSize = 1 }: StartWorkerOptions): string {
+  return worldSize === 1 ? "the worker" : `rank ${rank}`;
+}
+
+function diedError(options: StartWorkerOptions, how: string, peer: Peer, log: WorkerLog): WorkerError {
+  const who = nameOf(options);
   const [oldest] = peer.pending();
   const doing = oldest === undefined ? "while idle" : `during ${oldest.method}, after ${oldest.seconds.toFixed(1)} s`;
   const memory =

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { computeDtype, estimateMemory, resolveConfig } from "../config/index.js";
+import { computeDtype, estimateMemory, resolveConfig, trainingStrategy } from "../config/index.js";
 import type { CheckpointSize, ResolvedConfig, RunPlan, SharedConfig } from "../config/index.js";
 import { orderLines, passesText } from "./order-text.js";
 import { formatNumber } from "./table.js";
@@ -81,6 +81,9 @@ function batches(config: ResolvedConfig, plan: RunPlan): string[] {
     `an update: ${count(completionsPerUpdate, "completion")}`,
     `updates per rollout batch: ${config.num_iterations} (num_iterations) x ${passes} = ${updatesPerRollout}`,
     `a forward and backward pass: ${passText(rows, config.max_tokens_per_part)}`,
+    ...(config.num_processes === 1
+      ? []
+      : [`processes: ${config.num_processes}, ${trainingStrategy(config)}; whole prompts each, as even as can be`]),
   ];
 }
 

@@ -18,8 +18,14 @@ export function resultText(result: RunResult<StepValues>): string[] {
     `${formatNumber(secondsPerStep)} s per step, of which TypeScript alone ${formatNumber(1000 * controlSecondsPerStep)} ms (${share.toFixed(1)} %)`,
     `peak memory: ${megabytes(peakMemory.node)} this process, ${megabytes(peakMemory.worker)} the worker`,
     `run folder: ${result.folder}`,
-    ...(result.model === null ? [] : [`model:      ${result.model}`]),
+    ...modelLines(result),
   ];
+}
+
+function modelLines({ model, modelStep, step }: RunResult<StepValues>): string[] {
+  if (model === null) return [];
+  const which = modelStep === step ? "" : ` (of step ${modelStep}, the best on held-out pictures)`;
+  return [`model:      ${model}${which}`];
 }
 
 function metricLines(metrics: StepValues | null): string[] {

@@ -40,10 +40,10 @@ function data(config: ResolvedSftConfig, plan: RunPlan): string[] {
 }
 
 function batches(config: ResolvedSftConfig, plan: RunPlan, tokensPerPart: number | null): string[] {
-  const { per_device_train_batch_size: rows, gradient_accumulation_steps: passes } = config;
+  const { per_device_train_batch_size: rows, gradient_accumulation_steps: passes, num_processes: ranks } = config;
   const filled = config.packing ? "" : `${count(rows, "answer")} and `;
   return [
-    `an update: ${rows} x ${passes} = ${count(plan.promptsPerStep, "row")}, every answer of theirs`,
+    `an update: ${rows} x ${passes}${ranks === 1 ? "" : ` x ${ranks} processes`} = ${count(plan.promptsPerStep, "row")}, every answer of theirs`,
     `a forward and backward pass: ${passText(filled, tokensPerPart)}`,
   ];
 }

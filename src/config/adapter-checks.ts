@@ -41,6 +41,16 @@ export const adapterChecks: readonly Check[] = [
         : null,
   },
   {
+    keys: ["load_in_4bit", "strategy", "num_processes"],
+    find: ({ load_in_4bit, strategy, num_processes }) =>
+      load_in_4bit && strategy === "fsdp2" && num_processes > 1
+        ? conflict(
+            'load_in_4bit is true, and strategy is "fsdp2", which cannot cut weights of 4 bits into pieces. Use strategy ' +
+              '"ddp", or set load_in_4bit to false.',
+          )
+        : null,
+  },
+  {
     keys: ["lora_dropout", ...BATCH_KEYS],
     find: (config) => {
       const { updatesPerBatch } = batchSizes(config);

@@ -19,6 +19,7 @@ export const BATCH_KEYS = [
   "prompts_per_step",
   "per_device_train_batch_size",
   "gradient_accumulation_steps",
+  "num_processes",
 ] as const satisfies readonly ConfigKey[];
 
 /** Their values. */
@@ -38,7 +39,7 @@ export interface BatchSizes {
 /** Sizes of a configuration; fractions where it contradicts itself, which `resolveConfig` refuses. */
 export function batchSizes(config: BatchKeys): BatchSizes {
   const { num_generations, num_iterations, per_device_train_batch_size: perDevice } = config;
-  const asked = perDevice === null ? null : perDevice * config.gradient_accumulation_steps;
+  const asked = perDevice === null ? null : perDevice * config.gradient_accumulation_steps * config.num_processes;
   const promptsPerStep =
     config.prompts_per_step ?? (asked === null ? DEFAULT_PROMPTS_PER_STEP : asked / num_generations);
   const completionsPerBatch = promptsPerStep * num_generations;

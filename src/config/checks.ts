@@ -34,10 +34,12 @@ function folderCount(folders: string, files: string, folderCounted: number, file
 
 /** "8 x 1 = 8 completions": how an update's size comes about. */
 function updateInWords(config: ParsedConfig): string {
-  const { per_device_train_batch_size: perDevice, gradient_accumulation_steps: passes } = config;
+  const { per_device_train_batch_size: perDevice, gradient_accumulation_steps: passes, num_processes: ranks } = config;
+  const [names, numbers] =
+    ranks === 1 ? ["", `${perDevice} x ${passes}`] : [" x num_processes", `${perDevice} x ${passes} x ${ranks}`];
   return (
-    `per_device_train_batch_size x gradient_accumulation_steps is ${perDevice} x ${passes} = ` +
-    `${(perDevice ?? 0) * passes} completions`
+    `per_device_train_batch_size x gradient_accumulation_steps${names} is ${numbers} = ` +
+    `${(perDevice ?? 0) * passes * ranks} completions`
   );
 }
 
@@ -49,6 +51,16 @@ function multiplesNear(value: number, unit: number): string {
 
 const modelChecks: readonly Check[] = [
   ...adapterChecks,
+  {
+    keys: ["strategy", "num_processes"],
+    find: ({ strategy, num_processes }) =>
+      strategy === "single" && num_processes > 1
+        ? conflict(
+            `strategy is "single", which trains with one process, and num_processes is ${num_processes}. Use "ddp" or ` +
+              '"fsdp2", or num_processes 1.',
+          )
+        : null,
+  },
   {
     keys: ["torch_dtype", "bf16"],
     find: ({ torch_dtype, bf16 }) =>
@@ -104,6 +116,23 @@ const dataChecks: readonly Check[] = [
       val_split_ratio > 0 && eval_data_file_paths.length > 0
         ? conflict(`val_split_ratio is ${val_split_ratio} and eval_data_file_paths is set too. Choose one of them.`)
         : null,
+  },
+  {
+    keys: ["load_best_model_at_end", "eval_steps", "save_only_model"],
+    find: ({ load_best_model_at_end, eval_steps, save_only_model }) => {
+      if (!load_best_model_at_end) return null;
+      if (eval_steps === null) {
+        return conflict(
+          "load_best_model_at_end is true, and eval_steps is null: nothing tells which is best. Set eval_steps.",
+        );
+      }
+      return save_only_model
+        ? conflict(
+            "load_best_model_at_end is true, and so is save_only_model: nothing can be loaded from such checkpoints. Set one " +
+              "of them to false.",
+          )
+        : null;
+    },
   },
   {
     keys: ["eval_steps", "val_split_ratio", "eval_data_file_paths"],

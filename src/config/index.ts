@@ -24,7 +24,7 @@ export { pythonRewardNames } from "./python-reward.js";
 export { unreadKeys } from "./reward-readers.js";
 export type { PythonRewardName } from "./python-reward.js";
 export { flagHelp, jsonSchema } from "./reference.js";
-export { computeDtype, defineConfig, readKeys, resolveConfig, resolveSftConfig } from "./resolve.js";
+export { computeDtype, defineConfig, readKeys, resolveConfig, resolveSftConfig, trainingStrategy } from "./resolve.js";
 export type { ResolveOptions } from "./resolve.js";
 export { configSections } from "./schema.js";
 export { createSchedule, schedules } from "./schedules.js";

@@ -21,17 +21,12 @@ export const NOT_BUILT_KEYS = {
   deepspeed: {
     off: [null],
     feature: "DeepSpeed's ZeRO sharding over several devices",
-    instead: "This version runs one worker on one device without it: remove deepspeed, or set it to null.",
+    instead: 'Use strategy "fsdp2" with num_processes, and remove deepspeed.',
   },
   fsdp: {
     off: [null, ""],
-    feature: "sharding over several devices",
-    instead: "This version runs one worker on one device without it: remove fsdp.",
-  },
-  strategy: {
-    off: ["single"],
-    feature: "training on several devices",
-    instead: 'This version runs one worker on one device: use "single".',
+    feature: "torch's FSDP as the Trainer configures it",
+    instead: 'Use strategy "fsdp2" with num_processes, and remove fsdp.',
   },
   use_vllm: { off: [false], feature: "sampling by vLLM", instead: "The worker samples itself: remove use_vllm." },
   sync_ref_model: {

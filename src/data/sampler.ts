@@ -29,6 +29,7 @@ const KEYS = [
   "num_iterations",
   "per_device_train_batch_size",
   "gradient_accumulation_steps",
+  "num_processes",
   "shuffle_dataset",
   "dataloader_drop_last",
   "dataset_weights",

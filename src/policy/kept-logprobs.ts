@@ -8,7 +8,7 @@ import { LossError } from "../errors.js";
 import type { LogprobsOf, TrainBatch } from "./types.js";
 
 /** As many as the worker keeps: one in training, and the next one, whose rollouts may already have been scored. */
-const KEPT_BATCHES = 2;
+export const KEPT_BATCHES = 2;
 
 interface Kept {
   readonly tokenIds: Int32Array;

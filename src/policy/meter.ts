@@ -38,28 +38,31 @@ export function createMeter(now: () => number = () => performance.now()): Meter 
 /** Verbs that never wait for the model and may run beside it (docs/protocol.md, section 2). */
 const BESIDE: readonly string[] = ["images", "encode", "decode", "tokenize", "describe"];
 
-/** A caller with its accounts. */
-export interface MeteredCaller {
-  readonly call: Caller["call"];
+/** Callers with their accounts. */
+export interface MeteredCallers {
+  readonly calls: readonly Caller["call"][];
   readonly usage: () => PolicyUsage;
 }
 
-/** A caller that keeps accounts. Packing and unpacking of messages counts as part of the call. */
-export function createMeteredCaller(caller: Caller): MeteredCaller {
+/** Callers that keep accounts together. Packing and unpacking of messages counts as part of the call. */
+export function createMeteredCallers(callers: readonly Caller[]): MeteredCallers {
   const busy = createMeter();
   const model = createMeter();
   let workerSeconds = 0;
   let bytesSent = 0;
   let bytesReceived = 0;
-  return {
-    async call(method, params, options = {}) {
+  const metered =
+    (caller: Caller): Caller["call"] =>
+    async (method, params, options = {}) => {
       bytesSent += tensorBytes(options.tensors);
       const send = (): Promise<Reply> => caller.call(method, params, options);
       const reply = await busy.during(BESIDE.includes(method) ? send : () => model.during(send));
       bytesReceived += tensorBytes(reply.tensors);
-      workerSeconds += reportedSeconds(reply);
+      workerSeconds += reportedSeconds(reply) / callers.length;
       return reply;
-    },
+    };
+  return {
+    calls: callers.map(metered),
     usage: () => ({
       busySeconds: busy.seconds(),
       modelSeconds: model.seconds(),

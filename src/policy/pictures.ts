@@ -5,15 +5,46 @@
  */
 import type { Caller, Plain, Tensor } from "../bridge/index.js";
 import { cutBySize } from "./planner.js";
+import type { Rank, RankOptions } from "./ranks.js";
 import { imagesReply, parseReply } from "./replies.js";
 import type { ImageReference, Picture } from "./types.js";
 
 /** Frames of 1 to 16 MB travel fastest; more than this per message only costs memory. */
 const BYTES_PER_MESSAGE = 16 * 1024 * 1024;
 
-/** How prompts refer to the picture. */
-export function referenceOf(picture: Picture): ImageReference {
-  return { key: picture.key, height: picture.targetHeight, width: picture.targetWidth };
+/** Knows which picture a prompt's reference means, so that whichever rank gets a group gets its pictures as well. */
+export interface PictureCarrier {
+  /** How a prompt refers to the picture. @param step pins it on the worker, see `EncodeOptions` */
+  refer(picture: Picture, step: number | undefined): ImageReference;
+  /**
+   * Brings a rank the pictures of prompts or groups that it lacks. References that were not made here are left to the
+   * worker, which knows them or not.
+   */
+  bring(
+    rank: Rank,
+    prompts: readonly { readonly images: readonly ImageReference[] }[],
+    options: RankOptions,
+  ): Promise<void>;
+}
+
+/** Knows no picture yet. It holds on to none longer than the references are held. */
+export function createPictureCarrier(): PictureCarrier {
+  const known = new WeakMap<ImageReference, { readonly picture: Picture; readonly step: number | undefined }>();
+  return {
+    refer(picture, step) {
+      const reference = { key: picture.key, height: picture.targetHeight, width: picture.targetWidth };
+      known.set(reference, { picture, step });
+      return reference;
+    },
+    async bring(rank, prompts, options) {
+      const references = prompts.flatMap(({ images }) => images);
+      const found = references.map((reference) => known.get(reference)).filter((one) => one !== undefined);
+      for (const step of new Set(found.map((one) => one.step))) {
+        const pictures = found.filter((one) => one.step === step).map(({ picture }) => picture);
+        await sendPictures(rank, pictures, { step, ...options });
+      }
+    },
+  };
 }
 
 function describe(picture: Picture): Plain {

@@ -4,7 +4,8 @@
  * @module
  */
 import { z } from "zod";
-import { BridgeError } from "../errors.js";
+import { inspect } from "node:util";
+import { BridgeError, WorkerError } from "../errors.js";
 import type { Reply } from "../bridge/index.js";
 import type { LossSums, ModelDescription } from "./types.js";
 
@@ -58,7 +59,13 @@ export const forwardBackwardReply = z.object({
 const anyNumber = z.custom<number>((value) => typeof value === "number");
 
 /** Result of `optimStep`. */
-export const optimStepReply = z.object({ grad_norm: anyNumber, skipped: z.boolean(), policy_version: count, seconds });
+export const optimStepReply = z.object({
+  grad_norm: anyNumber,
+  skipped: z.boolean(),
+  passes: count,
+  policy_version: count,
+  seconds,
+});
 
 /** Result of `save`. */
 export const saveReply = z.object({
@@ -85,9 +92,27 @@ export function parseReply<T>(method: string, schema: z.ZodType<T>, reply: Reply
   );
 }
 
+/**
+ * What all ranks must answer alike, or they no longer hold the same model.
+ *
+ * @throws WorkerError RANKS_DIVERGED with every answer
+ */
+export function requireSame(method: string, answers: readonly unknown[]): void {
+  const texts = answers.map((answer) => inspect(answer));
+  if (new Set(texts).size <= 1) return;
+  throw new WorkerError(
+    "RANKS_DIVERGED",
+    `the ranks answer ${method} differently: ${texts.map((text, rank) => `rank ${rank} ${text}`).join(", ")}. Their ` +
+      "weights or gradients are no longer the same; resume from the last checkpoint, and look for failing hardware or " +
+      "different software on the machines.",
+    { fields: { method } },
+  );
+}
+
 /** The worker's description in this program's words. */
-export function describeModel(load: z.output<typeof loadReply>): ModelDescription {
+export function describeModel(load: z.output<typeof loadReply>, ranks: number): ModelDescription {
   return {
+    ranks,
     family: load.family,
     device: load.device,
     dtype: load.dtype,

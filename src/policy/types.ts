@@ -224,6 +224,8 @@ export interface CandidatesOptions {
 
 /** What a checkpoint turned out to be. Constants come from the checkpoint's own files. */
 export interface ModelDescription {
+  /** Workers that hold it. */
+  readonly ranks: number;
   readonly family: string;
   readonly device: string;
   readonly dtype: string;
@@ -250,7 +252,7 @@ export interface PolicyUsage {
   readonly busySeconds: number;
   /** The part of them in which it was the model that worked: without `encode` and pictures, which run beside it. */
   readonly modelSeconds: number;
-  /** Seconds the worker itself reported for its model work. */
+  /** Seconds the worker itself reported for its model work; of several workers, their mean. */
   readonly workerSeconds: number;
   readonly bytesSent: number;
   readonly bytesReceived: number;
@@ -275,7 +277,7 @@ export interface Policy<R = unknown> extends AsyncDisposable {
   /** Number of updates applied so far: the version of the weights. */
   readonly version: number;
   usage(): PolicyUsage;
-  /** Memory of the worker process in bytes: resident now and at its peak. */
+  /** Memory of the worker processes together in bytes: resident now and at their peaks. */
   memory(): Promise<{ readonly rss: number; readonly peakRss: number }>;
   encode(rows: readonly R[], options?: EncodeOptions): Promise<Prompt<R>[]>;
   /** Plain text to ids, the end-of-turn token appended on request: for targets of supervised steps. */

@@ -5,20 +5,21 @@
  */
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { WorkerError } from "../errors.js";
+import { ThurstoneError, WorkerError } from "../errors.js";
 import type { Caller, Plain, PlainMap } from "../bridge/index.js";
 import type { CustomLoss } from "../losses/index.js";
-import { foldKey, mix64, seedStreams } from "../stats/index.js";
 import { DERIVATIVE_LOSS, differentiate } from "./custom-loss.js";
 import { createKeptLogprobs } from "./kept-logprobs.js";
-import { createMeteredCaller } from "./meter.js";
-import { referenceOf, sendPictures } from "./pictures.js";
-import { planParts, planPrompts } from "./planner.js";
+import { createMeteredCallers } from "./meter.js";
+import { createPartRunner } from "./parts.js";
+import { createPictureCarrier } from "./pictures.js";
 import type { PlannerOptions } from "./planner.js";
+import { createRankPlanner, spread } from "./rank-planner.js";
+import { createRanks, LOST_RANKS } from "./ranks.js";
 import * as replies from "./replies.js";
+import { createSampler, promptTokens } from "./sampling.js";
 import type {
   CustomLossOptions,
-  GenerateOptions,
   LogprobsAndEntropies,
   LogprobsOptions,
   LossSpec,
@@ -27,23 +28,18 @@ import type {
   Picture,
   Policy,
   Prompt,
-  RolloutGroup,
   TrainBatch,
+  TrainGroup,
 } from "./types.js";
 import {
-  completionsOf,
   groupBatch,
-  imageKeys,
   int32,
   joinInt32,
-  keyTensor,
   lossParams,
   lossTensors,
   need,
   needSequences,
   needTexts,
-  promptTensors,
-  regroup,
   split,
   textTensors,
 } from "./wire.js";
@@ -77,31 +73,45 @@ export interface PolicySettings {
 
 /** What a policy is made of. */
 export interface WorkerPolicyOptions<R> {
-  readonly caller: Caller;
-  /** Parameters of `load`. */
+  /** The workers, by rank. */
+  readonly callers: readonly Caller[];
+  /** Parameters of `load`, the same for every rank. */
   readonly load: PlainMap;
+  /** How several ranks that train one model meet. Without it each of them has a model of its own. */
+  readonly ranks?: RankMeeting | undefined;
   readonly prepare: (rows: readonly R[], description: ModelDescription) => Promise<PreparedPrompt<R>[]>;
   readonly settings: PolicySettings;
-  /** Ends what is behind the caller. */
+  /** Ends what is behind the callers. */
   readonly close: () => Promise<void>;
   /** Gives up loading. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Where ranks meet, and how long they wait for each other. */
+export interface RankMeeting {
+  /** Path of a file that does not exist yet; null: where the workers' own environment says, as under torchrun. */
+  readonly rendezvous: string | null;
+  /** Seconds that a rank waits for the slowest one. */
+  readonly timeout: number;
+}
+
 /** Loads the model and returns its policy. */
 export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Promise<Policy<R>> {
-  const { caller, settings } = options;
-  const metered = createMeteredCaller(caller);
-  const call: Caller["call"] = (...asked) => metered.call(...asked);
-  const loaded = replies.parseReply(
-    "load",
-    replies.loadReply,
-    await call("load", options.load, abortable(options.signal)),
+  const { settings } = options;
+  const metered = createMeteredCallers(options.callers);
+  const ranks = createRanks(metered.calls);
+  const together = ranks.count > 1 ? options.ranks : undefined;
+  const replied = await ranks.each(options.signal, (rank, asked) =>
+    rank.call("load", { ...options.load, ranks: rankParameters(rank.number, ranks.count, together) }, asked),
   );
-  const description = replies.describeModel(loaded);
+  const loads = replied.map((reply) => replies.parseReply("load", replies.loadReply, reply));
+  const loaded = loads[0]!;
+  const description = replies.describeModel(loaded, ranks.count);
   const { partBytes, ...limits } = settings.planner;
   const target = partBytes && { targetTokens: Math.max(1, Math.floor(partBytes / loaded.activation_bytes_per_token)) };
-  const planner = { ...target, ...limits };
+  const planner = createRankPlanner(ranks.count, { ...target, ...limits });
+  const carrier = createPictureCarrier();
+  const eachPart = createPartRunner({ ranks, planner, carrier, together: together !== undefined });
   const kept = createKeptLogprobs();
   let version = loaded.policy_version;
   let parts = 0;
@@ -114,16 +124,17 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     usage: metered.usage,
 
     async memory() {
-      const { memory } = replies.parseReply("describe", replies.describeReply, await call("describe", {}));
-      return { rss: memory.rss, peakRss: memory.peak_rss };
+      const found = (await ranks.all("describe", {})).map(
+        (reply) => replies.parseReply("describe", replies.describeReply, reply).memory,
+      );
+      const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+      return { rss: sum(found.map(({ rss }) => rss)), peakRss: sum(found.map(({ peak_rss }) => peak_rss)) };
     },
 
     async encode(rows, { step, signal, onPicture } = {}) {
       const prepared = await options.prepare(rows, description);
-      const pictures = prepared.flatMap((prompt) => prompt.images);
-      if (onPicture) for (const picture of pictures) onPicture(picture);
-      await sendPictures({ call }, pictures, { step, signal });
-      const reply = await call(
+      if (onPicture) for (const { images } of prepared) for (const picture of images) onPicture(picture);
+      const reply = await ranks.first.call(
         "encode",
         {
           prompts: prepared.map((prompt) => ({
@@ -135,79 +146,50 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
         abortable(signal),
       );
       const ids = needSequences(reply, prepared.length);
-      return prepared.map((prompt, index): Prompt<R> => {
+      const prompts = prepared.map((prompt, index): Prompt<R> => {
         const tokenIds = ids[index]!;
-        const limit = settings.maxPromptLength;
-        if (limit !== undefined && tokenIds.length > limit) {
-          throw new WorkerError(
-            "PROMPT_TOO_LONG",
-            `the prompt of line ${prompt.source.line} of data file ${prompt.source.file + 1} has ${tokenIds.length} tokens, ` +
-              `max_prompt_length is ${limit}. A prompt with pictures cannot be cut: raise max_prompt_length or lower max_pixels.`,
-          );
-        }
-        return { row: prompt.row, source: prompt.source, tokenIds, images: prompt.images.map(referenceOf) };
+        checkPromptLength(tokenIds.length, settings.maxPromptLength, prompt.source);
+        const images = prompt.images.map((picture) => carrier.refer(picture, step));
+        return { row: prompt.row, source: prompt.source, tokenIds, images };
       });
+      // To the ranks that will sample; should others train on them, they get them then.
+      const shares = spread(prompts.map(promptTokens), ranks.count);
+      await ranks.each(signal, (rank, asked) =>
+        carrier.bring(
+          rank,
+          shares[rank.number]!.map((index) => prompts[index]!),
+          asked,
+        ),
+      );
+      return prompts;
     },
 
     async tokenize(texts, { appendEos = false } = {}) {
-      const reply = await call("tokenize", { append_eos: appendEos }, { tensors: textTensors(texts) });
+      const reply = await ranks.first.call("tokenize", { append_eos: appendEos }, { tensors: textTensors(texts) });
       return needSequences(reply, texts.length);
     },
 
     async decode(sequences) {
       const { flat, lengths } = joinInt32(sequences);
-      return needTexts(await call("decode", {}, { tensors: { ids: flat, lengths } }));
+      return needTexts(await ranks.first.call("decode", {}, { tensors: { ids: flat, lengths } }));
     },
 
-    async generate(prompts, asked) {
-      const { samples, step, attempt = 0, stream = "train", signal, onProgress } = asked;
-      const groups: RolloutGroup<R>[] = [];
-      for (const batch of planPrompts(prompts, samples, asked.maxCompletionLength ?? settings.maxCompletionLength)) {
-        const keys = batch.map(({ source }) =>
-          foldKey(mix64(BigInt(settings.seed)), seedStreams[stream], step, source.file, source.line),
-        );
-        const reply = await call(
-          "generate",
-          {
-            policy_version: version,
-            samples,
-            attempt,
-            images: batch.map((prompt) => imageKeys(prompt.images)),
-            temperature: asked.temperature ?? settings.temperature,
-            top_p: asked.topP ?? settings.topP,
-            top_k: asked.topK ?? settings.topK,
-            min_p: asked.minP ?? settings.minP,
-            repetition_penalty: asked.repetitionPenalty ?? settings.repetitionPenalty,
-            max_new_tokens: asked.maxCompletionLength ?? settings.maxCompletionLength,
-          },
-          {
-            tensors: { ...promptTensors(batch), keys: keyTensor(keys) },
-            ...abortable(signal),
-            ...(onProgress && { onProgress: progressAfter(groups, onProgress) }),
-          },
-        );
-        replies.parseReply("generate", replies.generateReply, reply);
-        groups.push(...regroup(batch, completionsOf(reply), samples));
-      }
-      return groups;
-    },
+    generate: createSampler<R>({ ranks, carrier, settings, together: together !== undefined, version: () => version }),
 
     logprobs,
 
     async candidates(batch, candidates, { temperature = 1, signal } = {}) {
-      const rows: Float32Array[] = [];
-      for (const groups of planParts(batch.groups, planner)) {
+      const rows = await eachPart(batch, signal, async (rank, groups, asked) => {
         const { params, tensors } = groupBatch(groups);
-        const reply = await call(
+        const reply = await rank.call(
           "candidates",
           { ...params, policy_version: version, temperature },
-          { tensors: { ...tensors, candidate_ids: int32(candidates) }, ...abortable(signal) },
+          { tensors: { ...tensors, candidate_ids: int32(candidates) }, ...asked },
         );
-        const tokens = groups.flatMap((group) => group.sequences.map((one) => one.tokenIds.length));
-        const lengths = tokens.map((count) => count * candidates.length);
-        rows.push(...split(need(reply, "logprobs", "f32"), lengths));
-      }
-      return regroupRows(batch.groups, rows);
+        const lengths = tokenCounts(groups).map((count) => count * candidates.length);
+        return split(need(reply, "logprobs", "f32"), lengths);
+      });
+      return rows.perGroup();
     },
 
     async forwardBackward(batch: TrainBatch, loss: LossSpec | CustomLoss, asked: CustomLossOptions = {}) {
@@ -225,11 +207,11 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
 
     async discard() {
       parts = 0;
-      await call("discard", { step: version + 1 });
+      await ranks.all("discard", { step: version + 1 });
     },
 
     async optimStep({ step, learningRate, maxGradNorm = settings.maxGradNorm ?? undefined }) {
-      const reply = await call("optimStep", {
+      const answers = await ranks.all("optimStep", {
         policy_version: version,
         step,
         parts,
@@ -237,29 +219,37 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
         max_grad_norm: maxGradNorm ?? null,
       });
       parts = 0;
-      const update = replies.parseReply("optimStep", replies.optimStepReply, reply);
+      const updates = answers.map((reply) => replies.parseReply("optimStep", replies.optimStepReply, reply));
+      replies.requireSame(
+        "optimStep",
+        updates.map(({ grad_norm, skipped, passes }) => ({ grad_norm, skipped, passes })),
+      );
+      const update = updates[0]!;
       version = update.policy_version;
       return { gradNorm: update.grad_norm, skipped: update.skipped };
     },
 
     async save(folder) {
-      return replies.parseReply("save", replies.saveReply, await call("save", { path: resolve(folder) })).files;
+      const answers = await ranks.all("save", { path: resolve(folder) });
+      return answers.flatMap((reply) => replies.parseReply("save", replies.saveReply, reply).files);
     },
 
     async restore(folder) {
-      version = replies.parseReply(
-        "restore",
-        replies.restoreReply,
-        await call("restore", { path: resolve(folder) }),
-      ).policy_version;
+      const answers = await ranks.all("restore", { path: resolve(folder) });
+      const restored = answers.map((reply) => replies.parseReply("restore", replies.restoreReply, reply));
+      replies.requireSame("restore", restored);
+      version = restored[0]!.policy_version;
       parts = 0;
       kept.clear();
+      planner.clear();
     },
 
     async export(folder, { merge = false } = {}) {
       const path = resolve(folder);
       await mkdir(dirname(path), { recursive: true });
-      await call("export", { path, dtype: "source", merge });
+      const params = { path, dtype: "source", merge };
+      if (together === undefined) await ranks.first.call("export", params);
+      else await ranks.all("export", params);
     },
 
     close: options.close,
@@ -279,58 +269,61 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     batch: TrainBatch,
     { of = "policy", store = false, entropy = false, signal }: LogprobsOptions = {},
   ): Promise<Float32Array[][] | LogprobsAndEntropies> {
-    const rows: Float32Array[] = [];
-    const entropies: Float32Array[] = [];
-    for (const groups of planParts(batch.groups, planner)) {
+    const rows = await eachPart(batch, signal, async (rank, groups, asked) => {
       const { params, tensors } = groupBatch(groups);
-      const reply = await call(
+      const reply = await rank.call(
         "logprobs",
         { ...params, ...lossTemperature(settings), policy_version: version, batch_id: batch.id, of, store, entropy },
-        { tensors, ...abortable(signal) },
+        { tensors, ...asked },
       );
-      const lengths = groups.flatMap((group) => group.sequences.map((one) => one.tokenIds.length));
-      rows.push(...split(need(reply, "logprobs", "f32"), lengths));
-      if (entropy) entropies.push(...split(need(reply, "entropy", "f32"), lengths));
-    }
-    const found = regroupRows(batch.groups, rows);
-    if (store) kept.keep(of, batch, found);
-    return entropy ? { logprobs: found, entropies: regroupRows(batch.groups, entropies) } : found;
+      const lengths = tokenCounts(groups);
+      const entropies = entropy ? split(need(reply, "entropy", "f32"), lengths) : [];
+      return split(need(reply, "logprobs", "f32"), lengths).map((own, row) => ({
+        logprobs: own,
+        entropies: entropies[row] ?? new Float32Array(),
+      }));
+    });
+    const found = rows.perGroup();
+    const chosen = found.map((group) => group.map((row) => row.logprobs));
+    if (store) kept.keep(of, batch, chosen);
+    return entropy ? { logprobs: chosen, entropies: found.map((group) => group.map((row) => row.entropies)) } : chosen;
   }
 
-  /** One forward and backward pass per part; the gradients add up on the worker. */
+  /** One forward and backward pass per part; the gradients add up on the workers. */
   async function accumulate(
     batch: TrainBatch,
     loss: LossSpec,
     step: number,
     signal: AbortSignal | undefined,
   ): Promise<LossSums> {
-    let sums: LossSums = replies.NO_LOSS;
-    for (const groups of planParts(batch.groups, planner)) {
+    const before = parts;
+    const answered = await eachPart(batch, signal, async (rank, groups, asked, pass) => {
       const { params, tensors } = groupBatch(groups);
-      const reply = await call(
+      const reply = await rank.call(
         "forwardBackward",
         {
           ...params,
           ...lossTemperature(settings),
           policy_version: version,
           step,
-          part: parts,
+          part: before + pass,
           batch_id: batch.id,
           loss: lossParams(loss),
           return_logprobs: false,
         },
-        { tensors: { ...tensors, ...lossTensors(groups) }, ...abortable(signal) },
+        { tensors: { ...tensors, ...lossTensors(groups) }, ...asked },
       );
-      parts += 1;
-      sums = replies.addLoss(sums, replies.parseReply("forwardBackward", replies.forwardBackwardReply, reply));
-    }
-    return sums;
+      return [replies.parseReply("forwardBackward", replies.forwardBackwardReply, reply)];
+    });
+    parts += answered.passes;
+    return answered.all().reduce(replies.addLoss, replies.NO_LOSS);
   }
 
-  /** Gradients of a failed step must not survive it; a worker that is gone has none. */
+  /** Gradients of a failed step must not survive it; a worker that is gone has none, nor one that lost the others. */
   async function discarded(error: unknown, step: number): Promise<unknown> {
+    if (ThurstoneError.isInstance(error) && error.code === LOST_RANKS) return error;
     try {
-      await caller.call("discard", { step });
+      await Promise.all(options.callers.map((caller) => caller.call("discard", { step })));
     } catch (second) {
       // A worker that died answers both calls with one and the same error.
       if (error instanceof Error && error.cause === undefined && second !== error) error.cause = second;
@@ -339,25 +332,26 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
   }
 }
 
-/** One entry per completion, under its group; the planner may have cut groups, and keeps their order. */
-function regroupRows<T>(groups: TrainBatch["groups"], rows: readonly T[]): T[][] {
-  let at = 0;
-  return groups.map((group) => rows.slice(at, (at += group.sequences.length)));
+function rankParameters(rank: number, count: number, meeting: RankMeeting | undefined): PlainMap | null {
+  return meeting === undefined ? null : { rank, world_size: count, ...meeting };
+}
+
+/** @throws WorkerError PROMPT_TOO_LONG */
+function checkPromptLength(tokens: number, limit: number | undefined, source: PreparedPrompt<unknown>["source"]): void {
+  if (limit === undefined || tokens <= limit) return;
+  throw new WorkerError(
+    "PROMPT_TOO_LONG",
+    `the prompt of line ${source.line} of data file ${source.file + 1} has ${tokens} tokens, ` +
+      `max_prompt_length is ${limit}. A prompt with pictures cannot be cut: raise max_prompt_length or lower max_pixels.`,
+  );
+}
+
+function tokenCounts(groups: readonly TrainGroup[]): number[] {
+  return groups.flatMap((group) => group.sequences.map(({ tokenIds }) => tokenIds.length));
 }
 
 function abortable(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
   return signal === undefined ? {} : { signal };
-}
-
-/** A step may take several calls; progress counts on from those that are done. */
-function progressAfter(
-  groups: readonly RolloutGroup[],
-  onProgress: NonNullable<GenerateOptions["onProgress"]>,
-): (progress: PlainMap) => void {
-  const done = groups.flatMap((group) => group.completions);
-  const tokens = done.reduce((total, completion) => total + completion.tokenIds.length, 0);
-  return (progress) =>
-    onProgress({ tokens: tokens + Number(progress["tokens"]), finished: done.length + Number(progress["finished"]) });
 }
 
 /** Greedy sampling has no temperature of its own: its log-probabilities are those of temperature 1. */

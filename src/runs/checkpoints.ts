@@ -98,13 +98,15 @@ export async function verifyCheckpoint(folder: string): Promise<Checkpoint> {
   return checkpoint;
 }
 
-/** Deletes the oldest complete checkpoints until `keep` are left; returns the steps deleted. */
+/** Deletes the oldest complete checkpoints until `keep` are left, besides that of step `spare`; returns the steps deleted. */
 export async function pruneCheckpoints(options: {
   readonly runFolder: string;
   readonly keep: number;
+  readonly spare?: number | undefined;
 }): Promise<number[]> {
   const checkpoints = await listCheckpoints(options.runFolder);
-  const surplus = checkpoints.slice(0, Math.max(0, checkpoints.length - options.keep));
+  const newest = checkpoints.slice(-options.keep);
+  const surplus = checkpoints.filter((one) => one.step !== options.spare && !newest.includes(one));
   for (const { folder } of surplus) {
     await writing("delete", folder, async () => {
       // Renamed first: a kill in the middle must not leave a folder that looks complete.

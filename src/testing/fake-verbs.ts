@@ -58,8 +58,18 @@ function defaultCompletion({ draw }: FakePrompt): string {
   return `<think>fine</think><answer>${(1 + 4 * draw).toFixed(2)}</answer>`;
 }
 
-/** The verbs of one fake worker; its only weights are the number of updates and the sum of their losses. */
-export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVerb> {
+/** Gradients of all ranks together, by step. */
+export type SharedGradients = Map<number, number>;
+
+/**
+ * The verbs of one fake worker; its only weights are the number of updates and the sum of their losses.
+ *
+ * @param shared the same for workers that train one model
+ */
+export function fakeVerbs(
+  options: FakeVerbsOptions = {},
+  shared: SharedGradients = new Map(),
+): Record<string, FakeVerb> {
   const { complete = defaultCompletion, probability = () => 1 / FAKE_TOKENS.vocabulary } = options;
   const { logprob = () => -1, entropy = () => 1 } = options;
   const pictures = createFakePictures(options.pictures);
@@ -90,7 +100,14 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
       throw new WorkerError("PART_MISMATCH", `${parts} parts are accumulated, and ${String(sent)} were expected.`);
     }
   };
+  const accumulated = (): number => shared.get(version + 1) ?? 0;
+  const add = (loss: number): void => {
+    gradient += loss;
+    shared.set(version + 1, accumulated() + loss);
+    parts += 1;
+  };
   const discard = (): void => {
+    shared.set(version + 1, accumulated() - gradient);
     gradient = 0;
     parts = 0;
   };
@@ -116,8 +133,7 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
     const entropies = Array.from(integersOf(tensors["completion_ids"]), entropy);
     const bonus = weights.reduce((total, value, index) => total + value * entropies[index]!, 0);
     const loss = policyLoss - (coefficient ?? 0) * bonus;
-    gradient += loss;
-    parts += 1;
+    add(loss);
     const sums = { loss, policy_loss: policyLoss, kl: 0, weighted_kl: 0, clipped_low: 0, clipped_high: 0 };
     const sequences = tensors["completion_lengths"]!.data.length;
     const total = entropies.reduce((sum, one) => sum + one, 0);
@@ -231,11 +247,13 @@ export function fakeVerbs(options: FakeVerbsOptions = {}): Record<string, FakeVe
       checkVersion(params);
       checkStep(params);
       checkParts(params["parts"]);
+      const total = accumulated();
       version += 1;
-      weight -= Number(params["learning_rate"]) * gradient;
-      const gradNorm = Math.abs(gradient);
-      discard();
-      return reply({ grad_norm: gradNorm, skipped: false, policy_version: version, seconds: 0 });
+      weight -= Number(params["learning_rate"]) * total;
+      gradient = 0;
+      parts = 0;
+      const result = { grad_norm: Math.abs(total), skipped: false, policy_version: version, passes: 0 };
+      return reply({ ...result, seconds: 0 });
     },
     save: async (params) => {
       const text = JSON.stringify({ version, weight });

@@ -5,15 +5,20 @@
  * @module
  */
 import { createMemoryPair, createPeer, createResponder } from "../bridge/index.js";
-import type { Caller, HandlerContext, MethodKind, PlainMap, Tensors } from "../bridge/index.js";
+import type { Caller, HandlerContext, MethodKind, Peer, PlainMap, Tensors } from "../bridge/index.js";
 import { fakeVerbs } from "./fake-verbs.js";
-import type { FakeVerbsOptions } from "./fake-verbs.js";
+import type { FakeVerbsOptions, SharedGradients } from "./fake-verbs.js";
 
 /** How a fake worker behaves. */
-export type FakeWorkerOptions = FakeVerbsOptions;
+export interface FakeWorkerOptions extends FakeVerbsOptions {
+  /** Workers per connection, which train one model. Default 1. */
+  readonly ranks?: number;
+}
 
 /** One call the worker received. */
 export interface RecordedCall {
+  /** Number of the worker that received it, from 0. */
+  readonly rank: number;
   readonly method: string;
   readonly params: PlainMap;
   readonly tensors: Tensors;
@@ -22,7 +27,7 @@ export interface RecordedCall {
 /** Fake workers to be connected to, and what they were asked. */
 export interface FakeWorker {
   /** Starts a worker of its own, with fresh weights. Give it to `train` or `openPolicy` as `connect`. */
-  readonly connect: () => Promise<{ readonly caller: Caller; close(): Promise<void> }>;
+  readonly connect: () => Promise<{ readonly callers: readonly Caller[]; close(): Promise<void> }>;
   /** Every call so far, over all connections, in order. */
   readonly calls: readonly RecordedCall[];
   /** Connections that were made and not closed. */
@@ -48,35 +53,40 @@ export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {
       return open;
     },
     async connect() {
-      const verbs = Object.entries(fakeVerbs(options)).map(([name, verb]) => {
-        const kind: MethodKind = STATEFUL.includes(name) ? "stateful" : "pure";
-        const handle = (params: PlainMap, tensors: Tensors, context: HandlerContext): ReturnType<typeof verb> => {
-          calls.push({ method: name, params, tensors });
-          const started = performance.now();
-          try {
-            return verb(params, tensors, context);
-          } finally {
-            seconds += (performance.now() - started) / 1000;
-          }
-        };
-        return [name, { kind, handle }] as const;
-      });
-      const [data, remoteData] = createMemoryPair();
-      const [control, remoteControl] = createMemoryPair();
-      const session = "fake";
-      createResponder({ data: remoteData, control: remoteControl, session, methods: Object.fromEntries(verbs) });
-      const kinds = Object.fromEntries(verbs.map(([name, { kind }]) => [name, kind]));
-      const peer = createPeer({ data, control, session, methods: kinds });
+      const shared: SharedGradients = new Map();
+      const peers = Array.from({ length: options.ranks ?? 1 }, (_, rank) => connectOne(rank, shared));
       open += 1;
       let closed = false;
       return {
-        caller: peer,
+        callers: peers,
         async close() {
           if (!closed) open -= 1;
           closed = true;
-          await peer.close();
+          await Promise.all(peers.map((peer) => peer.close()));
         },
       };
     },
   };
+
+  function connectOne(rank: number, shared: SharedGradients): Peer {
+    const verbs = Object.entries(fakeVerbs(options, shared)).map(([name, verb]) => {
+      const kind: MethodKind = STATEFUL.includes(name) ? "stateful" : "pure";
+      const handle = (params: PlainMap, tensors: Tensors, context: HandlerContext): ReturnType<typeof verb> => {
+        calls.push({ rank, method: name, params, tensors });
+        const started = performance.now();
+        try {
+          return verb(params, tensors, context);
+        } finally {
+          seconds += (performance.now() - started) / 1000;
+        }
+      };
+      return [name, { kind, handle }] as const;
+    });
+    const [data, remoteData] = createMemoryPair();
+    const [control, remoteControl] = createMemoryPair();
+    const session = "fake";
+    createResponder({ data: remoteData, control: remoteControl, session, methods: Object.fromEntries(verbs) });
+    const kinds = Object.fromEntries(verbs.map(([name, { kind }]) => [name, kind]));
+    return createPeer({ data, control, session, methods: kinds });
+  }
 }

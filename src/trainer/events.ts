@@ -147,6 +147,8 @@ export interface RunResult<Metrics extends StepValues = StepMetrics> {
   readonly reason: "finished" | "stopped";
   /** Folder of the exported Hugging Face checkpoint; null when the run was stopped before its first step. */
   readonly model: string | null;
+  /** The step it is of: the last one, or the best one with `load_best_model_at_end`. */
+  readonly modelStep: number | null;
   /** Metrics of the last step; null when none was taken. */
   readonly metrics: Metrics | null;
   /** Held-out results in the order they were made. */

@@ -16,12 +16,19 @@ const FREE_KEYS: readonly (keyof ResolvedConfig)[] = [
   "resume_from_checkpoint",
   "save_steps",
   "save_total_limit",
+  "load_best_model_at_end",
   "save_only_model",
   "logging_steps",
   "log_completions",
   "report_to",
   "python_bin",
   "worker_timeout",
+  "rank_timeout",
+  "strategy",
+  // These three count only as their product.
+  "num_processes",
+  "per_device_train_batch_size",
+  "gradient_accumulation_steps",
   "image_cache_bytes",
   "max_steps",
   "num_train_epochs",
@@ -53,6 +60,7 @@ export async function dataFingerprint(config: SharedConfig, steps: number): Prom
   const digests = await Promise.all(filesOf(config).map((path) => digestFile(path)));
   return {
     ...Object.fromEntries(digests.map(({ sha256 }, index) => [`data.${index}`, sha256] as const)),
+    "schedule.update": JSON.stringify(updateSize(config)),
     // The learning rate of every step depends on how many there will be.
     ...(!config.lr_scheduler_type.startsWith("constant") && { "schedule.steps": String(steps) }),
   };
@@ -63,11 +71,18 @@ export function filesOf(config: Pick<SharedConfig, "data_file_paths" | "eval_dat
   return [...config.data_file_paths, ...config.eval_data_file_paths];
 }
 
+/** Completions, or rows of `sft`, of one update; null where the rollout batch says it. */
+function updateSize(config: SharedConfig): number | null {
+  const { per_device_train_batch_size: rows, gradient_accumulation_steps: passes, num_processes: ranks } = config;
+  return rows === null ? null : rows * passes * ranks;
+}
+
 /** The part that the worker tells: versions and machine. When they change, the last bits may. */
 export function machineFingerprint(description: ModelDescription): Fingerprint {
   return Object.fromEntries([
     ...Object.entries(description.versions).map(([name, version]) => [`version.${name}`, version] as const),
     ["machine.device", description.device],
+    ["machine.ranks", String(description.ranks)],
     ["machine.threads", String(description.threads)],
     ["machine.cpu_features", description.cpuFeatures.join(" ")],
   ]);

@@ -6,9 +6,11 @@
 import { join } from "node:path";
 import type { Row } from "../data/index.js";
 import type { Policy } from "../policy/index.js";
-import { pruneCheckpoints } from "../runs/index.js";
+import { listCheckpoints, pruneCheckpoints } from "../runs/index.js";
 import type { RunWriter } from "../runs/index.js";
 import { mean } from "../stats/index.js";
+import { bestOf } from "./best.js";
+import type { Judged } from "./best.js";
 import { callBack } from "./callbacks.js";
 import type { Callbacks } from "./callbacks.js";
 import { saveCheckpoint } from "./checkpoint.js";
@@ -99,8 +101,10 @@ export async function save<Metrics extends StepValues>({
     state,
     prepared.config.save_only_model,
   );
-  if (prepared.config.save_total_limit !== null) {
-    await pruneCheckpoints({ runFolder: writer.folder, keep: prepared.config.save_total_limit });
+  const { save_total_limit: keep } = prepared.config;
+  if (keep !== null) {
+    const best = await bestCheckpoint({ prepared, writer, state });
+    await pruneCheckpoints({ runFolder: writer.folder, keep, spare: best?.step });
   }
   const seconds = (performance.now() - started) / 1000;
   const { step } = state;
@@ -108,6 +112,24 @@ export async function save<Metrics extends StepValues>({
   writer.event({ type: "checkpoint-end", step, folder: checkpoint, seconds, digests });
   control.emit({ type: "checkpoint-end", step, folder: checkpoint, seconds, digests });
   await callBack(callbacks, "onSave", { step, checkpoint, folder: writer.folder });
+}
+
+interface BestCheckpoint extends Judged {
+  readonly folder: string;
+}
+
+/** The checkpoint that `load_best_model_at_end` asks for; null where it asks for none, or there is none. */
+async function bestCheckpoint(
+  run: Pick<Run<StepValues>, "prepared" | "writer" | "state">,
+): Promise<BestCheckpoint | null> {
+  if (!run.prepared.config.load_best_model_at_end) return null;
+  const checkpoints = await listCheckpoints(run.writer.folder);
+  const best = bestOf(
+    run.state.evaluations,
+    checkpoints.map(({ step }) => step),
+  );
+  const found = checkpoints.find(({ step }) => step === best?.step);
+  return best === null || found === undefined ? null : { ...best, folder: found.folder };
 }
 
 /** Evaluates a last time, saves unless this step was saved, exports the model, and sums up. */
@@ -127,6 +149,9 @@ export async function finish<Metrics extends StepValues>(
   if (trained && savedAt !== state.step) await save(run);
   signal?.throwIfAborted();
   const model = trained ? join(writer.folder, "model") : null;
+  const best = trained ? await bestCheckpoint(run) : null;
+  // Weights and optimizer of the last step are in its checkpoint: nothing is lost here.
+  if (best !== null && best.step !== state.step) await policy.restore(best.folder);
   if (model !== null) await exportModel(policy, model);
   const { peakRss } = await policy.memory();
   writer.event({ type: "run-end", step: state.step, reason, model });
@@ -137,6 +162,7 @@ export async function finish<Metrics extends StepValues>(
     steps: plan.steps,
     reason,
     model,
+    modelStep: model === null ? null : (best?.step ?? state.step),
     metrics: recorder.last,
     evaluations: state.evaluations,
     secondsPerStep: mean(recorder.timings.map(({ total }) => total)) ?? 0,

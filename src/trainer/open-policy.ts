@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { Caller, PlainMap } from "../bridge/index.js";
-import { startWorker } from "../bridge/index.js";
-import { computeDtype, PART_ACTIVATIONS, resolveConfig } from "../config/index.js";
+import { startWorkers } from "../bridge/index.js";
+import { computeDtype, PART_ACTIVATIONS, resolveConfig, trainingStrategy } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig, SharedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
 import { createWorkerPolicy } from "../policy/index.js";
@@ -14,15 +15,18 @@ import type { Picture, Policy, PolicySettings } from "../policy/index.js";
 import { findPython } from "../python/index.js";
 import { createPreparer } from "./row-preparer.js";
 
-/** A worker that answers calls: a process in real life, a fake in tests. */
+/** Workers that answer calls: processes in real life, fakes in tests. */
 export interface Connection {
-  readonly caller: Caller;
+  /** By rank. */
+  readonly callers: readonly Caller[];
+  /** Where ranks that train one model meet; see `RankMeeting`. */
+  readonly rendezvous?: string | null;
   close(): Promise<void>;
 }
 
 /** Options of `openPolicy`. */
 export interface OpenPolicyOptions {
-  /** Gives the worker. Default: starts a Python process. */
+  /** Gives the workers. Default: starts Python processes, `num_processes` of them. */
   readonly connect?: (config: SharedConfig) => Promise<Connection>;
   /** Lines the worker writes to its stderr. Default: kept for error messages only. */
   readonly onStderr?: (line: string) => void;
@@ -94,8 +98,12 @@ export async function openModel(config: SharedConfig, options: OpenModelOptions)
     options.signal?.throwIfAborted();
     return await createWorkerPolicy<Row>({
       signal: options.signal,
-      caller: connection.caller,
+      callers: connection.callers,
       load: loadParameters(config, { inference, reference, writable: options.writable ?? [] }),
+      ...(!inference &&
+        connection.rendezvous !== undefined && {
+          ranks: { rendezvous: connection.rendezvous, timeout: config.rank_timeout },
+        }),
       prepare: createPreparer(config, options),
       settings: {
         ...options.sampling,
@@ -113,20 +121,21 @@ export async function openModel(config: SharedConfig, options: OpenModelOptions)
   }
 }
 
-/** Starts the Python worker of a configuration. */
+/** Starts the Python workers of a configuration. */
 export async function connectPython(config: SharedConfig, onStderr?: (line: string) => void): Promise<Connection> {
   const { python, pythonPath } = findPython({
     env: config.python_bin === null ? process.env : { ...process.env, PYTHON_BIN: config.python_bin },
     cwd: process.cwd(),
   });
-  const worker = await startWorker({
+  const group = await startWorkers({
+    worldSize: config.num_processes,
     python,
     args: ["-m", "thurstone_runtime"],
     env: { PYTHONPATH: pythonPath },
     ...(onStderr && { onStderr }),
     stallTimeout: config.worker_timeout * 1000,
   });
-  return { caller: worker.caller, close: () => worker.stop() };
+  return { callers: group.callers, rendezvous: group.rendezvous, close: () => group.stop() };
 }
 
 interface ModelUse {
@@ -174,12 +183,17 @@ function loadParameters(config: SharedConfig, { inference, reference, writable }
     },
     lora: inference || !config.use_peft ? null : adapterParameters(config),
     four_bit: !inference && config.load_in_4bit,
-    strategy: "single",
+    strategy: inference ? "single" : trainingStrategy(config),
     image_cache_bytes: config.image_cache_bytes,
     allowed_roots: [resolve(config.output_dir), process.cwd(), ...writable],
-    threads: config.worker_threads,
+    threads: workerThreads(config),
     min_pixels: config.min_pixels,
     max_pixels: config.max_pixels,
     deterministic: true,
   };
+}
+
+/** Where nothing else is asked for, several workers on one machine share its cores instead of competing for each. */
+function workerThreads({ worker_threads: asked, num_processes: ranks }: SharedConfig): number {
+  return asked > 0 || ranks === 1 ? asked : Math.max(1, Math.floor(availableParallelism() / ranks));
 }

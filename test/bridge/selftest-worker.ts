@@ -7,7 +7,7 @@ import type { StartWorkerOptions, WorkerProcess } from "../../src/bridge/index.j
 
 const ROOT = resolve(import.meta.dirname, "../..");
 export const PYTHON = join(ROOT, ".venv/bin/python");
-const RUNTIME = join(ROOT, "python_runtime");
+export const RUNTIME = join(ROOT, "python_runtime");
 
 export function startSelftest(options: Partial<StartWorkerOptions> = {}): Promise<WorkerProcess> {
   return startWorker({

@@ -94,6 +94,7 @@ describe("the table of a quickstart", () => {
     steps: 3,
     reason: "finished",
     model: "/runs/one/model",
+    modelStep: 3,
     metrics: { reward: 0.9, reward_std: 0.2 },
     evaluations: [],
     secondsPerStep: 1,

@@ -141,6 +141,7 @@ describe("what a supervised run shows", () => {
       steps: 4,
       reason: "finished",
       model: "/out/model",
+      modelStep: 4,
       metrics,
       evaluations: [
         { step: 0, results: [], loss: 1.5 },

@@ -13,6 +13,7 @@ const keys = {
   prompts_per_step: null,
   per_device_train_batch_size: null,
   gradient_accumulation_steps: 1,
+  num_processes: 1,
 };
 
 describe("batchSizes", () => {
@@ -21,6 +22,7 @@ describe("batchSizes", () => {
     ["prompts alone are given", { prompts_per_step: 24 }, [24, 144, 144, 1]],
     ["the paper's device batch is given", { per_device_train_batch_size: 48 }, [8, 48, 48, 1]],
     ["passes are accumulated", { per_device_train_batch_size: 4, gradient_accumulation_steps: 6 }, [4, 24, 24, 1]],
+    ["two processes work on it", { per_device_train_batch_size: 24, num_processes: 2 }, [8, 48, 48, 1]],
     ["updates are smaller than the batch", { prompts_per_step: 8, per_device_train_batch_size: 12 }, [8, 48, 12, 4]],
     [
       "batches are used twice",

@@ -220,7 +220,6 @@ describe("what is known and not built", () => {
   it.each([
     ["deepspeed", "zero3.json", null],
     ["fsdp", "full_shard", ""],
-    ["strategy", "ddp", "single"],
     ["sync_ref_model", true, false],
     ["ref_model_mixup_alpha", 0.6, null],
     ["ref_model_sync_steps", 512, null],

@@ -65,7 +65,8 @@ function textsOf(step: number): string[][] {
 
 /** A real worker that "samples" the texts of each step. */
 async function connectWithTexts(config: ResolvedConfig): Promise<Connection> {
-  const { caller, close } = await connectPython(config);
+  const { callers, close } = await connectPython(config);
+  const caller = callers[0]!;
   let step = 0;
   async function generate(params: PlainMap): Promise<Reply> {
     const texts = textsOf((step += 1)).flat();
@@ -84,11 +85,13 @@ async function connectWithTexts(config: ResolvedConfig): Promise<Connection> {
   }
   return {
     close,
-    caller: {
-      close: () => caller.close(),
-      call: (method: string, params: PlainMap, options?: CallOptions) =>
-        method === "generate" ? generate(params) : caller.call(method, params, options),
-    },
+    callers: [
+      {
+        close: () => caller.close(),
+        call: (method: string, params: PlainMap, options?: CallOptions) =>
+          method === "generate" ? generate(params) : caller.call(method, params, options),
+      },
+    ],
   };
 }
 

@@ -19,7 +19,8 @@ export interface ReusedWorker extends AsyncDisposable {
 
 /** @param config says which Python the worker runs on; its policies load the same model in the same way */
 export async function startReusedWorker(config: ConfigInput): Promise<ReusedWorker> {
-  const { caller, close } = await connectPython(resolveConfig(config));
+  const { callers, close } = await connectPython(resolveConfig(config));
+  const caller = callers[0]!;
   let loaded: Reply | undefined;
   let first: { readonly path: string };
   const load = async (params: PlainMap): Promise<Reply> => {
@@ -32,10 +33,12 @@ export async function startReusedWorker(config: ConfigInput): Promise<ReusedWork
   };
   return {
     connect: async () => ({
-      caller: {
-        call: (method, params, options) => (method === "load" ? load(params) : caller.call(method, params, options)),
-        close: async () => undefined,
-      },
+      callers: [
+        {
+          call: (method, params, options) => (method === "load" ? load(params) : caller.call(method, params, options)),
+          close: async () => undefined,
+        },
+      ],
       close: async () => undefined,
     }),
     async [Symbol.asyncDispose]() {

@@ -17,15 +17,20 @@ export interface SharedWorker {
 
 /** @param config says which Python the worker runs on */
 export async function startSharedWorker(config: ConfigInput): Promise<SharedWorker> {
-  const { caller, close } = await connectPython(resolveConfig(config));
+  const { callers, close } = await connectPython(resolveConfig(config));
+  const caller = callers[0]!;
   let loaded: Promise<Reply> | undefined;
   return {
     connect: async () => ({
-      caller: {
-        call: (method, params, options) =>
-          method === "load" ? (loaded ??= caller.call(method, params, options)) : caller.call(method, params, options),
-        close: async () => undefined,
-      },
+      callers: [
+        {
+          call: (method, params, options) =>
+            method === "load"
+              ? (loaded ??= caller.call(method, params, options))
+              : caller.call(method, params, options),
+          close: async () => undefined,
+        },
+      ],
       close: async () => undefined,
     }),
     stop: close,

@@ -14,17 +14,17 @@ export interface WatchedCall {
 /** Connects to a real worker, and tells of every call after it was answered. */
 export function watchedWorker(onCall: (call: WatchedCall) => void): NonNullable<OpenPolicyOptions["connect"]> {
   return async (config) => {
-    const { caller, close } = await connectPython(config);
+    const connection = await connectPython(config);
     return {
-      close,
-      caller: {
+      ...connection,
+      callers: connection.callers.map((caller) => ({
         close: () => caller.close(),
         async call(method, params, options) {
           const reply = await caller.call(method, params, options);
           onCall({ method, params, sent: options?.tensors ?? {}, reply });
           return reply;
         },
-      },
+      })),
     };
   };
 }

@@ -148,7 +148,7 @@ describe("forwardBackward and optimStep", () => {
     await using policy = await createTestPolicy({ worker: { ...worker, connect: async () => connection } });
     const prompts = await policy.encode(textRows);
     const update = { policy_version: 0, step: 1, parts: 0, learning_rate: 1, max_grad_norm: null };
-    await connection.caller.call("optimStep", update);
+    await connection.callers[0]!.call("optimStep", update);
     await expect(policy.generate(prompts, { samples: 1, step: 1 })).rejects.toMatchObject({
       name: "WorkerError",
       code: "POLICY_VERSION_MISMATCH",

@@ -22,10 +22,16 @@ from thurstone_runtime.checkpoints import allowed_path, save_state
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.families import load_model
 from thurstone_runtime.make_checkpoint import make_checkpoint
+from thurstone_runtime.strategies import Held
 from training_task import Worker, groups_of, plain_logprobs, refused, scores_of
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 FILES = [OPTIMIZER, STATE, WEIGHTS]
+
+
+def held(tensors: dict[str, torch.Tensor]) -> dict[str, Held]:
+    """As a strategy hands them out."""
+    return {name: Held.here(tensor) for name, tensor in tensors.items()}
 
 
 @contextlib.contextmanager
@@ -230,7 +236,7 @@ def test_the_safetensors_writer_is_read_back_by_the_library(tmp_path_factory, sh
     folder = tmp_path_factory.mktemp("state")
     generator = torch.Generator().manual_seed(0)
     tensors = {name: torch.randn(shape, generator=generator).to(dtype) for name, (shape, dtype) in shapes.items()}
-    save_state(folder, tensors, {}, {"step": 0})
+    save_state(folder, held(tensors), {}, {"step": 0})
     found = load_file(folder / "weights.safetensors")
     assert found.keys() == tensors.keys()
     for name, tensor in tensors.items():
@@ -326,5 +332,5 @@ def test_errors_of_other_kinds_pass_through_the_writer(tmp_path):
         raise EngineError("bad_argument", "stop")
 
     with pytest.raises(EngineError, match="stop"):
-        save_state(tmp_path, {"a": torch.ones(2)}, {}, {"step": 0}, stop)
+        save_state(tmp_path, held({"a": torch.ones(2)}), {}, {"step": 0}, stop)
     assert list(tmp_path.iterdir()) == []

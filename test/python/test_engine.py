@@ -264,7 +264,7 @@ def test_bfloat16_computes_while_master_weights_stay_float32(tiny_checkpoint):
     moved = (weight != before[name]).float().mean()
     assert moved > 0.95
     assert (weight - before[name]).abs().max() < 2e-6
-    assert all(tensor.dtype == torch.float32 for tensor in worker.engine._session.trainer.strategy.weights().values())
+    assert all(held.dtype == torch.float32 for held in worker.engine._session.trainer.strategy.weights().values())
 
 
 @pytest.mark.parametrize(

@@ -326,9 +326,9 @@ def test_refuses_ids_that_the_model_does_not_have(loaded: Any, context: Any, ids
     assert caught.value.code == "bad_argument"
 
 
-def test_refuses_no_prompts_and_no_samples(loaded: Any, context: Any) -> None:
-    with pytest.raises(EngineError, match="no prompts"):
-        generate(loaded, [], GenerateOptions(), context)
+def test_no_prompts_give_nothing_and_no_samples_are_refused(loaded: Any, context: Any) -> None:
+    result = generate(loaded, [], GenerateOptions(), context)
+    assert [len(array) for array in (result.tokens, result.lengths, result.logprobs, result.finish)] == [0, 0, 0, 0]
     for setting in ({"samples": 0}, {"max_new_tokens": 0}):
         with pytest.raises(EngineError, match="expected an integer >= 1"):
             GenerateOptions(**setting)

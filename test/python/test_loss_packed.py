@@ -11,7 +11,8 @@ from thurstone_runtime.batches import GroupBatch
 from thurstone_runtime.logprob_store import LogprobStore
 from thurstone_runtime.losses import read_spec, weighted_loss
 from thurstone_runtime.optim import AdamWSettings
-from thurstone_runtime.reference import freeze
+from thurstone_runtime.ranks import ALONE
+from thurstone_runtime.reference import Reference, freeze
 from thurstone_runtime.scorer import Scorer
 from thurstone_runtime.strategies import SingleStrategy
 from thurstone_runtime.trainer import Objective, Trainer
@@ -50,9 +51,10 @@ class Run:
     def __init__(self, lively, part: Part, *, packed: bool) -> None:
         loaded = trainable(lively)
         tower = VisionTower(loaded)
-        self.scorer = Scorer(loaded, tower, freeze(loaded, tower), LogprobStore(), packed=packed)
-        self.trainer = Trainer(self.scorer, SingleStrategy())
-        self.trainer.strategy.prepare(loaded.model, AdamWSettings(0.9, 0.999, 1e-8, 0.0))
+        reference = Reference.beside(tower, freeze(loaded, share_tower=False))
+        self.scorer = Scorer(loaded, tower, reference, LogprobStore(), packed=packed)
+        self.trainer = Trainer(self.scorer, SingleStrategy(ALONE))
+        self.trainer.strategy.prepare(loaded, AdamWSettings(0.9, 0.999, 1e-8, 0.0))
         for group in groups_of(part):
             with torch.no_grad():
                 new = scores_of(lively, group, temperature=TEMPERATURE).logprobs

@@ -16,7 +16,8 @@ from thurstone_runtime.batches import GroupBatch
 from thurstone_runtime.families import load_model
 from thurstone_runtime.logprob_store import LogprobStore
 from thurstone_runtime.optim import AdamWSettings
-from thurstone_runtime.reference import freeze
+from thurstone_runtime.ranks import ALONE
+from thurstone_runtime.reference import Reference, freeze
 from thurstone_runtime.scorer import Scorer
 from thurstone_runtime.strategies import SingleStrategy
 from thurstone_runtime.trainer import Objective, Trainer
@@ -86,12 +87,13 @@ def test_two_updates_equal_plain_pytorch(tiny_checkpoint, dtype):
     loaded = load_model(str(tiny_checkpoint), device="cpu", torch_dtype="float32", attention="sdpa", train=True)
     loaded.model.to(dtype)
     loaded = dataclasses.replace(loaded, compute_dtype=dtype)
-    plain, reference = copy.deepcopy(loaded.model), copy.deepcopy(loaded.model)
+    plain, frozen = copy.deepcopy(loaded.model), copy.deepcopy(loaded.model)
     optimizer = plain_optimizer(plain)
     tower = VisionTower(loaded)
-    scorer = Scorer(loaded, tower, freeze(loaded, tower), LogprobStore())
-    trainer = Trainer(scorer, SingleStrategy())
-    trainer.strategy.prepare(loaded.model, SETTINGS)
+    reference = Reference.beside(tower, freeze(loaded, share_tower=False))
+    scorer = Scorer(loaded, tower, reference, LogprobStore())
+    trainer = Trainer(scorer, SingleStrategy(ALONE))
+    trainer.strategy.prepare(loaded, SETTINGS)
 
     part = make_part(loaded.family.image_token_id)
     groups = groups_of(part)
@@ -112,7 +114,7 @@ def test_two_updates_equal_plain_pytorch(tiny_checkpoint, dtype):
     # In float64 too, gradients pass through the float32 that transformers keeps in the rotations of the vision tower.
     tolerance = 1e-5 if dtype == torch.float32 else 2e-6
     for step, stored in ((1, False), (2, True)):
-        loss, norm, gradients = plain_step(loaded, plain, part, reference, old if stored else None, optimizer)
+        loss, norm, gradients = plain_step(loaded, plain, part, frozen, old if stored else None, optimizer)
         sums, logprobs = trainer.forward_backward(
             step,
             0,

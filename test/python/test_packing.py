@@ -88,7 +88,7 @@ class VisionTowerOf:
         self._tower = VisionTower(loaded)
 
     def __call__(self, group):
-        encoded = self._tower.encode(pictures_of(group))
+        encoded = self._tower.encode(pictures_of(group)).pictures
         return [encoded[key] for key in group.images]
 
 

@@ -22,7 +22,7 @@ def pictures(keys: str) -> list[Picture]:
 
 def encoded(tower: VisionTower, keys: str) -> dict[str, torch.Tensor]:
     with torch.no_grad():
-        return {key: found.features.clone() for key, found in tower.encode(pictures(keys)).items()}
+        return {key: found.features.clone() for key, found in tower.encode(pictures(keys)).pictures.items()}
 
 
 @pytest.fixture

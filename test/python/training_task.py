@@ -180,6 +180,7 @@ def load_parameters(checkpoint: Path, **changes: Any) -> dict[str, Any]:
         "freeze_vision": False,
         "optimizer": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.01},
         "strategy": "single",
+        "ranks": None,
         "image_cache_bytes": 2**33,
         "allowed_roots": [],
         "threads": 1,
@@ -276,7 +277,7 @@ class Worker:
         """Every bit of weights and optimizer state."""
         strategy = self.engine._session.trainer.strategy
         tensors = {**strategy.weights(), **strategy.optimizer_state()}
-        return {name: tensor.contiguous().numpy().tobytes() for name, tensor in tensors.items()}
+        return {name: held.whole().contiguous().numpy().tobytes() for name, held in tensors.items()}
 
 
 def refused(code: str, call: Any, *arguments: Any, **options: Any) -> str:

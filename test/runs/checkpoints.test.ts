@@ -116,5 +116,8 @@ describe("the checkpoints of a run", () => {
     expect(await pruneCheckpoints({ runFolder, keep: 2 })).toEqual([3, 20]);
     expect((await listCheckpoints(runFolder)).map(({ step }) => step)).toEqual([100, 1_000_000]);
     expect(await pruneCheckpoints({ runFolder, keep: 2 })).toEqual([]);
+    await save(runFolder, 2_000_000);
+    expect(await pruneCheckpoints({ runFolder, keep: 1, spare: 100 })).toEqual([1_000_000]);
+    expect((await listCheckpoints(runFolder)).map(({ step }) => step)).toEqual([100, 2_000_000]);
   });
 });

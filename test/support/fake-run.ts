@@ -49,14 +49,14 @@ export function meddle(worker: FakeWorker, { before, after }: Meddling): FakeWor
     const connection = await worker.connect();
     return {
       close: () => connection.close(),
-      caller: {
-        close: () => connection.caller.close(),
+      callers: connection.callers.map((caller) => ({
+        close: () => caller.close(),
         async call(method, params, options) {
           await before?.(method, params);
-          const reply = await connection.caller.call(method, params, options);
+          const reply = await caller.call(method, params, options);
           return after?.(method, reply) ?? reply;
         },
-      },
+      })),
     };
   };
 }

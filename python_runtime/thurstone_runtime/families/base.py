@@ -7,19 +7,23 @@ T tokens of one image, H hidden size, V vocabulary, 3 axes of a position.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..positions import Grid
+from ..ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from ..attention import Layout
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,18 @@ class Family(Protocol):
         """Logits [N, V] (any leading shape). Pass only the positions whose logits are needed."""
         ...
 
+    def vision_tower(self, model: nn.Module) -> nn.Module:
+        """The vision tower, its projection into the text model included."""
+        ...
+
     def vision_parameters(self, model: nn.Module) -> list[nn.Parameter]:
         """All parameters of the vision tower, its projection into the text model included."""
         ...
+
+
+def directly(work: Callable[[], Any]) -> Any:
+    """Does the work: the entrance of a model whose weights are all here."""
+    return work()
 
 
 @dataclass(frozen=True)
@@ -124,6 +137,10 @@ class LoadedModel:
     """The tokenizer's own end token, the one to append to a written answer."""
     pad_token_id: int
     chat_template: str | None
+    entrance: Callable[[Callable[[], Any]], Any] = directly
+    """What every pass goes through: where weights are spread over ranks, it brings them together and apart again."""
+    ranks: Ranks = ALONE
+    """Those that must make every pass with this one, because they hold parts of the weights."""
 
     @property
     def plain_attention(self) -> bool:
@@ -133,8 +150,18 @@ class LoadedModel:
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Computes in `compute_dtype`; nothing to do when the weights have that type already.
 
-        Enter it once around a whole forward or a whole decode loop: the cast weights are kept until it is left.
+        Enter it once around a whole forward or a whole decode loop: the cast weights are kept until it is left, unless
+        weights are spread over ranks, of which nobody is to keep all.
         """
         if all(weight.dtype == self.compute_dtype for weight in self.model.parameters() if weight.is_floating_point()):
             return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.compute_dtype)
+        return torch.autocast(self.device.type, dtype=self.compute_dtype, cache_enabled=not self.ranks.in_step)
+
+    def run(self, work: Callable[[], Result]) -> Result:
+        """Does `work`, which is a pass of the model or several, in `compute_dtype`."""
+
+        def computing() -> Result:
+            with self.autocast():
+                return work()
+
+        return self.entrance(computing)

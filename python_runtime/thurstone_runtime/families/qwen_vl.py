@@ -126,10 +126,14 @@ class QwenVlFamily:
         core: Any = model
         return core.lm_head(hidden_NH)
 
+    def vision_tower(self, model: nn.Module) -> nn.Module:
+        """See `Family.vision_tower`."""
+        core: Any = model
+        return core.model.visual
+
     def vision_parameters(self, model: nn.Module) -> list[nn.Parameter]:
         """See `Family.vision_parameters`."""
-        core: Any = model
-        return list(core.model.visual.parameters())
+        return list(self.vision_tower(model).parameters())
 
     def _is_image(self, token: int) -> bool:
         return token == self.image_token_id

@@ -6,19 +6,48 @@ the loss already contain the normaliser of the whole update.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
+from ..families import LoadedModel
 from ..optim import AdamWSettings, StepResult
+from ..ranks import Ranks
+
+
+@dataclass(frozen=True)
+class Held:
+    """A tensor of the training state, wherever its pieces are."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    whole: Callable[[], Tensor]
+    """Puts the pieces together: to be called by all ranks in one order. Perhaps the tensor itself, not a copy."""
+
+    @staticmethod
+    def here(tensor: Tensor) -> Held:
+        """One that every rank has."""
+        return Held(tuple(tensor.shape), tensor.dtype, tensor.detach)
 
 
 class Strategy(Protocol):
     """One model in training."""
 
-    def prepare(self, model: nn.Module, settings: AdamWSettings) -> None:
-        """Takes over a model on its device; trains the parameters that require a gradient, which are float32."""
+    def prepare(self, loaded: LoadedModel, settings: AdamWSettings) -> LoadedModel:
+        """Takes over a model on its device; trains the parameters that require a gradient, which are float32. What is
+        returned is to be used instead."""
+        ...
+
+    def place(self, loaded: LoadedModel) -> LoadedModel:
+        """Spreads another model, which is not trained, in the same way."""
+        ...
+
+    def whole(self) -> AbstractContextManager[None]:
+        """All weights of the trained model at this rank, which then passes for itself; all ranks enter and leave."""
         ...
 
     def clear(self) -> None:
@@ -33,13 +62,12 @@ class Strategy(Protocol):
         """Applies and drops the accumulated gradients; skips when they are not finite."""
         ...
 
-    def weights(self) -> dict[str, Tensor]:
-        """Every parameter by its name in the module tree, tied ones once; those that are trained are float32. Not
-        copies."""
+    def weights(self) -> dict[str, Held]:
+        """Every parameter by its name in the module tree, tied ones once; those that are trained are float32."""
         ...
 
-    def optimizer_state(self) -> dict[str, Tensor]:
-        """`<parameter name>.<exp_avg | exp_avg_sq | step>`, of the parameters that were ever stepped. Not copies."""
+    def optimizer_state(self) -> dict[str, Held]:
+        """`<parameter name>.<exp_avg | exp_avg_sq | step>`, of the parameters that were ever stepped."""
         ...
 
     def trainable(self) -> set[str]:
@@ -47,5 +75,9 @@ class Strategy(Protocol):
         ...
 
     def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Tensor]) -> None:
-        """Takes over what `weights`, of what is trained, and `optimizer_state` returned, checked by the caller."""
+        """Takes over whole tensors of the names of what is trained and of `optimizer_state`, checked by the caller."""
         ...
+
+
+StrategyOf = Callable[[Ranks], Strategy]
+"""What makes a strategy for this rank."""

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..families import LoadedModel
 from ..optim import AdamWSettings, MasterAdamW, StepResult
+from ..ranks import Ranks
+from .base import Held
 
 
 class SingleStrategy:
     """See `Strategy`."""
 
-    def prepare(self, model: nn.Module, settings: AdamWSettings) -> None:
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
+
+    def prepare(self, loaded: LoadedModel, settings: AdamWSettings) -> LoadedModel:
         """See `Strategy.prepare`."""
-        self._parameters = dict(model.named_parameters())
+        self._parameters = dict(loaded.model.named_parameters())
         self._trained = {name: parameter for name, parameter in self._parameters.items() if parameter.requires_grad}
         self._optimizer = MasterAdamW(self._trained, settings)
+        return loaded
+
+    def place(self, loaded: LoadedModel) -> LoadedModel:
+        """See `Strategy.place`."""
+        return loaded
+
+    def whole(self) -> AbstractContextManager[None]:
+        """See `Strategy.whole`."""
+        return nullcontext()
 
     def clear(self) -> None:
         """See `Strategy.clear`."""
@@ -31,13 +47,13 @@ class SingleStrategy:
         """See `Strategy.step`."""
         return self._optimizer.step(learning_rate, max_grad_norm)
 
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self) -> dict[str, Held]:
         """See `Strategy.weights`."""
-        return {name: parameter.detach() for name, parameter in self._parameters.items()}
+        return {name: Held.here(parameter) for name, parameter in self._parameters.items()}
 
-    def optimizer_state(self) -> dict[str, Tensor]:
+    def optimizer_state(self) -> dict[str, Held]:
         """See `Strategy.optimizer_state`."""
-        return self._optimizer.state()
+        return {name: Held.here(tensor) for name, tensor in self._optimizer.state().items()}
 
     def trainable(self) -> set[str]:
         """See `Strategy.trainable`."""

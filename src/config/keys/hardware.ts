@@ -13,6 +13,25 @@ export const hardwareKeys = {
     .describe(
       "Where the model runs: auto, cpu, cuda, cuda:<number> or mps. auto: the first accelerator found, else cpu.",
     ),
+  num_processes: z
+    .int()
+    .min(1)
+    .default(1)
+    .describe("Worker processes on this machine, one per device: ranks that train one model, or share an evaluation."),
+  strategy: z
+    .enum(["single", "ddp", "fsdp2"])
+    .nullable()
+    .default(null)
+    .describe(
+      "How a model in training is spread over the processes: single (one process), ddp (each has everything, gradients " +
+        "are added up), fsdp2 (weights, gradients and optimizer state in pieces). With one process all are the same. null: " +
+        "single, or ddp with several processes.",
+    ),
+  rank_timeout: z
+    .number()
+    .positive()
+    .default(60)
+    .describe("Seconds that a process waits in a collective operation for the slowest of the others."),
   python_bin: z
     .string()
     .min(1)

@@ -30,6 +30,12 @@ export const outputKeys = {
       "Optimizer steps between checkpoints. One is taken at the end of the rollout batch in which a multiple falls, and after the last step.",
     ),
   save_total_limit: z.int().min(1).nullable().default(null).describe("Newest checkpoints to keep. null: all."),
+  load_best_model_at_end: z
+    .boolean()
+    .default(false)
+    .describe(
+      "The folder `model` is the checkpoint with the highest SRCC on held-out pictures (the lowest loss where they have no MOS), and `save_total_limit` keeps that checkpoint besides the newest. Needs `eval_steps`; a step counts where it was evaluated and saved.",
+    ),
   save_only_model: z
     .boolean()
     .default(false)

@@ -128,7 +128,11 @@ export async function checkSources(
     const pair = { recorded: fingerprint[name] ?? null, found: now[name] ?? null };
     const [kind, number] = name.split(".");
     const what =
-      kind === "data" ? `data file ${fileAt(Number(number), config)}` : "steps that the schedule is made for";
+      kind === "data"
+        ? `data file ${fileAt(Number(number), config)}`
+        : number === "steps"
+          ? "steps that the schedule is made for"
+          : "completions of an update";
     comparisons.compare({ about: kind === "data" ? "data" : "configuration", step: null, what, ...pair });
   }
   const { question_template: template } = config;

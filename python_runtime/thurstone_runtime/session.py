@@ -1,0 +1,151 @@
+"""What `load` makes: the model as the strategy spreads it over the ranks, and everything that works with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .adapters import Adapter, open_adapted
+from .batches import GroupBatch, read_group_batch
+from .checkpoints import allowed_path
+from .context import CallContext
+from .description import describe_model, set_up_torch
+from .errors import EngineError
+from .exports import export_model, held_weights
+from .families import LoadedModel
+from .images import ImageStore, Picture
+from .layers import enable_checkpointing
+from .logprob_store import LogprobStore
+from .optim import AdamWSettings
+from .ranks import ALONE, Ranks, join, rank_device
+from .reference import Reference, freeze
+from .scorer import Scorer
+from .self_check import packing_warning
+from .strategies import STRATEGIES
+from .trainer import Trainer
+from .vision import VisionTower
+
+
+@dataclass(frozen=True)
+class Session:
+    """What `load` makes."""
+
+    loaded: LoadedModel
+    adapter: Adapter | None
+    images: ImageStore
+    joined: Ranks
+    """All ranks of the run, whether or not they pass together."""
+    scorer: Scorer
+    trainer: Trainer | None
+    settings: dict[str, Any]
+    """The parameters of `load`."""
+    description: dict[str, Any]
+
+    @property
+    def version(self) -> int:
+        return self.trainer.applied if self.trainer else 0
+
+    @property
+    def ranks(self) -> Ranks:
+        """Those that make every pass with this one; alone where each has all weights."""
+        return self.loaded.ranks
+
+    def whole_weights(self) -> AbstractContextManager[None]:
+        """Around work that each rank does by itself."""
+        return nullcontext() if self.trainer is None else self.trainer.strategy.whole()
+
+    def in_training(self) -> Trainer:
+        if self.trainer is None:
+            raise EngineError("bad_argument", "the model was loaded for inference; load it with train true.")
+        return self.trainer
+
+    def check_version(self, version: int) -> None:
+        if version != self.version:
+            raise EngineError(
+                "policy_version_mismatch",
+                f"the call is meant for version {version} of the weights; these are version {self.version}.",
+            )
+
+    def pictures(self, keys: list[list[str]]) -> list[list[Picture]]:
+        """Per prompt; all of them must be held, which is checked before any work."""
+        held = iter(self.images.get([key for prompt in keys for key in prompt]))
+        return [[next(held) for _ in prompt] for prompt in keys]
+
+    def group_batch(self, images: list[list[str]], tensors: dict[str, np.ndarray]) -> GroupBatch:
+        loaded = self.loaded
+        return read_group_batch(
+            images, tensors, vocab_size=loaded.vocab_size, max_positions=loaded.max_position_embeddings
+        )
+
+    def unchanging(self, tick: Callable[[], None]) -> dict[str, Any]:
+        """What training state belongs to: the weights that are not trained, and the adapter's settings."""
+        return {"frozen": self.in_training().frozen_digests(tick), "adapter": self.adapter and self.adapter.settings()}
+
+    def allowed(self, path: str) -> Path:
+        return allowed_path(path, self.settings["allowed_roots"])
+
+    def export(self, path: Path, dtype: torch.dtype, tick: Callable[[], None], *, merge: bool) -> None:
+        """Writes the model as others read it; see `exports.export_model` and `Adapter.export`."""
+        model, ranks = self.loaded.model, self.joined
+        held = held_weights(model) if self.trainer is None else self.trainer.strategy.weights()
+        if self.adapter is not None:
+            self.adapter.export(model, held, path, dtype, ranks, tick, merge=merge)
+        elif merge:
+            raise EngineError("bad_argument", "export: merge is true, and the model has no adapter; leave merge out.")
+        else:
+            export_model(model, held, path, dtype, self.settings["model"], self.settings["revision"], ranks, tick)
+
+
+def open_session(settings: dict[str, Any], context: CallContext) -> tuple[Session, list[str]]:
+    """Meets the other ranks, opens the model of the parameters of `load` and prepares it; the session, and warnings."""
+    set_up_torch(threads=settings["threads"], deterministic=settings["deterministic"])
+    ranks = join(**settings["ranks"]) if settings["ranks"] else ALONE
+    if (settings["strategy"] == "single") != (ranks is ALONE):
+        raise EngineError(
+            "bad_argument", f'load: strategy "{settings["strategy"]}" and ranks {settings["ranks"]} do not go together.'
+        )
+    with ranks.together(context.tick):
+        loaded, adapter = open_adapted({**settings, "device": rank_device(settings["device"], ranks.rank)})
+    images = ImageStore(settings["image_cache_bytes"])
+    context.set_phase("preparing")
+    warning = packing_warning(loaded, context)
+    scorer, trainer = _spread(loaded, adapter, settings, ranks, packed=warning is None)
+    loaded = scorer.loaded
+    session = Session(loaded, adapter, images, ranks, scorer, trainer, settings, describe_model(loaded))
+    return session, [] if warning is None else [warning]
+
+
+def _spread(
+    loaded: LoadedModel, adapter: Adapter | None, settings: dict[str, Any], ranks: Ranks, *, packed: bool
+) -> tuple[Scorer, Trainer | None]:
+    """The model, and its frozen copy where one is needed, as the strategy spreads them."""
+    # An adapter is never part of the vision tower, and nothing else is trained with it.
+    frozen = settings["freeze_vision"] or adapter is not None
+    copied = freeze(loaded, share_tower=frozen) if settings["reference"] and adapter is None else None
+    strategy = None
+    if settings["train"]:
+        if settings["freeze_vision"]:
+            loaded.family.vision_tower(loaded.model).requires_grad_(False)
+        if settings["gradient_checkpointing"]:
+            enable_checkpointing(loaded.model)
+        strategy = STRATEGIES[settings["strategy"]](ranks)
+        loaded = strategy.prepare(loaded, AdamWSettings(**settings["optimizer"], vision=_vision_names(loaded)))
+        copied = copied and strategy.place(copied)
+    tower = VisionTower(loaded, settings["image_cache_bytes"] if frozen else None)
+    reference = copied and Reference.beside(tower, copied)
+    if settings["reference"] and copied is None:
+        reference = Reference.without_adapter(loaded, tower)
+    scorer = Scorer(loaded, tower, reference, LogprobStore(), packed=packed)
+    seed = (settings["lora"] or {"seed": 0})["seed"]
+    return scorer, None if strategy is None else Trainer(scorer, strategy, seed=seed, rank=ranks.rank)
+
+
+def _vision_names(loaded: LoadedModel) -> frozenset[str]:
+    vision = set(loaded.family.vision_parameters(loaded.model))
+    return frozenset(name for name, parameter in loaded.model.named_parameters() if parameter in vision)

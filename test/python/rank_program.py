@@ -1,0 +1,128 @@
+"""One of several ranks, as a program: runs the script of `steps` in each case and leaves what it saw in files.
+
+    python rank_program.py RANK WORLD FOLDER CASE...
+
+A case is a strategy, or "<strategy> lora": with an adapter.
+
+`test_ranks.py` starts the ranks and holds what they leave against a single process that runs the same script.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.distributed as dist
+
+from training_task import Part, Worker, make_part, refused
+
+SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+
+
+def shares(image_token: int, world: int) -> list[list[Part | None]]:
+    """Per update and rank its parts; None is one without groups. Uneven, with pictures at one rank only, and in the
+    second update with more ranks than groups."""
+    first = make_part(image_token, keys=("a", "", "bc", "a"), seed=1).split()
+    second = make_part(image_token, keys=("c",), seed=2).split()
+    spread: Any = [[[first[0], first[2]], [first[1], first[3]]], [[second[0]], [None]]]
+    return (
+        [[[part for rank in update for part in rank if part is not None]] for update in spread]
+        if world == 1
+        else spread
+    )
+
+
+def steps(worker: Worker, rank: int, world: int, folder: Path) -> dict[str, Any]:
+    """Samples, trains two updates against a reference, saves, exports; returns what was answered."""
+    seen: dict[str, Any] = {"tokens": sampled(worker, rank, world), "sums": [], "norms": []}
+    for number, update in enumerate(shares(worker.description["image_token_id"], world)):
+        sums, norm = trained(worker, update[rank], f"batch {number}")
+        seen["sums"] += sums
+        seen["norms"].append(norm)
+        save(worker, folder / f"step {number + 1}")
+    merge = worker.engine._session.adapter is not None
+    worker.engine.export({"path": str(folder / "export"), "dtype": "float32", "merge": merge}, {}, worker.context)
+    # Back to the first update, from files that all ranks have written, and the second once more.
+    worker.engine.restore({"path": str(folder / "step 1")}, {}, worker.context)
+    seen["restored"] = worker.version
+    trained(worker, shares(worker.description["image_token_id"], world)[1][rank], "batch 1")
+    save(worker, folder / "step 2 again")
+    return seen
+
+
+def trained(worker: Worker, parts: list[Part | None], batch: str) -> tuple[list[dict[str, Any]], float]:
+    """One update; the sums of its parts and the norm of the gradient."""
+    for part in parts:
+        worker.logprobs(part or EMPTY, batch_id=batch, store=True)
+    sums = []
+    for index, part in enumerate(parts):
+        loss = {"beta": 0.1, "old": "stored"}
+        sums.append(worker.forward_backward(part or EMPTY, loss=loss, number=index, batch_id=batch)[0])
+    done = worker.optim_step(parts=len(parts), learning_rate=1e-4, max_grad_norm=None)
+    return sums, done["grad_norm"]
+
+
+def save(worker: Worker, folder: Path) -> None:
+    """Training state into a new folder, which all ranks make."""
+    folder.mkdir(exist_ok=True)
+    worker.engine.save({"path": str(folder)}, {}, worker.context)
+
+
+def settings_of(case: str) -> dict[str, Any]:
+    """Parameters of `load` but for the ranks."""
+    strategy, _, adapter = case.partition(" ")
+    return {"strategy": strategy, "reference": True, "lora": {"seed": 1, "r": 4} if adapter else None}
+
+
+EMPTY = Part([], [], [], advantages=[np.zeros(0)], weights=[np.zeros(0)])
+
+
+def sampled(worker: Worker, rank: int, world: int) -> dict[str, list[int]]:
+    """Tokens by prompt, each prompt in a call of its own, so that batches have the same shape everywhere."""
+    part = worker.part(keys=("a", "", "bc"))
+    found = {}
+    for number in range(len(part.keys)) if world == 1 else range(0, len(part.keys), world):
+        own = number + rank
+        there = own < len(part.keys)
+        one = Part(part.keys[own : own + 1], part.prompts[own : own + 1], [[[0]]] * there)
+        tensors = {name: array for name, array in one.tensors().items() if name in ("prompt_ids", "prompt_lengths")}
+        params = {"policy_version": 0, "images": [list(keys) for keys in one.keys], "samples": 2, "max_new_tokens": 6}
+        _, answer = worker.engine.generate(
+            {**params, **SAMPLING}, {**tensors, "keys": np.arange(own, own + there)}, worker.context
+        )
+        if there:
+            found[str(own)] = answer["tokens"].tolist()
+    return found
+
+
+def refusals(worker: Worker, rank: int) -> None:
+    """What one rank fails at, the others do not wait for."""
+    part = worker.part(keys=("a",))
+    code = "step_mismatch" if rank == 0 else "other_rank_failed"
+    refused(code, worker.forward_backward, part, step=worker.version + (3 if rank == 0 else 1))
+
+
+def main() -> None:
+    """Every case in turn, with a meeting of its own."""
+    rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    for case in sys.argv[4:]:
+        own = folder / case
+        worker = Worker(
+            folder / "checkpoint",
+            **settings_of(case),
+            allowed_roots=[str(folder)],
+            ranks={"rank": rank, "world_size": world, "rendezvous": str(own / "meeting"), "timeout": 60},
+        )
+        seen = steps(worker, rank, world, own)
+        if worker.engine._session.ranks.in_step:
+            refusals(worker, rank)
+        (own / f"rank {rank}.json").write_text(json.dumps(seen))
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
