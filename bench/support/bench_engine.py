@@ -11,9 +11,10 @@ CONTEXT = CallContext(deadline=None, pulse=Pulse(), send_progress=lambda _fields
 
 
 def open_engine(
-    model: str, *, freeze_vision: bool, deterministic: bool, lora_rank: int | None = None
+    model: str, *, freeze_vision: bool, deterministic: bool, lora_rank: int | None = None, **others: Any
 ) -> tuple[Engine, dict[str, Any]]:
-    """The model in training on one CPU thread, with a reference, and its description."""
+    """The model in training on one CPU thread, with a reference, and its description; `others` are parameters of `load`
+    that are to be different."""
     engine = Engine()
     settings = {
         "model": model,
@@ -34,5 +35,6 @@ def open_engine(
         "min_pixels": None,
         "max_pixels": None,
         "deterministic": deterministic,
+        **others,
     }
     return engine, engine.load(settings, {}, CONTEXT)[0]

@@ -3,38 +3,34 @@
  *
  * @module
  */
-import { computeDtype, estimateMemory, resolveConfig, trainingStrategy } from "../config/index.js";
-import type { CheckpointSize, ResolvedConfig, RunPlan, SharedConfig } from "../config/index.js";
+import { resolveConfig, trainingStrategy } from "../config/index.js";
+import type { ResolvedConfig, RunPlan, SharedConfig } from "../config/index.js";
+import type { MemoryForecast } from "../trainer/index.js";
+import { memoryLines } from "./memory-text.js";
 import { orderLines, passesText } from "./order-text.js";
-import { formatNumber } from "./table.js";
+import { count, formatNumber } from "./table.js";
 
 export interface PlanTextOptions {
   readonly config: ResolvedConfig;
   readonly plan: RunPlan;
-  /** Size of the checkpoint; null when it is not on this disk. */
-  readonly checkpoint: CheckpointSize | null;
+  /** null: the model's shape is not known. */
+  readonly memory: MemoryForecast | null;
 }
 
 /** Lines, without a trailing line break. */
-export function planText(options: PlanTextOptions): string[] {
-  const { config, plan } = options;
+export function planText({ config, plan, memory }: PlanTextOptions): string[] {
   return [
     ...section("Settings that are not the defaults", changedSettings(config, resolveConfig)),
     ...section("Data", data(config, plan)),
     ...section("Batches", batches(config, plan)),
     ...section("Steps", steps(config, plan)),
-    ...section("Memory of the worker, estimated", memoryLines(memoryOptions(options))),
+    ...section("Memory of a worker, estimated", memoryLines(config.model_name_or_path, memory)),
   ].slice(0, -1);
 }
 
 /** A title and its lines, indented, with an empty line behind them. */
 export function section(title: string, lines: readonly string[]): string[] {
   return [title, ...lines.map((line) => `  ${line}`), ""];
-}
-
-/** "1 row", "8 rows". */
-export function count(value: number, noun: string, plural = `${noun}s`): string {
-  return `${value} ${value === 1 ? noun : plural}`;
 }
 
 /** Keys of a resolved configuration whose values differ from those of the least one. */
@@ -122,72 +118,4 @@ function rateText(rate: number): string {
 function list(numbers: readonly number[]): string {
   if (numbers.length <= 4) return numbers.join(", ");
   return `${numbers.slice(0, 2).join(", ")}, ... ${numbers.slice(-2).join(", ")} (${numbers.length} in all)`;
-}
-
-function memoryOptions({ config, checkpoint }: PlanTextOptions): MemoryLinesOptions {
-  return { config, checkpoint, reference: config.beta > 0, tokensPerPart: config.max_tokens_per_part };
-}
-
-/** What the memory of a worker is estimated from. */
-export interface MemoryLinesOptions {
-  readonly config: SharedConfig;
-  readonly checkpoint: CheckpointSize | null;
-  /** Whether a frozen copy is kept. */
-  readonly reference: boolean;
-  /** Padded tokens of a pass at most. */
-  readonly tokensPerPart: number | null;
-}
-
-/** The estimate in lines. */
-export function memoryLines({ config, checkpoint, reference: kept, tokensPerPart }: MemoryLinesOptions): string[] {
-  if (checkpoint === null) {
-    return [`unknown: ${config.model_name_or_path} is no folder with safetensors files here`];
-  }
-  const { parameters, visionParameters, shape } = checkpoint;
-  const dtype = computeDtype(config) === "bfloat16" ? "bfloat16" : "float32";
-  const baseBytes = config.load_in_4bit ? 0.5 : dtype === "bfloat16" ? 2 : 4;
-  const estimate = estimateMemory({
-    parameters,
-    trainable: config.freeze_vision_modules ? parameters - visionParameters : parameters,
-    ...(config.use_peft && { adapter: { parameters: adapterParameters(config, checkpoint), baseBytes } }),
-    reference: kept,
-    dtype,
-    shape,
-    tokensPerPart,
-    gradientCheckpointing: config.gradient_checkpointing,
-  });
-  const { weights, castWeights, gradients, optimizer, reference, activations, total } = estimate;
-  const parts: readonly (readonly [string, number | null])[] = [
-    [config.use_peft ? "weights and adapter" : "weights, float32", weights],
-    ["weights, cast for computation", castWeights],
-    ["gradients", gradients],
-    ["optimizer", optimizer],
-    ["reference model", reference],
-    [`activations of a pass${tokensPerPart === null ? "" : ` of ${tokensPerPart} tokens`}`, activations],
-  ];
-  return [
-    `${count(parameters, "parameter")}, computed in ${dtype}`,
-    ...parts.filter(([, bytes]) => bytes !== 0).map(([name, bytes]) => `${bytesText(bytes)}  ${name}`),
-    `${bytesText(total)}  in all, without logits, sampling cache and overhead of the libraries`,
-  ];
-}
-
-/** The worker's, where the configuration leaves the rank to it. */
-const DEFAULT_RANK = 16;
-
-function adapterParameters(
-  { lora_r, lora_target_modules: targets }: SharedConfig,
-  { linears }: CheckpointSize,
-): number {
-  const names = targets?.map((name) => name.split(".").at(-1)!) ?? [];
-  const all = names.length === 0 || names.includes("all-linear");
-  const adapted = Object.entries(linears).filter(([name]) => all || names.includes(name));
-  return adapted.reduce((total, [, ends]) => total + (lora_r ?? DEFAULT_RANK) * ends, 0);
-}
-
-function bytesText(bytes: number | null): string {
-  if (bytes === null) return "   unknown";
-  const units = ["B", "KiB", "MiB", "GiB"] as const;
-  const power = bytes < 1024 ? 0 : Math.min(3, Math.floor(Math.log2(bytes) / 10));
-  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1).padStart(6)} ${units[power]!.padEnd(3)}`;
 }

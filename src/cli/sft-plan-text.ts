@@ -4,26 +4,29 @@
  * @module
  */
 import { resolveSftConfig, sftPassTokens } from "../config/index.js";
-import type { CheckpointSize, ResolvedSftConfig, RunPlan } from "../config/index.js";
+import type { ResolvedSftConfig, RunPlan } from "../config/index.js";
+import type { MemoryForecast } from "../trainer/index.js";
+import { memoryLines } from "./memory-text.js";
 import { orderLines } from "./order-text.js";
-import { changedSettings, count, memoryLines, passText, section, stepLines } from "./plan-text.js";
+import { changedSettings, passText, section, stepLines } from "./plan-text.js";
+import { count } from "./table.js";
 
 export interface SftPlanTextOptions {
   readonly config: ResolvedSftConfig;
   readonly plan: RunPlan;
-  /** Size of the checkpoint; null when it is not on this disk. */
-  readonly checkpoint: CheckpointSize | null;
+  /** null: the model's shape is not known. */
+  readonly memory: MemoryForecast | null;
 }
 
 /** Lines, without a trailing line break. */
-export function sftPlanText({ config, plan, checkpoint }: SftPlanTextOptions): string[] {
+export function sftPlanText({ config, plan, memory }: SftPlanTextOptions): string[] {
   const tokensPerPart = sftPassTokens(config);
   return [
     ...section("Settings that are not the defaults", changedSettings(config, resolveSftConfig)),
     ...section("Data", data(config, plan)),
     ...section("Batches", batches(config, plan, tokensPerPart)),
     ...section("Steps", [`${count(plan.steps, "step")}, an update each`, ...stepLines(config, plan)]),
-    ...section("Memory of the worker, estimated", memoryLines({ config, checkpoint, reference: false, tokensPerPart })),
+    ...section("Memory of a worker, estimated", memoryLines(config.model_name_or_path, memory)),
   ].slice(0, -1);
 }
 

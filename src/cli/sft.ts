@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { flagHelp, loadSftConfig, readCheckpointSize } from "../config/index.js";
+import { flagHelp, loadSftConfig } from "../config/index.js";
 import type { ResolvedSftConfig } from "../config/index.js";
 import { ConfigError } from "../errors.js";
-import { prepareSft, sft } from "../trainer/index.js";
+import { forecastSft, prepareSft, sft } from "../trainer/index.js";
 import { followRun } from "./follow-run.js";
 import { EXIT } from "./io.js";
 import type { Command, CommandIo } from "./io.js";
@@ -20,7 +20,7 @@ const USAGE = `Usage: thurstone sft [config.yaml ...] [--dry-run] [--resume] [--
 Fine-tunes a model on the answers that the data give. YAML files are read from left to right, flags win over files.
 
   --config FILE   a YAML file; the same as giving it without --config
-  --dry-run       print the resolved settings, the batches, the steps and the memory, and stop
+  --dry-run       print the resolved settings, the batches, the steps and the memory, and stop; fails when it does not fit
   --resume        go on from the newest checkpoint of output_dir
   --json          end with one line of JSON
 
@@ -50,9 +50,10 @@ export const sftCommand: Command = async (args, io) => {
 };
 
 async function dryRun(config: ResolvedSftConfig, { json }: TrainArguments, io: CommandIo): Promise<number> {
-  const { plan } = await prepareSft(config);
-  const checkpoint = await readCheckpointSize(config.model_name_or_path);
-  const options = { config, plan, checkpoint };
+  const prepared = await prepareSft(config);
+  const { plan } = prepared;
+  const memory = await forecastSft(prepared);
+  const options = { config, plan, memory };
   io.stdout.write(`${json ? JSON.stringify(options) : sftPlanText(options).join("\n")}\n`);
-  return EXIT.done;
+  return memory?.fits === false ? EXIT.failed : EXIT.done;
 }

@@ -27,6 +27,11 @@ export function formatNumber(value: number | null | undefined): string {
   return size < 0.001 || size >= 100_000 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
 }
 
+/** "1 row", "8 rows". */
+export function count(value: number, noun: string, plural = `${noun}s`): string {
+  return `${value} ${value === 1 ? noun : plural}`;
+}
+
 /** "8 s", "3 min 20 s", "2 h 5 min". */
 export function formatDuration(seconds: number): string {
   const whole = Math.round(seconds);

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { flagHelp, loadConfig, readCheckpointSize, readConfigSources } from "../config/index.js";
+import { flagHelp, loadConfig, readConfigSources } from "../config/index.js";
 import type { ResolvedConfig } from "../config/index.js";
-import { loadOwnRewards, namedRewards, prepareRun, probe, train } from "../trainer/index.js";
+import { forecastTraining, loadOwnRewards, namedRewards, prepareRun, probe, train } from "../trainer/index.js";
 import { EXIT } from "./io.js";
 import type { Command, CommandIo } from "./io.js";
 import { planText } from "./plan-text.js";
@@ -20,7 +20,7 @@ const USAGE = `Usage: thurstone train [config.yaml ...] [--dry-run | --probe] [-
 Trains a model. YAML files are read from left to right, flags win over files.
 
   --config FILE   a YAML file; the same as giving it without --config
-  --dry-run       print the resolved settings, the batches, the steps and the memory, and stop
+  --dry-run       print the resolved settings, the batches, the steps and the memory, and stop; fails when it does not fit
   --probe         run one step without an update and print its rewards, advantages and times
   --resume        go on from the newest checkpoint of output_dir
   --json          end with one line of JSON
@@ -59,11 +59,12 @@ async function readConfig({ files, flags }: TrainArguments): Promise<ResolvedCon
 }
 
 async function dryRun(config: ResolvedConfig, { json }: TrainArguments, io: CommandIo): Promise<number> {
-  const { plan } = await prepareRun(config);
-  const checkpoint = await readCheckpointSize(config.model_name_or_path);
-  const text = json ? JSON.stringify({ config, plan, checkpoint }) : planText({ config, plan, checkpoint }).join("\n");
+  const prepared = await prepareRun(config);
+  const { plan } = prepared;
+  const memory = await forecastTraining(prepared);
+  const text = json ? JSON.stringify({ config, plan, memory }) : planText({ config, plan, memory }).join("\n");
   io.stdout.write(`${text}\n`);
-  return EXIT.done;
+  return memory?.fits === false ? EXIT.failed : EXIT.done;
 }
 
 async function runProbe(config: ResolvedConfig, { json }: TrainArguments, io: CommandIo): Promise<number> {

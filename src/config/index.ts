@@ -5,15 +5,22 @@
  */
 export { batchSizes, countBatches, drawsPerEpoch, isDue, sftPassTokens } from "./batch-arithmetic.js";
 export type { BatchKeys, BatchSizes } from "./batch-arithmetic.js";
-export { readCheckpointSize } from "./checkpoint-size.js";
-export type { CheckpointSize } from "./checkpoint-size.js";
 export { parseFlags, readFlags } from "./flags.js";
 export type { ReadFlags } from "./flags.js";
 export { rewardKeys } from "./keys/rewards.js";
 export { loadConfig, loadSftConfig, readConfigSources } from "./load.js";
 export type { ConfigSources, LoadOptions } from "./load.js";
-export { estimateMemory, PART_ACTIVATIONS } from "./memory.js";
-export type { MemoryEstimate, MemoryFacts } from "./memory.js";
+export { readArchitecture, releasedArchitecture } from "./memory/architecture.js";
+export type { Architecture } from "./memory/architecture.js";
+export { findRemedies } from "./memory/changes.js";
+export type { Leeway, Remedy } from "./memory/changes.js";
+export { chooseGeneration, MEMORY_PARTS, planMemory, sum } from "./memory/memory-plan.js";
+export type { MemoryOptions, MemoryParts, MemoryPlan, MemoryStage } from "./memory/memory-plan.js";
+export { readModelFiles } from "./memory/model-files.js";
+export type { ModelFiles } from "./memory/model-files.js";
+export { countAdapter, countParameters } from "./memory/parameters.js";
+export { PART_ACTIVATIONS } from "./memory/passes.js";
+export type { Workload } from "./memory/passes.js";
 export { nearestName } from "./nearest.js";
 export { planRun } from "./plan.js";
 export { orderContradiction } from "./order-contradiction.js";

@@ -5,6 +5,7 @@
  */
 export { decodeImage, type DecodedImage, type DecodeOptions } from "./decode.js";
 export { createGate, type Gate } from "./gate.js";
+export { readImageSize } from "./image-size.js";
 export {
   createImageLoader,
   type ImageInfo,

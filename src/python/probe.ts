@@ -18,6 +18,7 @@ const reportSchema = z.object({
     .object({
       version: z.string(),
       cuda: z.array(z.string()),
+      cuda_memory: z.array(z.int()),
       cuda_build: z.string().nullable(),
       mps: z.boolean(),
       threads: z.int(),

@@ -33,6 +33,8 @@ export type { ScoreOptions } from "./metric-stream.js";
 export { connectPython, openPolicy } from "./open-policy.js";
 export type { Connection, OpenPolicyOptions } from "./open-policy.js";
 export { loadOwnRewards, namedRewards } from "./own-rewards.js";
+export { forecastSft, forecastTraining, refuseTooLarge, remedyText } from "./memory-forecast.js";
+export type { MemoryForecast } from "./memory-forecast.js";
 export { prepareRun } from "./prepare.js";
 export type { PreparedRun } from "./prepare.js";
 export { probe } from "./probe.js";

@@ -8,6 +8,7 @@ import { closeRewards, openRewards } from "../rewards/index.js";
 import { completionMetrics, rewardMetrics, rolloutMetrics } from "./metrics.js";
 import type { MetricValues } from "./metrics.js";
 import { openPolicy } from "./open-policy.js";
+import { forecastTraining, refuseTooLarge } from "./memory-forecast.js";
 import { prepareRun } from "./prepare.js";
 import { rollOut, spreadAdvantages } from "./rollout.js";
 import { rolloutRecords } from "./rollout-records.js";
@@ -42,6 +43,7 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
 
   const { signal } = options;
   const prepared = await prepareRun(config, options.rewards);
+  refuseTooLarge(await forecastTraining(prepared));
   const resolved = prepared.config;
   await openRewards(prepared.rewards, { ...(signal && { signal }) });
   await using _closed = { [Symbol.asyncDispose]: () => closeRewards(prepared.rewards) };

@@ -16,6 +16,7 @@ import type { RunKind, RunOptions } from "./run-loop.js";
 import { evaluateSft } from "./sft-evaluate.js";
 import { encodeExamples } from "./sft-examples.js";
 import type { SftExample } from "./sft-examples.js";
+import { forecastSft, refuseTooLarge } from "./memory-forecast.js";
 import { prepareSft } from "./sft-prepare.js";
 import type { PreparedSft } from "./sft-prepare.js";
 import { sftStep } from "./sft.js";
@@ -44,7 +45,11 @@ export function sftKind(
   options: Omit<SftOptions, "callbacks"> & Pick<OpenModelOptions, "writable">,
 ): RunKind<SftMetrics, PreparedSft, SftExample[]> {
   return {
-    prepare: () => prepareSft(config),
+    prepare: async () => {
+      const prepared = await prepareSft(config);
+      refuseTooLarge(await forecastSft(prepared));
+      return prepared;
+    },
     open: (prepared) => openModel(prepared.config, { ...options, ...modelUse(prepared.config) }),
     recipe: sftRecipe,
   };

@@ -13,6 +13,7 @@ import type { StepMetrics } from "./events.js";
 import { grpoStep } from "./grpo.js";
 import type { GrpoObjective } from "./grpo.js";
 import { ratingOptions } from "./hold-out.js";
+import { forecastTraining, refuseTooLarge } from "./memory-forecast.js";
 import type { Recipe, Run } from "./milestones.js";
 import { openPolicy } from "./open-policy.js";
 import type { OpenPolicyOptions } from "./open-policy.js";
@@ -50,6 +51,7 @@ export function grpoKind(
   return {
     prepare: async () => {
       const prepared = await prepareRun(config, options.rewards, options.curriculum);
+      refuseTooLarge(await forecastTraining(prepared));
       await openRewards(prepared.rewards, options);
       return prepared;
     },

@@ -69,7 +69,7 @@ describe("single checks", () => {
       { name: "pillow", wanted: "==12.3.0", installed: "11.0.0", ok: false },
       { name: "msgpack", wanted: ">=1.1", installed: null, ok: false },
     ],
-    torch: { version: "2.13.0+cpu", cuda: [], cuda_build: null, mps: false, threads: 2 },
+    torch: { version: "2.13.0+cpu", cuda: [], cuda_memory: [], cuda_build: null, mps: false, threads: 2 },
     torch_error: null,
   };
   const details = (changed: Partial<PythonReport>): Record<string, string> =>
@@ -102,7 +102,7 @@ describe("single checks", () => {
   });
 
   it("tell the devices torch can use", () => {
-    const torch = { version: "2.13.0", cuda: [], cuda_build: "13.0", mps: false, threads: 8 };
+    const torch = { version: "2.13.0", cuda: [], cuda_memory: [], cuda_build: "13.0", mps: false, threads: 8 };
     expect(details({ torch })["device"]).toBe("true CPU with 8 threads (no CUDA device is visible)");
     expect(details({ torch: { ...torch, cuda: ["H200", "H200"] } })["device"]).toBe(
       "true CUDA 13.0: H200, H200; CPU with 8 threads",

@@ -32,6 +32,16 @@ export const hardwareKeys = {
     .positive()
     .default(60)
     .describe("Seconds that a process waits in a collective operation for the slowest of the others."),
+  device_memory_gb: z
+    .number()
+    .positive()
+    .nullable()
+    .default(null)
+    .describe(
+      "Memory of a device in GiB, which a run must fit into by the plan that is made before it starts (docs/memory.md); one that " +
+        "does not is refused. null: what the device says of itself, on a CPU what the machine has available. A large " +
+        "number takes the check away.",
+    ),
   python_bin: z
     .string()
     .min(1)

@@ -1,0 +1,314 @@
+/**
+ * The memory plan: what one rank needs at each stage of a step, from the configuration and the model's shape, before anything
+ * is loaded.
+ *
+ * The stages are those of the worker. Within `train` the moments at which memory can be highest are told apart: where the
+ * logits are there, where the backward pass enters the layers, where it enters the vision tower, and its end; the highest
+ * stands for the stage. docs/memory.md explains every part, and how it was held against real workers.
+ *
+ * @module
+ */
+import { keptPerPatch, keptPerToken, passingPerPatch, passingPerToken } from "./activations.js";
+import type { PassKind } from "./activations.js";
+import { countAdapter, countParameters, keyValueSize } from "./parameters.js";
+import { largestPass, promptsPerCall, toldPerToken } from "./passes.js";
+import type { Pass, Workload } from "./passes.js";
+import { storageOf } from "./storage.js";
+import type { ModelUse, Storage } from "./storage.js";
+
+export interface MemoryOptions extends ModelUse {
+  readonly work: Workload;
+  readonly gradientCheckpointing: boolean;
+  /** How ranks that hold pieces sample: with all weights put together, or layer by layer, all ranks in step. */
+  readonly generation: "gather" | "layerwise";
+  readonly device: "cpu" | "cuda";
+}
+
+/** What memory is taken for, in the order in which people read it. */
+export const MEMORY_PARTS = [
+  "weights",
+  "cast weights",
+  "gradients",
+  "optimizer",
+  "reference",
+  "activations",
+  "vision features",
+  "logits",
+  "keys and values",
+  "gathered weights",
+  "pictures",
+] as const;
+
+/** Bytes by what they are taken for; 0 where a part is left out. */
+export type MemoryParts = Readonly<Partial<Record<(typeof MEMORY_PARTS)[number], number>>>;
+
+/** The stages of a step in which memory differs. */
+export type MemoryStage = "generate" | "train" | "update";
+
+export interface MemoryPlan {
+  /** Tensors on the device, by stage. */
+  readonly stages: Readonly<Record<MemoryStage, MemoryParts>>;
+  /** The stage that needs most. */
+  readonly peak: MemoryStage;
+  /** Bytes of tensors then. */
+  readonly tensors: number;
+  /** Bytes that a rank takes on its device, or on a CPU as a process, with libraries and what allocators waste. */
+  readonly needed: number;
+  /** Bytes that a rank on CUDA takes in the machine's memory besides; 0 on a CPU. */
+  readonly host: number;
+}
+
+/** Resident memory of a worker on a CPU that has loaded its libraries and no model yet. */
+export const CPU_LIBRARIES = 480 * 2 ** 20;
+/** Share that the C library's allocator keeps beyond what is in use. */
+export const CPU_SLACK = 0.1;
+/** CUDA's context and the libraries' workspaces, and the share lost to fragments: assumed, not measured. */
+export const CUDA_CONTEXT = 1.5 * 2 ** 30;
+export const CUDA_SLACK = 0.05;
+/** A worker on CUDA without what is told apart. */
+const CUDA_PROCESS = 4 * 2 ** 30;
+
+/** @returns bytes; see `MemoryPlan` */
+export function planMemory(options: MemoryOptions): MemoryPlan {
+  const held = storageOf(options);
+  const fixed = fixedParts(options, held);
+  const stages = {
+    generate: options.work.sampled ? highest(generating(options, held, fixed)) : fixed,
+    train: highest(training(options, held, fixed)),
+    update: { ...fixed, gradients: held.gradients, "gathered weights": bucket(options, held) },
+  };
+  const peak = (["train", "generate", "update"] as const).reduce((best, stage) =>
+    sum(stages[stage]) > sum(stages[best]) ? stage : best,
+  );
+  const tensors = sum(stages[peak]);
+  return {
+    stages,
+    peak,
+    tensors,
+    needed: neededFor(options, tensors),
+    host: options.device === "cpu" ? 0 : CUDA_PROCESS + held.offloaded + pictures(options),
+  };
+}
+
+/** Bytes of all parts together. */
+export function sum(parts: MemoryParts): number {
+  return Object.values(parts).reduce((total, bytes) => total + bytes, 0);
+}
+
+/**
+ * How weights in pieces are best sampled from: put together where that fits, which is faster by far, else layer by layer.
+ *
+ * @param available bytes of the device
+ */
+export function chooseGeneration(options: MemoryOptions, available: number): "gather" | "layerwise" {
+  const { stages } = planMemory({ ...options, generation: "gather" });
+  return neededFor(options, sum(stages.generate)) <= available ? "gather" : "layerwise";
+}
+
+function neededFor({ device }: MemoryOptions, tensors: number): number {
+  return device === "cpu" ? CPU_LIBRARIES + tensors * (1 + CPU_SLACK) : CUDA_CONTEXT + tensors * (1 + CUDA_SLACK);
+}
+
+function highest(moments: readonly MemoryParts[]): MemoryParts {
+  return moments.reduce((best, moment) => (sum(moment) > sum(best) ? moment : best));
+}
+
+/** What is there at every stage. */
+function fixedParts(options: MemoryOptions, held: Storage): MemoryParts {
+  const { weights, optimizer, reference } = held;
+  return { weights, optimizer, reference, ...(options.device === "cpu" && { pictures: pictures(options) }) };
+}
+
+/** Pictures, and with a frozen tower what it makes of them, as many as the worker keeps. */
+function pictures(options: MemoryOptions): number {
+  const { pictureBytes, pictureLimit, imageTokens, patches } = options.work;
+  const { patchSize } = options.architecture.vision;
+  const frozen = options.freezeVision || options.adapter !== null;
+  const feature = featureBytes(options, imageTokens);
+  const shown = patches === 0 ? 0 : pictureBytes / (patches * patchSize ** 2 * 3);
+  return Math.min(pictureLimit, pictureBytes) + (frozen ? Math.min(pictureLimit, shown * feature) : 0);
+}
+
+function featureBytes({ architecture, precision }: ModelUse, tokens: number): number {
+  return tokens * architecture.text.hiddenSize * numberBytes(precision);
+}
+
+function numberBytes(precision: ModelUse["precision"]): 2 | 4 {
+  return precision === "bfloat16" ? 2 : 4;
+}
+
+function passKind({ adapter, architecture, precision }: MemoryOptions): PassKind {
+  return {
+    bytes: numberBytes(precision),
+    adapter: adapter && { ...countAdapter(architecture, adapter), rank: adapter.rank },
+  };
+}
+
+function isSharded({ strategy }: ModelUse): boolean {
+  return strategy === "fsdp2" || strategy === "zero3";
+}
+
+/** Rows of exponentials that are made at a time; `token_logprobs.BYTES_AT_A_TIME`. */
+const EXPONENTIALS = 2 ** 24;
+/** Float32 logits held at once; `logprobs.LOGITS_BYTES`. */
+const LOGITS = 512 * 2 ** 20;
+
+function training(options: MemoryOptions, held: Storage, fixed: MemoryParts): MemoryParts[] {
+  const { architecture, work, gradientCheckpointing: saving } = options;
+  const { text, vision } = architecture;
+  const kind = passKind(options);
+  const pass = largestPass(work, options.ranks, toldPerToken(text, kind.bytes, saving));
+  const kept = keptPerToken(text, kind);
+  const seen = keptPerPatch(vision, kind);
+  const live = !(options.freezeVision || options.adapter !== null);
+
+  const textInputs = pass.tokens * (saving ? text.layers * kept.input : kept.layers);
+  const towerKept = live ? pass.patches * ((saving ? vision.depth * seen.input : seen.layers) + seen.ends) : 0;
+  const textLayer = saving ? pass.tokens * kept.layer : 0;
+  const towerLayer = live && saving ? pass.patches * seen.layer : 0;
+  const working = pass.tokens * (4 * text.hiddenSize + 2 * kind.bytes * text.intermediateSize);
+
+  const before = pass.several ? held.gradients : 0;
+  const textGradients = held.gradients - (live ? held.visionGradients : 0);
+  const cast = castMoments(options, held, saving);
+  const tied = text.tied ? 2 : 1;
+  const stolen = pass.several ? 0 : 1;
+  const common = {
+    ...fixed,
+    ...(isSharded(options) && { "gathered weights": held.root + held.layers }),
+    "vision features": 2 * featureBytes(options, pass.imageTokens),
+  };
+  const ends = pass.tokens * kept.ends;
+  return [
+    // The logits are there, and the gradient of the head is made of them.
+    {
+      ...common,
+      "cast weights": cast.head,
+      gradients: before,
+      activations: ends + textInputs + towerKept,
+      logits: logitBytes(pass, options, held),
+    },
+    // The last layer computes its gradients; that of the head waits for that of the embedding where they are one.
+    {
+      ...common,
+      "cast weights": cast.layers,
+      gradients: before + held.headGradient,
+      activations: ends + textInputs + towerKept + textLayer + working,
+    },
+    // All gradients of the language model are made.
+    {
+      ...common,
+      "cast weights": cast.tower,
+      gradients: Math.max(before, textGradients) + held.headGradient * (tied - stolen),
+      activations: towerKept + towerLayer,
+    },
+    {
+      ...common,
+      gradients: held.gradients + held.headGradient * (tied - stolen),
+      activations: live ? pass.patches * (seen.layer + seen.ends) : 0,
+    },
+  ];
+}
+
+/** Weights cast for the computation while the head, the last layer and the vision tower are at work. */
+function castMoments(
+  options: MemoryOptions,
+  held: Storage,
+  saving: boolean,
+): { readonly head: number; readonly layers: number; readonly tower: number } {
+  const counts = countParameters(options.architecture);
+  if (held.cast === 0) return { head: 0, layers: 0, tower: 0 };
+  const layer = options.adapter === null ? 2 * counts.textLayer : 0;
+  // Where each rank has all weights, the cast ones are kept until the pass forward is over; later those that are saved remain.
+  const kept = !(saving && isSharded(options));
+  const tower = options.freezeVision || options.adapter !== null ? 0 : 2 * counts.vision.products;
+  return {
+    head: kept ? held.cast : layer + 2 * counts.embedding,
+    layers: saving ? layer : held.cast,
+    tower: saving ? 0 : tower,
+  };
+}
+
+/** Logits of a pass where they are largest, with what is made of them, the gradient of the head included. */
+function logitBytes(pass: Pass, options: MemoryOptions, held: Storage): number {
+  const { vocabulary, hiddenSize } = options.architecture.text;
+  const atOnce = Math.max(1, Math.floor(LOGITS / (4 * vocabulary)));
+  const chunks = Math.max(1, Math.ceil(pass.scored / atOnce));
+  const logits = Math.ceil(pass.scored / chunks) * vocabulary;
+  const hidden = 4 * 2 * pass.scored * hiddenSize;
+  const head = held.headGradient * (chunks > 1 ? 2 : 1);
+  const pieces = 2 * Math.min(EXPONENTIALS, 4 * logits);
+  const twice = options.work.tempered ? 8 : 0;
+  if (options.precision === "float32") {
+    return hidden + Math.max(Math.max(twice, 4) * logits + pieces, Math.max(twice, 4) * logits + head);
+  }
+  const backward = Math.max(6 * logits, 2 * logits + head / 2, 1.5 * head);
+  return hidden + Math.max(Math.max(twice, 6) * logits + pieces, backward);
+}
+
+/** Ranks that hold everything add gradients up in buckets; `ddp.BUCKET_BYTES`. */
+const BUCKET = 64 * 2 ** 20;
+
+function bucket({ strategy }: MemoryOptions, { gradients, headGradient }: Storage): number {
+  return strategy === "ddp" ? Math.max(headGradient, Math.min(BUCKET, gradients)) : 0;
+}
+
+/** Prompts of one pass when sampling begins; `generation.TOKENS_PER_PREFILL`. */
+const PREFILL_TOKENS = 16_384;
+/** Patches of one pass of the tower; `vision.PATCHES_PER_PASS`. */
+const TOWER_PATCHES = 32_768;
+/** Room for so many tokens at first; `generation.FIRST_ROOM`. */
+const FIRST_ROOM = 256;
+/** Rows that have ended leave when they are an eighth: the others are copied. */
+const COPIED = 1 + 7 / 8;
+/** The room grows by half, while the old one is still there. */
+const GROWTH = 2.5;
+/** Rows x vocabulary that are drawn from at a time, in three tensors of float64; `sampling.ROWS_TIMES_VOCABULARY`. */
+const DRAWN = 2 ** 24;
+
+function generating(options: MemoryOptions, held: Storage, fixed: MemoryParts): MemoryParts[] {
+  const { architecture, work } = options;
+  const { text, vision } = architecture;
+  const kind = passKind(options);
+  const { bytes } = kind;
+  const prompts = promptsPerCall(work, options.ranks);
+  const rows = prompts * work.samples;
+  const frozen = options.freezeVision || options.adapter !== null;
+  const promptTokens = prompts * work.promptTokens;
+  const prefilled = Math.min(promptTokens, Math.max(PREFILL_TOKENS, work.promptTokens));
+  const patches = frozen ? work.patches : Math.min(prompts * work.patches, Math.max(TOWER_PATCHES, work.patches));
+  const pixels = 4 * vision.patchValues * (frozen ? 2 * work.patches : prompts * work.patches + patches);
+
+  const perToken = 2 * keyValueSize(text) * text.layers * bytes;
+  const grown = work.completionTokens > FIRST_ROOM;
+  const own = Math.min(FIRST_ROOM, work.completionTokens) * (grown ? GROWTH : COPIED);
+  const grownOwn = grown ? Math.max(own, work.completionTokens * COPIED) : own;
+
+  const gathered = isSharded(options)
+    ? { "gathered weights": options.generation === "gather" ? held.whole : held.root + held.layers }
+    : {};
+  const cast = isSharded(options) && options.generation === "layerwise" ? 0 : held.cast;
+  const common = { ...fixed, "cast weights": cast, ...gathered };
+  const promptLogits = prompts * text.vocabulary * bytes;
+  const drawn = 3 * 8 * Math.min(Math.max(DRAWN, text.vocabulary), rows * text.vocabulary);
+  return [
+    {
+      ...common,
+      activations: pixels + patches * passingPerPatch(vision, bytes),
+      "vision features": featureBytes(options, prompts * work.imageTokens),
+    },
+    {
+      ...common,
+      activations: prefilled * passingPerToken(text, kind),
+      "vision features": 2 * featureBytes(options, prompts * work.imageTokens),
+      logits: promptLogits,
+      "keys and values": promptTokens * perToken,
+    },
+    {
+      ...common,
+      activations: rows * passingPerToken(text, kind),
+      logits: promptLogits + 2 * rows * text.vocabulary * bytes + drawn,
+      "keys and values": (promptTokens + rows * grownOwn) * perToken,
+    },
+  ];
+}

@@ -1,0 +1,112 @@
+/**
+ * What a rank holds of the model whatever it is doing: weights, gradients, optimizer, reference.
+ *
+ * `single`, `ddp` and `fsdp2` are the worker's. `zero2` and `zero3` follow the arithmetic that DeepSpeed publishes
+ * (`estimate_zero2_model_states_mem_needs`, `estimate_zero3_model_states_mem_needs`): weights and gradients in the type of the
+ * computation, float32 copies and moments in pieces.
+ *
+ * @module
+ */
+import { countAdapter, countParameters } from "./parameters.js";
+import type { AdapterShape, PartCount } from "./parameters.js";
+import type { Architecture } from "./architecture.js";
+
+/** How a model in training is spread over ranks. */
+export type Spreading = "single" | "ddp" | "fsdp2" | "zero2" | "zero3";
+
+export interface ModelUse {
+  readonly architecture: Architecture;
+  /** Of the matrix products. Weights that are trained are float32 in any case. */
+  readonly precision: "float32" | "bfloat16";
+  readonly strategy: Spreading;
+  readonly ranks: number;
+  /** Weights and optimizer in the machine's memory; `zero3` only. */
+  readonly offload: boolean;
+  /** An adapter of the language model, which is then all that is trained; null: the model itself is. */
+  readonly adapter: (AdapterShape & { readonly fourBit: boolean }) | null;
+  readonly freezeVision: boolean;
+  readonly optimizer: "adamw" | "adamw_8bit";
+  /** Whether the weights as they were loaded are scored as well. */
+  readonly reference: boolean;
+}
+
+/** Bytes on the device, but for `offloaded`. */
+export interface Storage {
+  readonly weights: number;
+  readonly gradients: number;
+  readonly optimizer: number;
+  readonly reference: number;
+  /** Weights cast for the computation, all at once. */
+  readonly cast: number;
+  /** All weights, put together on one rank. */
+  readonly whole: number;
+  /** What stays together for the length of a pass: embedding, head and, of a reference beside the model, the same. */
+  readonly root: number;
+  /** Layers that are put together ahead and worked with, and their gradients. */
+  readonly layers: number;
+  /** Of the embedding or head: its gradient in float32, 0 where it is not trained. */
+  readonly headGradient: number;
+  /** Gradients of the vision tower, part of `gradients`. */
+  readonly visionGradients: number;
+  /** In the machine's memory. */
+  readonly offloaded: number;
+}
+
+/** NF4 in blocks of 64 with an 8-bit scale each, which have a float32 scale per 256 (QLoRA, arXiv 2305.14314). */
+const FOUR_BIT = 0.5 + 1 / 64 + 4 / (64 * 256);
+
+/** Moments of 8 bits with a float32 scale per 256 (Dettmers et al., arXiv 2110.02861). */
+const EIGHT_BIT_STATE = 2 * (1 + 4 / 256);
+
+/** DeepSpeed's own margin for buffers in the machine's memory. */
+const OFFLOAD_BUFFERS = 1.5;
+
+/** A layer that is worked with, the next one, and the buffer that pieces arrive in. */
+const LAYERS_TOGETHER = 3;
+
+export function storageOf(use: ModelUse): Storage {
+  const { architecture, strategy, ranks, adapter, reference } = use;
+  const counts = countParameters(architecture);
+  const bytes = use.precision === "bfloat16" ? 2 : 4;
+  const deepspeed = strategy === "zero2" || strategy === "zero3";
+  const part = (split: boolean): number => (split ? 1 / ranks : 1);
+  const sharded = strategy === "fsdp2" || strategy === "zero3";
+
+  const vision = counts.vision.products + counts.vision.others;
+  const frozenVision = use.freezeVision || adapter !== null;
+  const trained =
+    adapter === null
+      ? counts.total - (frozenVision ? vision : 0)
+      : countAdapter(architecture, adapter).parameters;
+  const frozenBytes = (share: PartCount, products: number): number => products * share.products + 4 * share.others;
+  // A weight that only matrix products read is kept in their type, all others in float32.
+  const ends = 4 * counts.embedding + bytes * counts.head;
+  const copy = frozenBytes(counts.text, bytes) + ends;
+  const base = frozenBytes(counts.text, adapter?.fourBit ? FOUR_BIT : bytes) + ends + frozenBytes(counts.vision, bytes);
+  const own = deepspeed ? bytes * counts.total : 4 * counts.total;
+  const whole = adapter === null ? own : base + 4 * trained;
+  const masters = deepspeed && adapter === null && bytes === 2 ? 4 * trained * part(true) : 0;
+
+  const headTrained = adapter === null;
+  const castHead = counts.head === 0 || headTrained ? counts.embedding : 0;
+  const products = adapter === null ? counts.text.products + (frozenVision ? 0 : counts.vision.products) : trained;
+  const copied = adapter === null && reference;
+  const referenceWhole = copied ? copy + (frozenVision ? 0 : frozenBytes(counts.vision, bytes)) : 0;
+  const gradientBytes = (strategy === "zero2" ? bytes : 0) + 4 * part(sharded || deepspeed);
+  const layer = counts.textLayer * (adapter === null ? (deepspeed ? bytes : 4) : bytes);
+  const held = {
+    weights: whole * part(sharded) + masters,
+    gradients: trained * gradientBytes,
+    optimizer: trained * (use.optimizer === "adamw" ? 8 : EIGHT_BIT_STATE) * part(sharded || deepspeed),
+    reference: referenceWhole * part(sharded),
+    cast: bytes === 2 && !deepspeed ? 2 * (products + castHead) : 0,
+    whole,
+    root: (adapter === null ? (deepspeed ? bytes : 4) * (counts.embedding + counts.head) : ends) + (copied ? ends : 0),
+    layers: LAYERS_TOGETHER * layer + (adapter === null ? 2 * layer : 0),
+    headGradient: headTrained ? 4 * counts.embedding : 0,
+    visionGradients: frozenVision ? 0 : vision * gradientBytes,
+  };
+  if (!(use.offload && strategy === "zero3")) return { ...held, offloaded: 0 };
+  const moved = held.weights + held.gradients + held.optimizer;
+  return { ...held, weights: 0, gradients: 0, optimizer: 0, offloaded: moved * OFFLOAD_BUFFERS };
+}

@@ -1,0 +1,275 @@
+/**
+ * The memory plan of a run that is about to start: its configuration, the model's shape, and how large prompts and pictures are.
+ *
+ * @module
+ */
+import {
+  computeDtype,
+  findRemedies,
+  planMemory,
+  readModelFiles,
+  sftPassTokens,
+} from "../config/index.js";
+import type {
+  MemoryOptions,
+  MemoryPlan,
+  ModelFiles,
+  Remedy,
+  ResolvedConfig,
+  ResolvedSftConfig,
+  SharedConfig,
+  Workload,
+} from "../config/index.js";
+import type { Row } from "../data/index.js";
+import { ConfigError } from "../errors.js";
+import { readImageSize, smartResize } from "../images/index.js";
+import { buildMessages } from "../prompts/index.js";
+import { findDeviceMemory } from "./device-memory.js";
+import type { DeviceMemory } from "./device-memory.js";
+import type { PreparedRun, RunBasis } from "./prepare.js";
+import type { PreparedSft } from "./sft-prepare.js";
+import { lastAnswer, withoutLastAnswer } from "./sft-examples.js";
+
+export interface MemoryForecast {
+  readonly options: MemoryOptions;
+  readonly plan: MemoryPlan;
+  readonly available: DeviceMemory;
+  /** Bytes that the ranks of one device take together. */
+  readonly needed: number;
+  readonly fits: boolean;
+  /** The cheapest changes with which it would fit; none where it fits. */
+  readonly remedies: readonly Remedy[];
+}
+
+/** Prompts and pictures of so many rows are looked at. */
+const ROWS_LOOKED_AT = 32;
+
+/** The largest of what was looked at. */
+interface PromptSizes {
+  readonly textTokens: number;
+  readonly answerTokens: number;
+  readonly imageTokens: number;
+  readonly patches: number;
+  /** Pixels of the pictures of a row. */
+  readonly pixels: number;
+  /** Of one picture. */
+  readonly pixelsOfOne: number;
+}
+
+/** @returns null where the model's shape is not known: a hub id that is not one of the released Qwen2.5-VL */
+export async function forecastTraining({ config, plan, ...run }: PreparedRun): Promise<MemoryForecast | null> {
+  const model = await readModelFiles(config.model_name_or_path);
+  if (model === null) return null;
+  const sizes = await measurePrompts(run, config, model);
+  const work: Workload = {
+    ...sharedWork(config, sizes, run),
+    prompts: plan.promptsPerStep,
+    promptsPerUpdate: Math.ceil(plan.completionsPerUpdate / config.num_generations),
+    samples: config.num_generations,
+    completionTokens: config.max_completion_length,
+    sampled: true,
+    tempered: config.temperature !== 1,
+    tokensPerPass: config.max_tokens_per_part,
+    completionsPerPass: config.per_device_train_batch_size,
+  };
+  const pairs = config.reward_funcs.some((name) => name !== "format");
+  return forecast(config, { model, work, reference: config.beta > 0, leastPrompts: pairs ? 2 : 1, sizes });
+}
+
+/** The same of a supervised run. */
+export async function forecastSft({ config, plan, ...run }: PreparedSft): Promise<MemoryForecast | null> {
+  const model = await readModelFiles(config.model_name_or_path);
+  if (model === null) return null;
+  const sizes = await measurePrompts(run, config, model, lastAnswer);
+  const evaluated = run.heldOut.length;
+  const work: Workload = {
+    ...sharedWork(config, sizes, run),
+    prompts: evaluated > 0 ? evaluated : plan.promptsPerStep,
+    promptsPerUpdate: plan.promptsPerStep,
+    samples: 1,
+    completionTokens: sizes.answerTokens,
+    sampled: evaluated > 0,
+    tempered: false,
+    tokensPerPass: sftPassTokens(config),
+    completionsPerPass: config.packing ? null : config.per_device_train_batch_size,
+  };
+  return forecast(config, { model, work, reference: false, leastPrompts: Number.POSITIVE_INFINITY, sizes });
+}
+
+/**
+ * @throws ConfigError CONFIG_MEMORY, with what would help, when a run does not fit into the memory that there is
+ */
+export function refuseTooLarge(forecast: MemoryForecast | null): void {
+  if (forecast === null || forecast.fits) return;
+  const { needed, available, plan, remedies } = forecast;
+  const bytes = available.bytes ?? 0;
+  const advice =
+    remedies.length === 0
+      ? "No change that the configuration knows makes it fit: use a larger device, or a smaller model."
+      : `What would fit, cheapest first: ${remedies.map(remedyText).join("; or ")}.`;
+  throw new ConfigError(
+    "CONFIG_MEMORY",
+    `The run needs about ${gib(needed)} GiB at its peak (${plan.peak}), and there are ${gib(bytes)} (${available.source}). ` +
+      `${advice} --dry-run shows the plan; where it is wrong, device_memory_gb takes a larger number (docs/memory.md).`,
+    {
+      fields: {
+        needed,
+        available: bytes,
+        remedies: remedies.map(({ settings, plan: { needed: then } }) => ({ settings, needed: then })),
+      },
+    },
+  );
+}
+
+/** "gradient_checkpointing: true and beta: 0 (21.3 GiB)". */
+export function remedyText({ settings, plan: { needed } }: Remedy): string {
+  const keys = Object.entries(settings).map(([key, value]) => `${key}: ${value}`);
+  return `${keys.join(" and ")} (${gib(needed)} GiB)`;
+}
+
+function gib(bytes: number): string {
+  return (bytes / 2 ** 30).toFixed(1);
+}
+
+interface Asked {
+  readonly model: ModelFiles;
+  readonly work: Workload;
+  readonly reference: boolean;
+  readonly leastPrompts: number;
+  readonly sizes: PromptSizes;
+}
+
+async function forecast(config: ResolvedConfig | ResolvedSftConfig, asked: Asked): Promise<MemoryForecast> {
+  const { model, work, sizes } = asked;
+  const available = await findDeviceMemory(config);
+  const options: MemoryOptions = {
+    architecture: model.architecture,
+    precision: precisionOf(config, model, available),
+    device: available.device,
+    strategy: "single",
+    ranks: 1,
+    offload: false,
+    adapter: adapterOf(config, model),
+    freezeVision: config.freeze_vision_modules,
+    gradientCheckpointing: config.gradient_checkpointing,
+    optimizer: "adamw",
+    reference: asked.reference,
+    // As the worker does it.
+    generation: "gather",
+    work,
+  };
+  const plan = planMemory(options);
+  const { bytes } = available;
+  const ranksPerDevice = available.device === "cpu" ? options.ranks : 1;
+  const fits = bytes === null || plan.needed * ranksPerDevice <= bytes;
+  const leeway = {
+    devices: 1,
+    leastPrompts: asked.leastPrompts,
+    pixels: sizes.pixelsOfOne === 0 ? null : sizes.pixelsOfOne,
+  };
+  return {
+    options,
+    plan,
+    available,
+    needed: plan.needed * ranksPerDevice,
+    fits,
+    remedies: fits ? [] : findRemedies(options, bytes / ranksPerDevice, leeway),
+  };
+}
+
+/** What the worker chooses, where the configuration leaves it to it. */
+function precisionOf(
+  config: SharedConfig,
+  { architecture }: ModelFiles,
+  { device }: DeviceMemory,
+): MemoryOptions["precision"] {
+  const asked = computeDtype(config);
+  if (asked !== "auto") return asked;
+  return device === "cuda" && architecture.storedBytes === 2 ? "bfloat16" : "float32";
+}
+
+/** The worker's, where the configuration leaves the rank to it. */
+const DEFAULT_RANK = 16;
+
+function adapterOf(config: SharedConfig, { adapterRank }: ModelFiles): MemoryOptions["adapter"] {
+  if (!config.use_peft) return null;
+  return {
+    rank: config.lora_r ?? adapterRank ?? DEFAULT_RANK,
+    targets: config.lora_target_modules,
+    magnitudes: config.use_dora === true,
+    fourBit: config.load_in_4bit,
+  };
+}
+
+function sharedWork(
+  config: SharedConfig,
+  sizes: PromptSizes,
+  { rowCount }: Pick<RunBasis, "rowCount">,
+): Pick<Workload, "promptTokens" | "imageTokens" | "patches" | "pictureBytes" | "pictureLimit"> {
+  const { textTokens, imageTokens, patches, pixels } = sizes;
+  return {
+    promptTokens: Math.min(textTokens + imageTokens, config.max_prompt_length ?? Number.POSITIVE_INFINITY),
+    imageTokens,
+    patches,
+    pictureBytes: rowCount * pixels * 3,
+    pictureLimit: config.image_cache_bytes,
+  };
+}
+
+/** What a chat template adds around a message, about. */
+const TOKENS_AROUND = 16;
+/** Letters that become one token, about: of a full vocabulary of English, and of the small ones of tests. */
+const LETTERS = { full: 4, small: 1.6 };
+const FULL_VOCABULARY = 32_000;
+
+async function measurePrompts(
+  { sampler }: Pick<RunBasis, "sampler">,
+  config: SharedConfig,
+  { architecture, ...limits }: ModelFiles,
+  answer: (row: Row) => string = () => "",
+): Promise<PromptSizes> {
+  const { patchSize, mergeSize } = architecture.vision;
+  const letters = architecture.text.vocabulary >= FULL_VOCABULARY ? LETTERS.full : LETTERS.small;
+  const rows = (await sampler.at(1)).slice(0, ROWS_LOOKED_AT);
+  const measured = await Promise.all(
+    rows.map(async (row): Promise<PromptSizes> => {
+      const said = answer(row);
+      const messages = buildMessages(said === "" ? row : withoutLastAnswer(row), config.question_template);
+      const text = messages.map(({ content }) =>
+        typeof content === "string"
+          ? content
+          : content.map((part) => (part.type === "text" ? part.text : "")).join(""),
+      );
+      const areas = await Promise.all(
+        row.images.map(async (file) => {
+          const { height, width } = smartResize({
+            ...(await readImageSize(file)),
+            factor: patchSize * mergeSize,
+            minPixels: config.min_pixels ?? limits.minPixels,
+            maxPixels: config.max_pixels ?? limits.maxPixels,
+          });
+          return height * width;
+        }),
+      );
+      const pixels = areas.reduce((total, area) => total + area, 0);
+      const patches = pixels / patchSize ** 2;
+      return {
+        textTokens: text.reduce((total, { length }) => total + Math.ceil(length / letters) + TOKENS_AROUND, 0),
+        answerTokens: Math.ceil(said.length / letters) + 1,
+        imageTokens: patches / mergeSize ** 2,
+        patches,
+        pixels,
+        pixelsOfOne: Math.max(0, ...areas),
+      };
+    }),
+  );
+  const largest = (name: keyof PromptSizes): number => Math.max(...measured.map((one) => one[name]));
+  return {
+    textTokens: largest("textTokens"),
+    answerTokens: largest("answerTokens"),
+    imageTokens: largest("imageTokens"),
+    patches: largest("patches"),
+    pixels: largest("pixels"),
+    pixelsOfOne: largest("pixelsOfOne"),
+  };
+}

@@ -1,0 +1,65 @@
+/**
+ * What would make a run fit: that it does, and that nothing cheaper was passed over.
+ *
+ * @module
+ */
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { findRemedies, planMemory } from "../../../src/config/index.js";
+import type { Leeway, Remedy } from "../../../src/config/index.js";
+import { ADAPTER, GIB, kadidUse } from "../../../bench/support/memory-table.js";
+
+const LEEWAY: Leeway = { devices: 1, leastPrompts: 2, pixels: 512 * 384 };
+
+const settings = (remedies: readonly Remedy[]) => remedies.map((remedy) => remedy.settings);
+
+it("an adapter is what brings 7B onto one card of 24 GiB, where nothing else does", () => {
+  const use = kadidUse("7B");
+  const remedies = findRemedies(use, 24 * GIB, LEEWAY);
+  expect(remedies).not.toHaveLength(0);
+  for (const { settings: changed } of remedies) expect(changed).toHaveProperty("use_peft", true);
+});
+
+it("more devices are proposed where there are some", () => {
+  const use = kadidUse("3B");
+  const found = findRemedies(use, 40 * GIB, { ...LEEWAY, devices: 8 });
+  expect(settings(found)[0]).toHaveProperty("strategy", "fsdp2");
+});
+
+it("tries smaller passes first where the activations are too large", () => {
+  const use = kadidUse("3B", { adapter: ADAPTER, gradientCheckpointing: false });
+  const wide = { ...use, work: { ...use.work, tokensPerPass: 32_768, promptsPerUpdate: 32, prompts: 32 } };
+  const found = findRemedies(wide, 40 * GIB, LEEWAY);
+  expect(found[0]!.settings).toHaveProperty("max_tokens_per_part");
+  expect(Object.keys(found[0]!.settings)).toHaveLength(1);
+});
+
+it("has nothing for a model that no change brings onto the device", () => {
+  expect(findRemedies(kadidUse("72B"), 8 * GIB, LEEWAY)).toEqual([]);
+});
+
+it("every proposal fits, none holds another one, and they come by cost", () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom("3B" as const, "7B" as const, "32B" as const, "72B" as const),
+      fc.constantFrom(24, 32, 40, 48, 80),
+      fc.constantFrom(1, 2, 8),
+      fc.boolean(),
+      (size, card, devices, gradientCheckpointing) => {
+        const use = kadidUse(size, { gradientCheckpointing });
+        if (planMemory(use).needed <= card * GIB) return;
+        const found = findRemedies(use, card * GIB, { ...LEEWAY, devices });
+        expect(found.length).toBeLessThanOrEqual(3);
+        for (const { plan } of found) expect(plan.needed).toBeLessThanOrEqual(card * GIB);
+        const costs = found.map(({ cost }) => cost);
+        expect(costs).toEqual([...costs].sort((a, b) => a - b));
+        const texts = found.map((remedy) => Object.entries(remedy.settings).map(String));
+        for (const [index, text] of texts.entries()) {
+          const others = texts.filter((_, other) => other !== index);
+          expect(others.some((other) => other.every((entry) => text.includes(entry)))).toBe(false);
+        }
+      },
+    ),
+    { numRuns: 12 },
+  );
+});

@@ -1,0 +1,157 @@
+/**
+ * The memory plan: what each part comes to by hand, and what must hold for all of them.
+ *
+ * @module
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { chooseGeneration, countParameters, planMemory, sum } from "../../../src/config/index.js";
+import type { MemoryOptions } from "../../../src/config/index.js";
+import { ADAPTER, GIB, kadidUse } from "../../../bench/support/memory-table.js";
+
+const P = 8_292_166_656;
+
+describe("what a rank holds of Qwen2.5-VL-7B", () => {
+  const held = (changes: Partial<MemoryOptions>) => planMemory(kadidUse("7B", changes)).stages.update;
+  const { embedding, head, text, vision } = countParameters(kadidUse("7B").architecture);
+  const copy = 2 * (text.products + vision.products + head) + 4 * (text.others + vision.others + embedding);
+
+  it("is 16 bytes per parameter and a copy in the type of the computation", () => {
+    expect(held({})).toMatchObject({ weights: 4 * P, gradients: 4 * P, optimizer: 8 * P, reference: copy });
+    expect(held({ strategy: "ddp", ranks: 4 })).toMatchObject({ weights: 4 * P, optimizer: 8 * P, reference: copy });
+  });
+
+  it("is an eighth of it on each of 8 ranks under fsdp2", () => {
+    const { weights, gradients, optimizer, reference } = held({ strategy: "fsdp2", ranks: 8 });
+    expect([weights, gradients, optimizer, reference]).toEqual([P / 2, P / 2, P, copy / 8]);
+  });
+
+  it("is no gradient, no moments and no copy of a frozen tower", () => {
+    const frozen = vision.products + vision.others;
+    expect(held({ freezeVision: true })).toMatchObject({
+      weights: 4 * P,
+      gradients: 4 * (P - frozen),
+      optimizer: 8 * (P - frozen),
+      reference: copy - 2 * vision.products - 4 * vision.others,
+    });
+  });
+
+  it("is the copy, and 16 bytes per parameter of an adapter", () => {
+    const adapter = 40_370_176;
+    expect(held({ adapter: ADAPTER })).toMatchObject({
+      weights: copy + 4 * adapter,
+      gradients: 4 * adapter,
+      optimizer: 8 * adapter,
+      reference: 0,
+    });
+    const saved = held({ adapter: ADAPTER }).weights! - held({ adapter: { ...ADAPTER, fourBit: true } }).weights!;
+    expect(saved / text.products).toBeCloseTo(2 - (0.5 + 1 / 64 + 1 / 4096), 9);
+  });
+
+  it("is a quarter of the moments in 8 bits", () => {
+    expect(held({ optimizer: "adamw_8bit" }).optimizer! / (8 * P)).toBeCloseTo((2 * (1 + 1 / 64)) / 8, 9);
+  });
+
+  it("is what DeepSpeed's own estimators say under ZeRO", () => {
+    const states = ({ weights = 0, gradients = 0, optimizer = 0 }) => weights + gradients + optimizer;
+    expect(states(held({ strategy: "zero2", ranks: 8 }))).toBe(4 * P + (16 * P) / 8);
+    expect(states(held({ strategy: "zero3", ranks: 8 }))).toBe((18 * P) / 8);
+    expect(states(held({ strategy: "zero3", ranks: 8, offload: true }))).toBe(0);
+    const { host } = planMemory(kadidUse("7B", { strategy: "zero3", ranks: 8, offload: true }));
+    expect(host).toBeGreaterThan((1.5 * 18 * P) / 8);
+  });
+});
+
+const sizes = fc.constantFrom("3B" as const, "7B" as const, "32B" as const, "72B" as const);
+const strategies = fc.constantFrom("single" as const, "ddp" as const, "fsdp2" as const, "zero2" as const, "zero3" as const);
+const uses = fc
+  .record({
+    size: sizes,
+    strategy: strategies,
+    precision: fc.constantFrom("float32" as const, "bfloat16" as const),
+    adapter: fc.constantFrom(null, ADAPTER),
+    freezeVision: fc.boolean(),
+    gradientCheckpointing: fc.boolean(),
+    reference: fc.boolean(),
+    promptsPerRank: fc.constantFrom(1, 2, 8, 64),
+    exponent: fc.integer({ min: 1, max: 5 }),
+  })
+  .map(({ size, strategy, promptsPerRank, exponent, ...changes }) => {
+    const ranks = strategy === "single" ? 1 : 2 ** exponent;
+    const use = kadidUse(size, { ...changes, strategy, ranks });
+    const prompts = promptsPerRank * ranks;
+    return { ...use, work: { ...use.work, prompts, promptsPerUpdate: prompts } };
+  });
+
+function neededWith(use: MemoryOptions, changes: Partial<MemoryOptions>, work: Partial<MemoryOptions["work"]> = {}): number {
+  return planMemory({ ...use, ...changes, work: { ...use.work, ...work } }).needed;
+}
+
+describe("for every use", () => {
+  it("less is needed with less to train, in smaller passes, for a smaller batch", () => {
+    fc.assert(
+      fc.property(uses, (use) => {
+        const { work } = use;
+        const { needed } = planMemory(use);
+        const atMost = (other: number) => expect(other).toBeLessThanOrEqual(needed);
+        atMost(neededWith(use, { freezeVision: true }));
+        atMost(neededWith(use, { reference: false }));
+        atMost(neededWith(use, { optimizer: "adamw_8bit" }));
+        // An update in one pass has no gradients yet while its activations are there.
+        const inSeveral = work.prompts / use.ranks > 2;
+        if (inSeveral) atMost(neededWith(use, {}, { tokensPerPass: work.promptTokens + work.completionTokens }));
+        atMost(neededWith(use, {}, { prompts: work.prompts / 2, promptsPerUpdate: work.promptsPerUpdate / 2 }));
+        if (use.adapter !== null) atMost(neededWith(use, { adapter: { ...use.adapter, rank: 8 } }));
+      }),
+    );
+  });
+
+  it("less is needed for fewer and shorter answers and smaller pictures, where no more prompts take their place", () => {
+    fc.assert(
+      fc.property(uses, (use) => {
+        const prompts = use.ranks;
+        const one = { ...use, work: { ...use.work, prompts, promptsPerUpdate: prompts } };
+        const atMost = (other: number) => expect(other).toBeLessThanOrEqual(planMemory(one).needed);
+        atMost(neededWith(one, {}, { completionTokens: 128 }));
+        atMost(neededWith(one, {}, { samples: 3 }));
+        atMost(neededWith(one, {}, { patches: 504, imageTokens: 126, promptTokens: 294 }));
+      }),
+    );
+  });
+
+  it("spreading over twice the ranks needs no more on each, for the same batch", () => {
+    fc.assert(
+      fc.property(uses, (use) => {
+        if (use.strategy === "single") return;
+        expect(neededWith(use, { ranks: 2 * use.ranks })).toBeLessThanOrEqual(planMemory(use).needed);
+      }),
+    );
+  });
+
+  it("the peak is the largest stage", () => {
+    fc.assert(
+      fc.property(uses, (use) => {
+        const plan = planMemory(use);
+        const all = Object.values(plan.stages).map(sum);
+        expect(plan.tensors).toBe(Math.max(...all));
+        expect(sum(plan.stages[plan.peak])).toBe(plan.tensors);
+      }),
+    );
+  });
+});
+
+describe("sampling from weights in pieces", () => {
+  const use = kadidUse("32B", { strategy: "fsdp2", ranks: 16 });
+
+  it("puts them together where that fits, and goes layer by layer where it does not", () => {
+    expect(chooseGeneration(kadidUse("7B", { strategy: "fsdp2", ranks: 8 }), 80 * GIB)).toBe("gather");
+    expect(chooseGeneration(use, 80 * GIB)).toBe("layerwise");
+  });
+
+  it("holds all weights at once in one case, embedding, head and a few layers in the other", () => {
+    const gathered = planMemory(use).stages.generate["gathered weights"];
+    const layerwise = planMemory({ ...use, generation: "layerwise" }).stages.generate["gathered weights"]!;
+    expect(gathered).toBe(4 * countParameters(use.architecture).total);
+    expect(layerwise / gathered!).toBeLessThan(0.2);
+  });
+});
