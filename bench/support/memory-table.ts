@@ -81,11 +81,14 @@ export function waysTable(): { readonly header: string[]; readonly rows: string[
 }
 
 /** What EasyR1's README gives as estimated: cards x GB for GRPO. "AMP" has float32 masters, "BF16" has none. */
-const PUBLISHED: readonly (readonly [string, Partial<MemoryOptions>, Readonly<Record<Size, readonly [number, number]>>])[] =
-  [
-    ["all weights, AMP", {}, { "3B": [4, 40], "7B": [8, 40], "32B": [16, 80], "72B": [32, 80] }],
-    ["LoRA, AMP", { adapter: ADAPTER }, { "3B": [1, 24], "7B": [2, 32], "32B": [2, 80], "72B": [4, 80] }],
-  ];
+const PUBLISHED: readonly (readonly [
+  string,
+  Partial<MemoryOptions>,
+  Readonly<Record<Size, readonly [number, number]>>,
+])[] = [
+  ["all weights, AMP", {}, { "3B": [4, 40], "7B": [8, 40], "32B": [16, 80], "72B": [32, 80] }],
+  ["LoRA, AMP", { adapter: ADAPTER }, { "3B": [1, 24], "7B": [2, 32], "32B": [2, 80], "72B": [4, 80] }],
+];
 
 /** The published cards, what our worker needs on each, and how many of the same kind it takes. */
 export function publishedTable(): { readonly header: string[]; readonly rows: string[][] } {
@@ -93,7 +96,8 @@ export function publishedTable(): { readonly header: string[]; readonly rows: st
     SIZES.map((size) => {
       const [cards, gb] = cells[size];
       const needed = (ranks: number, generation: MemoryOptions["generation"]): number =>
-        planMemory(kadidUse(size, { ...changes, ranks, strategy: ranks === 1 ? "single" : "fsdp2", generation })).needed;
+        planMemory(kadidUse(size, { ...changes, ranks, strategy: ranks === 1 ? "single" : "fsdp2", generation }))
+          .needed;
       const ours = [1, 2, 4, 8, 16, 32, 64].find((ranks) => needed(ranks, "gather") <= gb * GIB);
       const theirs = `${cards} x ${gb}`;
       return [

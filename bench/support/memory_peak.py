@@ -1,7 +1,7 @@
 """What one rank really needs for a step, stage by stage: see bench/support/memory-peak.ts.
 
-One argument, a JSON object (`Task`). Two steps run as they are, after which the peak of the process is read; a third one runs
-under torch's profiler, which tells every allocation of a tensor. Prints one JSON object of bytes.
+One argument, a JSON object (`Task`). Two steps run as they are, after which the peak of the process is read; a third
+one runs under torch's profiler, which tells every allocation of a tensor. Prints one JSON object of bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch.profiler import ProfilerActivity, profile
 
 from thurstone_runtime.engine import Engine
-from thurstone_runtime.memory import peak_resident_bytes, resident_bytes
+from thurstone_runtime.memory import peak_resident_bytes
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -49,7 +49,6 @@ class Task:
 def main() -> None:
     """Runs the task."""
     task = Task(sys.argv[1])
-    libraries = resident_bytes()
     engine, description = open_engine(task.model, **task.settings)
     keys = [f"picture {number}" for number in range(task.prompts)]
     _send_pictures(engine, task, keys)
@@ -64,7 +63,7 @@ def main() -> None:
         peak, left = _allocated(call)
         tensors[name] = before + peak
         before += left
-    print(json.dumps({"libraries": libraries, "process": process, "tensors": tensors, "static": _live_bytes()}))
+    print(json.dumps({"process": process, "tensors": tensors}))
 
 
 def _send_pictures(engine: Engine, task: Task, keys: list[str]) -> None:

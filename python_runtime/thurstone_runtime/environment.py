@@ -48,10 +48,11 @@ def torch_report() -> dict[str, Any]:
     """torch's version and the devices it can compute on. Imports torch, which takes seconds."""
     import torch
 
-    cuda = torch.cuda.is_available()
+    devices = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
     return {
         "version": torch.__version__,
-        "cuda": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())] if cuda else [],
+        "cuda": [torch.cuda.get_device_name(index) for index in devices],
+        "cuda_memory": [torch.cuda.get_device_properties(index).total_memory for index in devices],
         "cuda_build": torch.version.cuda,
         "mps": torch.backends.mps.is_available(),
         "threads": torch.get_num_threads(),

@@ -3,13 +3,7 @@
  *
  * @module
  */
-import {
-  computeDtype,
-  findRemedies,
-  planMemory,
-  readModelFiles,
-  sftPassTokens,
-} from "../config/index.js";
+import { computeDtype, findRemedies, planMemory, readModelFiles, sftPassTokens } from "../config/index.js";
 import type {
   MemoryOptions,
   MemoryPlan,
@@ -20,15 +14,14 @@ import type {
   SharedConfig,
   Workload,
 } from "../config/index.js";
-import type { Row } from "../data/index.js";
 import { ConfigError } from "../errors.js";
-import { readImageSize, smartResize } from "../images/index.js";
-import { buildMessages } from "../prompts/index.js";
 import { findDeviceMemory } from "./device-memory.js";
 import type { DeviceMemory } from "./device-memory.js";
 import type { PreparedRun, RunBasis } from "./prepare.js";
+import { measurePrompts } from "./prompt-sizes.js";
+import type { PromptSizes } from "./prompt-sizes.js";
 import type { PreparedSft } from "./sft-prepare.js";
-import { lastAnswer, withoutLastAnswer } from "./sft-examples.js";
+import { lastAnswer } from "./sft-examples.js";
 
 export interface MemoryForecast {
   readonly options: MemoryOptions;
@@ -39,21 +32,6 @@ export interface MemoryForecast {
   readonly fits: boolean;
   /** The cheapest changes with which it would fit; none where it fits. */
   readonly remedies: readonly Remedy[];
-}
-
-/** Prompts and pictures of so many rows are looked at. */
-const ROWS_LOOKED_AT = 32;
-
-/** The largest of what was looked at. */
-interface PromptSizes {
-  readonly textTokens: number;
-  readonly answerTokens: number;
-  readonly imageTokens: number;
-  readonly patches: number;
-  /** Pixels of the pictures of a row. */
-  readonly pixels: number;
-  /** Of one picture. */
-  readonly pixelsOfOne: number;
 }
 
 /** @returns null where the model's shape is not known: a hub id that is not one of the released Qwen2.5-VL */
@@ -213,63 +191,5 @@ function sharedWork(
     patches,
     pictureBytes: rowCount * pixels * 3,
     pictureLimit: config.image_cache_bytes,
-  };
-}
-
-/** What a chat template adds around a message, about. */
-const TOKENS_AROUND = 16;
-/** Letters that become one token, about: of a full vocabulary of English, and of the small ones of tests. */
-const LETTERS = { full: 4, small: 1.6 };
-const FULL_VOCABULARY = 32_000;
-
-async function measurePrompts(
-  { sampler }: Pick<RunBasis, "sampler">,
-  config: SharedConfig,
-  { architecture, ...limits }: ModelFiles,
-  answer: (row: Row) => string = () => "",
-): Promise<PromptSizes> {
-  const { patchSize, mergeSize } = architecture.vision;
-  const letters = architecture.text.vocabulary >= FULL_VOCABULARY ? LETTERS.full : LETTERS.small;
-  const rows = (await sampler.at(1)).slice(0, ROWS_LOOKED_AT);
-  const measured = await Promise.all(
-    rows.map(async (row): Promise<PromptSizes> => {
-      const said = answer(row);
-      const messages = buildMessages(said === "" ? row : withoutLastAnswer(row), config.question_template);
-      const text = messages.map(({ content }) =>
-        typeof content === "string"
-          ? content
-          : content.map((part) => (part.type === "text" ? part.text : "")).join(""),
-      );
-      const areas = await Promise.all(
-        row.images.map(async (file) => {
-          const { height, width } = smartResize({
-            ...(await readImageSize(file)),
-            factor: patchSize * mergeSize,
-            minPixels: config.min_pixels ?? limits.minPixels,
-            maxPixels: config.max_pixels ?? limits.maxPixels,
-          });
-          return height * width;
-        }),
-      );
-      const pixels = areas.reduce((total, area) => total + area, 0);
-      const patches = pixels / patchSize ** 2;
-      return {
-        textTokens: text.reduce((total, { length }) => total + Math.ceil(length / letters) + TOKENS_AROUND, 0),
-        answerTokens: Math.ceil(said.length / letters) + 1,
-        imageTokens: patches / mergeSize ** 2,
-        patches,
-        pixels,
-        pixelsOfOne: Math.max(0, ...areas),
-      };
-    }),
-  );
-  const largest = (name: keyof PromptSizes): number => Math.max(...measured.map((one) => one[name]));
-  return {
-    textTokens: largest("textTokens"),
-    answerTokens: largest("answerTokens"),
-    imageTokens: largest("imageTokens"),
-    patches: largest("patches"),
-    pixels: largest("pixels"),
-    pixelsOfOne: largest("pixelsOfOne"),
   };
 }

@@ -15,7 +15,7 @@ function dataLines(given: Partial<ConfigInput>): string[] {
   }));
   const order = createSampler(rows, config).counts;
   const plan = planRun(config, { order });
-  const lines = planText({ config, plan, checkpoint: null });
+  const lines = planText({ config, plan, memory: null });
   const from = lines.indexOf("Data") + 1;
   return lines.slice(from, lines.indexOf("  no rows are held out", from)).map((line) => line.trim());
 }

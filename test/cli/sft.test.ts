@@ -49,7 +49,7 @@ describe("thurstone sft --dry-run", () => {
     expect(out).toMatch(/^ {2}an update: 2 x 2 = 4 rows, every answer of theirs$/m);
     expect(out).toMatch(/^ {2}a forward and backward pass: at most 300 tokens, each prompt once$/m);
     expect(out).toMatch(/^ {2}6 steps, an update each$/m);
-    expect(out).toMatch(/^ {2}unknown: none is no folder with safetensors files here$/m);
+    expect(out).toMatch(/^ {2}unknown: none is no folder with a config.json of /m);
   });
 
   it("says how passes are filled without packing, and what is left over", async () => {

@@ -6,6 +6,7 @@ import { stringify } from "yaml";
 import { runCommandLine } from "../../src/cli/program.js";
 import type { ResolvedConfig, RunPlan } from "../../src/config/index.js";
 import { createDataSet } from "../support/data-set.js";
+import type { MemoryForecast } from "../../src/trainer/index.js";
 import type { DataSet } from "../support/data-set.js";
 import { commandIo } from "./outputs.js";
 
@@ -32,7 +33,32 @@ describe("thurstone train --dry-run", () => {
     expect(out).toMatch(/^ {2}tiny: 8 rows$/m);
     expect(out).toMatch(/^ {2}a rollout batch: 3 prompts x 4 completions = 12 completions$/m);
     expect(out).toMatch(/^ {2}6 steps = 3 rollout batches x 2$/m);
-    expect(out).toMatch(/^ {2}unknown: none is no folder with safetensors files here$/m);
+    expect(out).toMatch(/^ {2}unknown: none is no folder with a config.json of /m);
+  });
+
+  const part = fileURLToPath(new URL("../../assets/part", import.meta.url));
+
+  it("shows what a worker needs of memory, from the model's JSON files alone", async () => {
+    const { code, out } = await thurstone(file, "--dry-run", "--model_name_or_path", part, "--device", "cpu");
+    expect(code).toBe(0);
+    expect(out).toMatch(/^ {2}2487168 parameters, 2487168 of them trained; computed in float32$/m);
+    expect(out).toMatch(/^ {2}weights +9\.5 MiB +9\.5 MiB +9\.5 MiB$/m);
+    expect(out).toMatch(/^ {2}optimizer +19\.0 MiB +19\.0 MiB +19\.0 MiB$/m);
+    expect(out).toMatch(/^ {2}there are .* \(what the machine has available\): it fits$/m);
+  });
+
+  it("fails, and says what would fit, where the device is too small", async () => {
+    const flags = ["--model_name_or_path", "Qwen/Qwen2.5-VL-7B-Instruct", "--device", "cuda", "--device_memory_gb"];
+    const { code, out } = await thurstone(file, "--dry-run", "--json", ...flags, "24");
+    expect(code).toBe(1);
+    const { memory } = JSON.parse(out) as { memory: MemoryForecast };
+    expect(memory).toMatchObject({ fits: false, available: { bytes: 24 * 2 ** 30, source: "device_memory_gb" } });
+    expect(memory.remedies).toHaveLength(3);
+    for (const { plan } of memory.remedies) expect(plan.needed).toBeLessThanOrEqual(24 * 2 ** 30);
+    expect((await thurstone(file, "--dry-run", ...flags, "24")).out).toMatch(
+      /: IT DOES NOT FIT\n {2}what would fit, cheapest first:\n {4}.*use_peft: true.* GiB\)\n/,
+    );
+    expect((await thurstone(file, "--dry-run", ...flags, "1000")).code).toBe(0);
   });
 
   it("gives the resolved configuration and the plan as JSON", async () => {
@@ -82,7 +108,8 @@ describe("thurstone train --dry-run of the flagship recipes", () => {
   });
   const plan = async (name: string): Promise<string> => {
     const flags = ["--data_file_paths", data, "--image_folders", set.images];
-    const { code, out, err } = await thurstone("--config", config(name), ...flags, "--dry-run");
+    const card = ["--device", "cuda", "--device_memory_gb", "1000"];
+    const { code, out, err } = await thurstone("--config", config(name), ...flags, ...card, "--dry-run");
     expect([code, err]).toEqual([0, ""]);
     return out;
   };

@@ -165,6 +165,14 @@ export function releasedArchitecture(name: string): Architecture | null {
   const sizes = RELEASED[found?.toLowerCase() ?? ""];
   if (sizes === undefined) return null;
   const [shape, intermediateSize] = sizes;
-  const vision = { width: 1280, intermediateSize, depth: 32, heads: 16, patchValues: 1176, patchSize: 14, mergeSize: 2 };
+  const vision = {
+    width: 1280,
+    intermediateSize,
+    depth: 32,
+    heads: 16,
+    patchValues: 1176,
+    patchSize: 14,
+    mergeSize: 2,
+  };
   return { text: shape, vision: { ...vision, gated: true }, storedBytes: 2 };
 }

@@ -200,7 +200,11 @@ function fewerPrompts({ work, ranks }: MemoryOptions, { leastPrompts }: Leeway):
     if (!possible) return [];
     const settings = { prompts_per_step: prompts };
     return [
-      { settings, cost, apply: (made: MemoryOptions) => ({ ...made, work: { ...made.work, prompts, promptsPerUpdate: prompts } }) },
+      {
+        settings,
+        cost,
+        apply: (made: MemoryOptions) => ({ ...made, work: { ...made.work, prompts, promptsPerUpdate: prompts } }),
+      },
     ];
   });
 }

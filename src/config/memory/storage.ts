@@ -75,9 +75,7 @@ export function storageOf(use: ModelUse): Storage {
   const vision = counts.vision.products + counts.vision.others;
   const frozenVision = use.freezeVision || adapter !== null;
   const trained =
-    adapter === null
-      ? counts.total - (frozenVision ? vision : 0)
-      : countAdapter(architecture, adapter).parameters;
+    adapter === null ? counts.total - (frozenVision ? vision : 0) : countAdapter(architecture, adapter).parameters;
   const frozenBytes = (share: PartCount, products: number): number => products * share.products + 4 * share.others;
   // A weight that only matrix products read is kept in their type, all others in float32.
   const ends = 4 * counts.embedding + bytes * counts.head;

@@ -63,7 +63,13 @@ describe("what a rank holds of Qwen2.5-VL-7B", () => {
 });
 
 const sizes = fc.constantFrom("3B" as const, "7B" as const, "32B" as const, "72B" as const);
-const strategies = fc.constantFrom("single" as const, "ddp" as const, "fsdp2" as const, "zero2" as const, "zero3" as const);
+const strategies = fc.constantFrom(
+  "single" as const,
+  "ddp" as const,
+  "fsdp2" as const,
+  "zero2" as const,
+  "zero3" as const,
+);
 const uses = fc
   .record({
     size: sizes,
@@ -83,7 +89,11 @@ const uses = fc
     return { ...use, work: { ...use.work, prompts, promptsPerUpdate: prompts } };
   });
 
-function neededWith(use: MemoryOptions, changes: Partial<MemoryOptions>, work: Partial<MemoryOptions["work"]> = {}): number {
+function neededWith(
+  use: MemoryOptions,
+  changes: Partial<MemoryOptions>,
+  work: Partial<MemoryOptions["work"]> = {},
+): number {
   return planMemory({ ...use, ...changes, work: { ...use.work, ...work } }).needed;
 }
 

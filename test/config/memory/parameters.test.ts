@@ -51,7 +51,6 @@ describe.each(golden)("%s", (_name, counted) => {
       layers * (8 * (queryIn + queryOut) + queryOut) + 8 * (valueIn + valueOut) + valueOut,
     );
   });
-
 });
 
 it.each(golden.filter(([name]) => /-\d+B$/.test(name)))("knows %s by its name", (name, { config }) => {

@@ -1,0 +1,99 @@
+/**
+ * A run that would not fit is refused before a worker is started; one that is not known is not.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { ConfigInput } from "../../src/config/index.js";
+import { forecastSft, forecastTraining, prepareRun, prepareSft, probe, train } from "../../src/trainer/index.js";
+import { createDataSet } from "../support/data-set.js";
+import type { DataSet } from "../support/data-set.js";
+
+const part = fileURLToPath(new URL("../../assets/part", import.meta.url));
+const SEVEN = "Qwen/Qwen2.5-VL-7B-Instruct";
+
+let set: DataSet;
+beforeAll(async () => {
+  set = await createDataSet();
+});
+afterAll(() => set.remove());
+
+function config(changes: Partial<ConfigInput>): ConfigInput {
+  return { ...set.config("run"), device: "cpu", model_name_or_path: part, ...changes };
+}
+
+async function forecast(changes: Partial<ConfigInput>) {
+  return (await forecastTraining(await prepareRun(config(changes))))!;
+}
+
+const connect = (): never => {
+  throw new Error("a worker was started");
+};
+
+describe("a run that does not fit", () => {
+  const small = { device_memory_gb: 0.01 };
+
+  it("is refused with both numbers and what would help", async () => {
+    await expect(train(config(small), { connect }).result).rejects.toMatchObject({
+      code: "CONFIG_MEMORY",
+      message: expect.stringMatching(
+        /^The run needs about 0\.\d GiB at its peak \(train\), and there are 0\.0/,
+      ) as string,
+    });
+    await expect(probe(config(small), { connect })).rejects.toMatchObject({ code: "CONFIG_MEMORY" });
+    const seven = { model_name_or_path: SEVEN, device: "cuda", device_memory_gb: 24 };
+    await expect(train(config(seven), { connect }).result).rejects.toMatchObject({
+      code: "CONFIG_MEMORY",
+      fields: { remedies: [{ settings: { use_peft: true } }, {}, {}] },
+    });
+  });
+
+  it("goes on where the model's shape is not known", async () => {
+    const unknown = { ...small, model_name_or_path: "somebody/a-model" };
+    await expect(train(config(unknown), { connect }).result).rejects.toThrowError("a worker was started");
+  });
+});
+
+describe("what a run asks of memory", () => {
+  it("follows from its keys", async () => {
+    const { options } = await forecast({ use_peft: true, lora_r: 4, gradient_checkpointing: true, temperature: 0.7 });
+    expect(options).toMatchObject({
+      adapter: { rank: 4, targets: null, magnitudes: false, fourBit: false },
+      gradientCheckpointing: true,
+      precision: "float32",
+      device: "cpu",
+      work: { prompts: 3, promptsPerUpdate: 3, samples: 4, tempered: true, sampled: true },
+    });
+  });
+
+  it("takes pictures at the size at which the model sees them", async () => {
+    const { options } = await forecast({ max_pixels: 56 * 56, min_pixels: 56 * 56 });
+    expect(options.work).toMatchObject({ patches: 16, imageTokens: 4, pictureBytes: 8 * 56 * 56 * 3 });
+  });
+
+  it("is computed in bfloat16 on CUDA where the checkpoint is", async () => {
+    const { options } = await forecast({ device: "cuda", device_memory_gb: 80 });
+    expect(options).toMatchObject({ precision: "bfloat16", device: "cuda" });
+  });
+
+  it("is one completion per row, and nothing to sample, in supervised training", async () => {
+    const prepared = await prepareSft({
+      model_name_or_path: part,
+      data_file_paths: [set.data],
+      image_folders: [set.images],
+      output_dir: set.folder,
+      per_device_train_batch_size: 2,
+      device: "cpu",
+    });
+    const found = (await forecastSft(prepared))!;
+    expect(found.options.work).toMatchObject({
+      samples: 1,
+      sampled: false,
+      promptsPerUpdate: 2,
+      completionsPerPass: 2,
+    });
+    expect(found.options.reference).toBe(false);
+    expect(found.fits).toBe(true);
+  });
+});
