@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { computeDtype, findRemedies, planMemory, readModelFiles, sftPassTokens } from "../config/index.js";
+import {
+  computeDtype,
+  findRemedies,
+  planMemory,
+  readModelFiles,
+  sftPassTokens,
+  trainingStrategy,
+} from "../config/index.js";
 import type {
   MemoryOptions,
   MemoryPlan,
@@ -124,8 +131,8 @@ async function forecast(config: ResolvedConfig | ResolvedSftConfig, asked: Asked
     architecture: model.architecture,
     precision: precisionOf(config, model, available),
     device: available.device,
-    strategy: "single",
-    ranks: 1,
+    strategy: trainingStrategy(config),
+    ranks: config.num_processes,
     offload: false,
     adapter: adapterOf(config, model),
     freezeVision: config.freeze_vision_modules,
@@ -141,7 +148,7 @@ async function forecast(config: ResolvedConfig | ResolvedSftConfig, asked: Asked
   const ranksPerDevice = available.device === "cpu" ? options.ranks : 1;
   const fits = bytes === null || plan.needed * ranksPerDevice <= bytes;
   const leeway = {
-    devices: 1,
+    devices: available.devices,
     leastPrompts: asked.leastPrompts,
     pixels: sizes.pixelsOfOne === 0 ? null : sizes.pixelsOfOne,
   };

@@ -67,6 +67,13 @@ describe("what a run asks of memory", () => {
     });
   });
 
+  it("counts the processes that share a CPU's memory, each with its part of the model", async () => {
+    const [one, two] = [await forecast({}), await forecast({ num_processes: 2, strategy: "fsdp2" })];
+    expect(two.options).toMatchObject({ strategy: "fsdp2", ranks: 2 });
+    expect(two.needed).toBe(2 * two.plan.needed);
+    expect(two.plan.stages.update.optimizer).toBe(one.plan.stages.update.optimizer! / 2);
+  });
+
   it("takes pictures at the size at which the model sees them", async () => {
     const { options } = await forecast({ max_pixels: 56 * 56, min_pixels: 56 * 56 });
     expect(options.work).toMatchObject({ patches: 16, imageTokens: 4, pictureBytes: 8 * 56 * 56 * 3 });
