@@ -144,8 +144,9 @@ def test_cutting_through_completions_changes_nothing_where_ratios_are_of_tokens(
     chosen = torch.tensor(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
     one, other = results(batch, chosen), results(batch, ~chosen)
     assert one[0] + other[0] == pytest.approx(loss, rel=1e-12, abs=1e-12)
-    assert torch.equal(one[2], gradient[chosen])
-    assert torch.equal(other[2], gradient[~chosen])
+    # Kernels take four or eight numbers at once and the rest one by one, which may differ in the last bit.
+    assert torch.allclose(one[2], gradient[chosen], rtol=1e-13, atol=1e-15)
+    assert torch.allclose(other[2], gradient[~chosen], rtol=1e-13, atol=1e-15)
 
 
 @given(batches(), st.randoms(use_true_random=False))
