@@ -25,6 +25,23 @@ export const BATCH_KEYS = [
 /** Their values. */
 export type BatchKeys = Pick<ParsedConfig, (typeof BATCH_KEYS)[number]>;
 
+/** The keys whose product is the size of an update. */
+type UpdateKeys = Pick<ParsedConfig, "per_device_train_batch_size" | "gradient_accumulation_steps" | "num_processes">;
+
+/** Completions of an update, or rows of `sft`, that these keys ask for; null where the rollout batch says how many. */
+export function updateSize(config: UpdateKeys): number | null {
+  const { per_device_train_batch_size: perDevice, gradient_accumulation_steps: passes, num_processes: ranks } = config;
+  return perDevice === null ? null : perDevice * passes * ranks;
+}
+
+/** How the size comes about: "per_device_train_batch_size x gradient_accumulation_steps is 8 x 1 = 8 completions". */
+export function updateInWords(config: UpdateKeys, unit: "completions" | "rows"): string {
+  const { per_device_train_batch_size: perDevice, gradient_accumulation_steps: passes, num_processes: ranks } = config;
+  const [names, numbers] =
+    ranks === 1 ? ["", `${perDevice} x ${passes}`] : [" x num_processes", `${perDevice} x ${passes} x ${ranks}`];
+  return `per_device_train_batch_size x gradient_accumulation_steps${names} is ${numbers} = ${updateSize(config)} ${unit}`;
+}
+
 export interface BatchSizes {
   /** Prompts of a rollout batch. */
   readonly promptsPerStep: number;
@@ -38,8 +55,8 @@ export interface BatchSizes {
 
 /** Sizes of a configuration; fractions where it contradicts itself, which `resolveConfig` refuses. */
 export function batchSizes(config: BatchKeys): BatchSizes {
-  const { num_generations, num_iterations, per_device_train_batch_size: perDevice } = config;
-  const asked = perDevice === null ? null : perDevice * config.gradient_accumulation_steps * config.num_processes;
+  const { num_generations, num_iterations } = config;
+  const asked = updateSize(config);
   const promptsPerStep =
     config.prompts_per_step ?? (asked === null ? DEFAULT_PROMPTS_PER_STEP : asked / num_generations);
   const completionsPerBatch = promptsPerStep * num_generations;

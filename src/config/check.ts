@@ -23,3 +23,6 @@ export interface Check {
 
 /** Two keys that cannot both have their way. */
 export const conflict = (message: string): Finding => ({ code: "CONFIG_CONFLICT", message });
+
+/** Numbers of which one must divide the other, and does not. */
+export const indivisible = (message: string): Finding => ({ code: "CONFIG_NOT_DIVISIBLE", message });

@@ -6,7 +6,8 @@
 import { adapterChecks } from "./adapter-checks.js";
 import { advantageChecks } from "./advantage-checks.js";
 import { BATCH_KEYS, batchSizes } from "./batch-arithmetic.js";
-import { conflict } from "./check.js";
+import { batchChecks } from "./batch-checks.js";
+import { conflict, indivisible } from "./check.js";
 import type { Check, Finding } from "./check.js";
 import { rewardKeys } from "./keys/rewards.js";
 import { nearestName } from "./nearest.js";
@@ -22,31 +23,12 @@ export function defaultVarianceFloor(kind: ParsedConfig["fidelity_variance"]): n
   return kind === "fixed" ? 1 : 0.05;
 }
 
-const indivisible = (message: string): Finding => ({ code: "CONFIG_NOT_DIVISIBLE", message });
-
 function folderCount(folders: string, files: string, folderCounted: number, fileCounted: number): Finding | null {
   if (folderCounted <= 1 || folderCounted === fileCounted) return null;
   return {
     code: "CONFIG_LENGTH_MISMATCH",
     message: `${folders} has ${folderCounted} folders and ${files} has ${fileCounted} files. Give one folder per file, or one for all.`,
   };
-}
-
-/** "8 x 1 = 8 completions": how an update's size comes about. */
-function updateInWords(config: ParsedConfig): string {
-  const { per_device_train_batch_size: perDevice, gradient_accumulation_steps: passes, num_processes: ranks } = config;
-  const [names, numbers] =
-    ranks === 1 ? ["", `${perDevice} x ${passes}`] : [" x num_processes", `${perDevice} x ${passes} x ${ranks}`];
-  return (
-    `per_device_train_batch_size x gradient_accumulation_steps${names} is ${numbers} = ` +
-    `${(perDevice ?? 0) * passes * ranks} completions`
-  );
-}
-
-/** Multiples of `unit` on both sides of `value`, for advice. */
-function multiplesNear(value: number, unit: number): string {
-  const below = Math.floor(value / unit) * unit;
-  return below === 0 ? `${below + unit}` : `${below} or ${below + unit}`;
 }
 
 const modelChecks: readonly Check[] = [
@@ -322,49 +304,6 @@ const rewardChecks: readonly Check[] = [
 
 const scheduleChecks: readonly Check[] = [
   {
-    keys: ["gradient_accumulation_steps", "per_device_train_batch_size"],
-    find: ({ gradient_accumulation_steps, per_device_train_batch_size }) =>
-      gradient_accumulation_steps > 1 && per_device_train_batch_size === null
-        ? conflict(
-            `gradient_accumulation_steps is ${gradient_accumulation_steps}, which counts passes of ` +
-              "per_device_train_batch_size, and that is not set. Set both, or neither.",
-          )
-        : null,
-  },
-  {
-    keys: ["per_device_train_batch_size", ...BATCH_KEYS],
-    find: (config) => {
-      if (config.per_device_train_batch_size === null) return null;
-      const { completionsPerUpdate, completionsPerBatch } = batchSizes(config);
-      const { num_generations } = config;
-      if (completionsPerUpdate % num_generations !== 0) {
-        return indivisible(
-          `${updateInWords(config)}, no multiple of num_generations, ${num_generations}. ` +
-            `Make it ${multiplesNear(completionsPerUpdate, num_generations)}.`,
-        );
-      }
-      if (completionsPerBatch % completionsPerUpdate !== 0) {
-        return indivisible(
-          `${updateInWords(config)} per update, which does not divide the rollout batch of prompts_per_step x ` +
-            `num_generations = ${config.prompts_per_step} x ${num_generations} = ${completionsPerBatch} completions.`,
-        );
-      }
-      return null;
-    },
-  },
-  {
-    keys: ["max_steps", ...BATCH_KEYS],
-    find: (config) => {
-      const { updatesPerBatch } = batchSizes(config);
-      const { max_steps } = config;
-      if (max_steps < 0 || !Number.isInteger(updatesPerBatch) || max_steps % updatesPerBatch === 0) return null;
-      return indivisible(
-        `max_steps is ${max_steps}, no multiple of the ${updatesPerBatch} updates that one rollout batch feeds. ` +
-          `Make it ${multiplesNear(max_steps, updatesPerBatch)}.`,
-      );
-    },
-  },
-  {
     keys: ["warmup_ratio", "warmup_steps"],
     find: ({ warmup_ratio, warmup_steps }) =>
       warmup_ratio > 0 && warmup_steps > 0
@@ -403,6 +342,7 @@ export const checks: readonly Check[] = [
   ...objectiveChecks,
   ...advantageChecks,
   ...supervisedChecks,
+  ...batchChecks,
   ...scheduleChecks,
   ...outputChecks,
 ];

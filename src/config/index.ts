@@ -3,7 +3,15 @@
  *
  * @module
  */
-export { batchSizes, countBatches, drawsPerEpoch, isDue, sftPassTokens } from "./batch-arithmetic.js";
+export {
+  batchSizes,
+  countBatches,
+  drawsPerEpoch,
+  isDue,
+  sftPassTokens,
+  updateInWords,
+  updateSize,
+} from "./batch-arithmetic.js";
 export type { BatchKeys, BatchSizes } from "./batch-arithmetic.js";
 export { parseFlags, readFlags } from "./flags.js";
 export type { ReadFlags } from "./flags.js";

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { updateSize } from "../config/index.js";
 import type { ResolvedConfig, SharedConfig } from "../config/index.js";
 import { RunError } from "../errors.js";
 import type { ModelDescription } from "../policy/index.js";
@@ -69,12 +70,6 @@ export async function dataFingerprint(config: SharedConfig, steps: number): Prom
 /** The files behind `data.0`, `data.1` and so on. */
 export function filesOf(config: Pick<SharedConfig, "data_file_paths" | "eval_data_file_paths">): readonly string[] {
   return [...config.data_file_paths, ...config.eval_data_file_paths];
-}
-
-/** Completions, or rows of `sft`, of one update; null where the rollout batch says it. */
-function updateSize(config: SharedConfig): number | null {
-  const { per_device_train_batch_size: rows, gradient_accumulation_steps: passes, num_processes: ranks } = config;
-  return rows === null ? null : rows * passes * ranks;
 }
 
 /** The part that the worker tells: versions and machine. When they change, the last bits may. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { planRun, resolveSftConfig } from "../config/index.js";
+import { planRun, resolveSftConfig, updateInWords, updateSize } from "../config/index.js";
 import type { ResolvedSftConfig, SftConfigInput } from "../config/index.js";
 import type { Row, SamplerConfig } from "../data/index.js";
 import { DataError } from "../errors.js";
@@ -20,8 +20,8 @@ export interface PreparedSft extends RunBasis {
 /** @throws ConfigError, DataError with every problem listed */
 export async function prepareSft(input: SftConfigInput | ResolvedSftConfig): Promise<PreparedSft> {
   const config = resolveSftConfig(input, { require: ["data_file_paths"] });
-  const { per_device_train_batch_size: rows, gradient_accumulation_steps: passes, num_processes: ranks } = config;
-  const size = rows * passes * ranks;
+  // `sft` has rows of a pass in any case.
+  const size = updateSize(config)!;
   const data = await openData(config, {
     answers: "text",
     checkCount: (count) => requireUpdate(count, size, config),
@@ -48,10 +48,8 @@ function requireUpdate(rows: number, size: number, config: ResolvedSftConfig): v
   if (rows * passes >= size) return;
   throw new DataError(
     "DATA_TOO_FEW_ROWS",
-    `${rows} rows to train on (num_train_epochs ${config.num_train_epochs}) fill no update of ` +
-      `per_device_train_batch_size x gradient_accumulation_steps x num_processes = ` +
-      `${config.per_device_train_batch_size} x ${config.gradient_accumulation_steps} x ${config.num_processes} = ` +
-      `${size} rows. Lower them, or add rows.`,
+    `${rows} rows to train on (num_train_epochs ${config.num_train_epochs}) fill no update: ` +
+      `${updateInWords(config, "rows")}. Lower them, or add rows.`,
     { fields: { rows, size } },
   );
 }

@@ -2,19 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { packedTokens, planParts, planPrompts } from "../../src/policy/planner.js";
 import type { TrainGroup } from "../../src/policy/index.js";
-
-function group(firstIndex: number, prompt: number, completions: readonly number[]): TrainGroup {
-  return {
-    promptIds: new Int32Array(prompt),
-    images: [],
-    firstIndex,
-    sequences: completions.map((length) => ({
-      tokenIds: new Int32Array(length),
-      advantages: new Float32Array(length),
-      weights: new Float32Array(length),
-    })),
-  };
-}
+import { emptyGroup as group } from "../support/policy.js";
 
 const batches = fc
   .array(

@@ -1,22 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { TrainBatch, TrainGroup } from "../../src/policy/index.js";
+import type { TrainBatch } from "../../src/policy/index.js";
 import { packedTokens } from "../../src/policy/planner.js";
 import { createRankPlanner, inOrder, padded, spread } from "../../src/policy/rank-planner.js";
 import { foldKey, uniform } from "../../src/stats/index.js";
-
-function group(firstIndex: number, prompt: number, completions: readonly number[]): TrainGroup {
-  return {
-    promptIds: new Int32Array(prompt),
-    images: [],
-    firstIndex,
-    sequences: completions.map((length) => ({
-      tokenIds: new Int32Array(length),
-      advantages: new Float32Array(length),
-      weights: new Float32Array(length),
-    })),
-  };
-}
+import { emptyGroup as group } from "../support/policy.js";
 
 function batchOf(shapes: readonly (readonly [number, readonly number[]])[], id = "batch"): TrainBatch {
   let at = 0;

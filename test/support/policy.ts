@@ -4,7 +4,7 @@
  * @module
  */
 import { createWorkerPolicy } from "../../src/policy/index.js";
-import type { Picture, Policy, PolicySettings } from "../../src/policy/index.js";
+import type { Picture, Policy, PolicySettings, TrainGroup } from "../../src/policy/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
 import type { FakeWorker } from "../../src/testing/index.js";
 import { meddle } from "./fake-run.js";
@@ -84,4 +84,18 @@ export async function createTestPolicy(options: TestPolicyOptions = {}): Promise
         images: row.pictures ?? [],
       })),
   });
+}
+
+/** A group of these lengths, all zeros. */
+export function emptyGroup(firstIndex: number, prompt: number, completions: readonly number[]): TrainGroup {
+  return {
+    promptIds: new Int32Array(prompt),
+    images: [],
+    firstIndex,
+    sequences: completions.map((length) => ({
+      tokenIds: new Int32Array(length),
+      advantages: new Float32Array(length),
+      weights: new Float32Array(length),
+    })),
+  };
 }

@@ -73,7 +73,7 @@ describe("what cannot be learnt from is refused", () => {
   it("fewer rows than an update takes", async () => {
     const { code, message, started } = await refused(config("few", letters(), { gradient_accumulation_steps: 5 }));
     expect([code, started]).toEqual(["DATA_TOO_FEW_ROWS", false]);
-    expect(message).toContain("2 x 5 x 1 = 10 rows");
+    expect(message).toContain("2 x 5 = 10 rows");
   });
 
   it("settings that only reinforcement learning reads, all at once", async () => {
