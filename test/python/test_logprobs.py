@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from thurstone_runtime import token_logprobs
 from thurstone_runtime.errors import EngineError
-from thurstone_runtime.logprobs import group_scores
+from thurstone_runtime.families import LoadedModel
+from thurstone_runtime.logprobs import group_scores, token_scores
 from thurstone_runtime.vision import VisionTower
 from training_task import groups_of, make_part, pictures_of, plain_logprobs, random_groups, scores_of, trainable
 
@@ -153,6 +159,58 @@ def test_chunks_of_the_head_change_nothing(lively, rows):
         (scores.logprobs.square() + 0.3 * scores.entropy.square()).sum().backward()
     for one, other in zip(whole.model.parameters(), chunked.model.parameters(), strict=True):
         assert torch.allclose(one.grad, other.grad, rtol=1e-9, atol=1e-10)
+
+
+class WideTensors(TorchDispatchMode):
+    """Bytes of all tensors [any, vocabulary] that are alive, but for the head and its gradient."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        super().__init__()
+        config: Any = loaded.model.config
+        self._width, self._rows_of_head = loaded.vocab_size, config.text_config.hidden_size
+        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and tensor.ndim == 2 and tensor.shape[1] == self._width:
+                storage = tensor.untyped_storage()
+                if tensor.shape[0] != self._rows_of_head:
+                    self._alive[storage.data_ptr()] = (StorageWeakRef(storage), storage.nbytes())
+        self.peak = max(self.peak, self.now())
+        return result
+
+    def now(self) -> int:
+        """Bytes alive."""
+        self._alive = {place: one for place, one in self._alive.items() if not one[0].expired()}
+        return sum(size for _, size in self._alive.values())
+
+
+@pytest.mark.parametrize("entropy", [False, True])
+def test_logits_are_kept_once_and_in_chunks_their_memory_does_not_grow_with_the_tokens(lively, entropy, monkeypatch):
+    monkeypatch.setattr(token_logprobs, "BYTES_AT_A_TIME", 1)  # exponentials of one token at a time
+    own = trainable(lively)
+    row = 8 * own.vocab_size
+
+    def measured(count: int, chunk: int) -> tuple[int, int]:
+        """Bytes between the passes, and at the peak of both."""
+        hidden_NH = torch.randn(
+            count, own.model.config.text_config.hidden_size, dtype=torch.float64, requires_grad=True
+        )
+        with WideTensors(own) as wide:
+            sizes = {"logits_bytes": chunk * 4 * own.vocab_size}
+            target_N = torch.arange(count)
+            scores = token_scores(own, hidden_NH, target_N, temperature=1.0, entropy=entropy, **sizes)
+            between = wide.now()
+            (scores.logprobs.sum() if scores.entropy is None else (scores.logprobs + scores.entropy).sum()).backward()
+        return between, wide.peak
+
+    between, peak = measured(24, chunk=24)
+    assert between == 24 * row
+    assert 24 * row <= peak <= 27 * row
+    assert {measured(count, chunk=6) for count in (12, 48, 192)} == {(0, measured(12, chunk=6)[1])}
+    assert measured(192, chunk=6)[1] <= 9 * row
 
 
 def test_entropy_is_that_of_the_tempered_distribution(lively):
