@@ -22,6 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .importing import large_imports
+
 
 @dataclass(frozen=True, slots=True)
 class Verb:
@@ -63,7 +65,8 @@ def policy_table() -> EngineTable:
     """The verbs of docs/protocol.md section 3, answered by `engine.Engine` (which imports torch: seconds)."""
 
     def make() -> Any:
-        from .engine import Engine
+        with large_imports():
+            from .engine import Engine
 
         return Engine()
 
