@@ -12,7 +12,7 @@ await main(async () => {
   if (name === undefined)
     return process.stdout.write(`npm run bench -- NAME, where NAME is one of: ${names().join(", ")}\n`);
   if (!names().includes(name)) throw new Problem(`there is no benchmark "${name}"; there are: ${names().join(", ")}`);
-  process.exitCode = run(join(ROOT, "node_modules", ".bin", "tsx"), [join(FOLDER, `${name}.ts`), ...args]);
+  process.exitCode = await run(join(ROOT, "node_modules", ".bin", "tsx"), [join(FOLDER, `${name}.ts`), ...args]);
 });
 
 function names() {

@@ -8,7 +8,7 @@ import { main, Problem, readStamp, ROOT, run } from "./lib/tools.mjs";
 
 await main(async () => {
   const PYTHONPATH = [join(ROOT, "python_runtime"), process.env.PYTHONPATH].filter(Boolean).join(delimiter);
-  process.exitCode = run(python(), process.argv.slice(2), { env: { ...process.env, PYTHONPATH } });
+  process.exitCode = await run(python(), process.argv.slice(2), { env: { ...process.env, PYTHONPATH } });
 });
 
 /** The environment stands for the PYTHON_BIN it was made from; another PYTHON_BIN is used as it is. */

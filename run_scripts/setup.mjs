@@ -15,15 +15,22 @@ import { main, Problem, ROOT, say, seconds } from "./lib/tools.mjs";
 await main(async () => {
   const started = performance.now();
   checkNode();
-  const steps = await stepsFor(process.argv.slice(2));
-  const missing = steps.filter((step) => !step.isCurrent());
-  for (const step of missing) {
+  const chains = (await chainsFor(process.argv.slice(2))).map((steps) => steps.filter((step) => !step.isCurrent()));
+  // One that fails leaves the others to their end: what they finish is kept.
+  const outcomes = await Promise.allSettled(chains.map(runInTurn));
+  const failed = outcomes.filter(({ status }) => status === "rejected");
+  if (failed.length > 0) throw new AggregateError(failed.map(({ reason }) => reason));
+  const found = chains.flat().length === 0;
+  say(found ? `everything is in place (${seconds(started)})` : `ready after ${seconds(started)}`);
+});
+
+async function runInTurn(steps) {
+  for (const step of steps) {
     const began = performance.now();
     await step.run();
     say(`${step.name}: done in ${seconds(began)}`);
   }
-  say(missing.length === 0 ? `everything is in place (${seconds(started)})` : `ready after ${seconds(started)}`);
-});
+}
 
 function checkNode() {
   const [major, minor] = process.versions.node.split(".").map(Number);
@@ -37,13 +44,14 @@ function checkNode() {
   }
 }
 
-async function stepsFor(args) {
+/** Steps by what they wait for: those of a chain need the ones before them, and the chains need nothing of each other. */
+async function chainsFor(args) {
   const { pythonOnly, venv } = parse(args);
   const { pythonEnvironment } = await import("./lib/python-environment.mjs");
-  if (pythonOnly) return [pythonEnvironment({ venv, development: false })];
+  if (pythonOnly) return [[pythonEnvironment({ venv, development: false })]];
   const { nodePackages } = await import("./lib/node-packages.mjs");
   const { dist } = await import("./lib/dist.mjs");
-  return [nodePackages, pythonEnvironment({ venv, development: true }), dist];
+  return [[pythonEnvironment({ venv, development: true })], [nodePackages, dist]];
 }
 
 function parse(args) {

@@ -21,19 +21,20 @@ export const dist = step({
     const stamp = readStamp(STAMP);
     return stamp !== undefined && existsSync(DIST) && stamp.inputs === inputs() && stamp.outputs === outputs();
   },
-  complete() {
+  async complete() {
     const built = inputs();
     say("tsc -p tsconfig.build.json");
-    compile();
+    await compile();
     writeStamp(STAMP, { inputs: built, outputs: outputs() });
   },
 });
 
 /** Compiles into a folder of its own: dist/ is never half written, and no file of a renamed source stays in it. */
-function compile() {
+async function compile() {
   rmSync(BUILDING, { recursive: true, force: true });
   const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
-  if (run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", BUILDING]) !== 0) {
+  const compiler = [tsc, "-p", "tsconfig.build.json", "--outDir", BUILDING];
+  if ((await run(process.execPath, compiler, { inOnePiece: true })) !== 0) {
     rmSync(BUILDING, { recursive: true, force: true });
     throw new Problem("the TypeScript build failed; the errors are above.");
   }

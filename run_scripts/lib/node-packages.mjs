@@ -18,9 +18,9 @@ export const nodePackages = step({
   name: "npm packages",
   lock: join(ROOT, ".cache", "npm.lock"),
   isCurrent: () => readStamp(STAMP)?.key === key(),
-  complete() {
+  async complete() {
     if (installedAsLocked()) say("node_modules already holds what package-lock.json asks for");
-    else install();
+    else await install();
     writeStamp(STAMP, { key: key() });
   },
 });
@@ -29,14 +29,15 @@ function key() {
   return digest(readFileSync(LOCK_FILE), process.version, process.platform, process.arch);
 }
 
-function install() {
+async function install() {
   if (spawnSync("npm", ["--version"]).status !== 0) {
     throw new Problem(
       "npm was not found on PATH. It comes with Node: install Node 20.19 or later from https://nodejs.org.",
     );
   }
   say("npm packages: npm ci");
-  runWithRetries("npm ci", "npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+  const npm = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+  await runWithRetries("npm ci", "npm", npm, { inOnePiece: true });
 }
 
 /** npm writes node_modules/.package-lock.json when it has finished; an interrupted install has none. */

@@ -6,7 +6,7 @@
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { digest, Problem, readStamp, ROOT, run, runWithRetries, say, step, writeStamp } from "./tools.mjs";
 
 const OLDEST = [3, 10];
@@ -14,7 +14,8 @@ const CANDIDATES = ["python3.12", "python3.11", "python3.10", "python3", "python
 const REQUIREMENTS = join(ROOT, "requirements.txt");
 /** Everything below this line of requirements.txt is for working on thurstone, not for using it. */
 const DEVELOPMENT = "# Development";
-const CHECKER = join(ROOT, "python_runtime", "thurstone_runtime", "environment.py");
+const RUNTIME = join(ROOT, "python_runtime");
+const CHECKER = join(RUNTIME, "thurstone_runtime", "environment.py");
 
 const PROBE = `
 import importlib.util as u, json, sys
@@ -47,8 +48,9 @@ export function pythonEnvironment({ venv, development }) {
     name: "Python packages",
     lock: `${venv}.lock`,
     isCurrent: () => isCurrent() || (pythonBin !== undefined && check(pythonBin, requirements)),
-    complete() {
-      fill({ venv, pythonBin, requirements });
+    async complete() {
+      await fill({ venv, pythonBin, requirements });
+      await compile(venv);
       writeStamp(stampOf(venv), { key: keyOf(venv, requirements), pythonBin });
     },
   });
@@ -72,14 +74,14 @@ function keyOf(venv, requirements) {
   return digest(version ?? "", ...requirements);
 }
 
-function fill({ venv, pythonBin, requirements }) {
-  if (!usable(venv, pythonBin)) create(venv, pythonBin);
-  install(venv, requirements);
+async function fill({ venv, pythonBin, requirements }) {
+  if (!usable(venv, pythonBin)) await create(venv, pythonBin);
+  await install(venv, requirements);
   if (check(pythonOf(venv), ["--intact", ...requirements])) return;
   // An install that was cut off can leave a package that pip believes in: only a new environment is certain.
   say("the packages in the environment are damaged, making it anew");
-  create(venv, pythonBin);
-  install(venv, requirements);
+  await create(venv, pythonBin);
+  await install(venv, requirements);
   if (!check(pythonOf(venv), ["--intact", ...requirements], "inherit")) {
     throw new Problem(`pip finished, but ${venv} does not hold what requirements.txt asks for (see above).`);
   }
@@ -98,20 +100,30 @@ function usable(venv, pythonBin) {
   return false;
 }
 
-function create(venv, pythonBin) {
+async function create(venv, pythonBin) {
   const { command, version } = findInterpreter(pythonBin);
   say(`virtual environment: ${command} (Python ${version.join(".")}) -> ${venv}`);
   rmSync(venv, { recursive: true, force: true });
-  if (run(command, ["-m", "venv", venv]) !== 0) {
+  if ((await run(command, ["-m", "venv", venv])) !== 0) {
     rmSync(venv, { recursive: true, force: true });
     throw new Problem(`"${command} -m venv ${venv}" failed; its output is above.\n${venvHint(version)}`);
   }
 }
 
-function install(venv, requirements) {
+async function install(venv, requirements) {
   say(`Python packages: pip install of ${requirements.length} requirements`);
-  const pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", ...requirements];
-  runWithRetries("pip install", pythonOf(venv), pip);
+  const pip = ["-m", "pip", "install", "--no-compile", "--disable-pip-version-check", "--no-input", ...requirements];
+  await runWithRetries("pip install", pythonOf(venv), pip);
+}
+
+/** A worker loads a quarter of the files that pip installed: only those are worth compiling before the first start. */
+async function compile(venv) {
+  say("Python packages: compiling what a worker loads");
+  const PYTHONPATH = [RUNTIME, process.env.PYTHONPATH].filter(Boolean).join(delimiter);
+  const env = { ...process.env, PYTHONPATH };
+  if ((await run(pythonOf(venv), ["-m", "thurstone_runtime.compile"], { env })) !== 0) {
+    throw new Problem(`pip finished, but the packages in ${venv} cannot be imported (see above).`);
+  }
 }
 
 /** Runs environment.py as a plain file: it needs nothing but the standard library. */

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -28,29 +29,40 @@ export function seconds(since) {
   return `${((performance.now() - since) / 1000).toFixed(2)} s`;
 }
 
-/** Runs a script's body, prints a Problem as plain text and sets the exit code. */
+/** Runs a script's body, prints a Problem, or each of an AggregateError, as plain text and sets the exit code. */
 export async function main(body) {
   try {
     await body();
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    process.stderr.write(`\n${SCRIPT}  ${error.message}\n`);
+    const errors = error instanceof AggregateError ? error.errors : [error];
+    for (const each of errors) if (!(each instanceof Problem)) throw each;
+    for (const { message } of errors) process.stderr.write(`\n${SCRIPT}  ${message}\n`);
     process.exitCode = 1;
   }
 }
 
-/** Runs a program with this process's terminal. A signal or a missing program is a Problem, an exit code is returned. */
-export function run(command, args, options = {}) {
-  const { error, signal, status } = spawnSync(command, args, { stdio: "inherit", cwd: ROOT, ...options });
-  if (error) throw new Problem(`cannot run ${command}: ${error.message}`);
+/**
+ * Runs a program with this process's terminal. A signal or a missing program is a Problem, an exit code is returned.
+ *
+ * @param options those of `spawn`; with `inOnePiece` the program may run beside others: what it says is printed when it ends
+ */
+export async function run(command, args, { inOnePiece = false, ...options } = {}) {
+  const stdio = inOnePiece ? ["ignore", "pipe", "pipe"] : "inherit";
+  const child = spawn(command, args, { stdio, cwd: ROOT, ...options });
+  const said = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (piece) => said.push(piece));
+  const [status, signal] = await once(child, "close").catch((error) => {
+    throw new Problem(`cannot run ${command}: ${error.message}`);
+  });
+  process.stdout.write(Buffer.concat(said));
   if (signal) throw new Problem(`${command} was ended by ${signal}. Start again: what is finished is kept.`);
   return status;
 }
 
 /** A download breaks now and then: the same command again, up to three times. */
-export function runWithRetries(what, command, args, options = {}) {
+export async function runWithRetries(what, command, args, options = {}) {
   for (let attempt = 1; attempt <= 3; attempt += 1) {
-    if (run(command, args, options) === 0) return;
+    if ((await run(command, args, options)) === 0) return;
     if (attempt < 3) say(`${what} failed (attempt ${attempt} of 3), trying again`);
   }
   throw new Problem(

@@ -25,7 +25,7 @@ const repository = join(import.meta.dirname, "../..");
 beforeAll(() => {
   clone = mkdtempSync(join(tmpdir(), "thurstone-clone-"));
   cpSync(join(repository, "run_scripts"), join(clone, "run_scripts"), { recursive: true });
-  write("python_runtime/thurstone_runtime/.keep", "");
+  write("python_runtime/thurstone_runtime/compile.py", 'print("compiled")\n');
   cpSync(
     join(repository, "python_runtime/thurstone_runtime/environment.py"),
     join(clone, "python_runtime/thurstone_runtime/environment.py"),
@@ -87,16 +87,29 @@ const inPlace = { code: 0, said: ["everything is in place (N s)"] };
 const done = (outcome: Outcome): string[] => outcome.said.filter((line) => line.includes(": done in"));
 
 describe("the setup of a fresh clone", () => {
-  it("makes everything, twice at once without harm, and says how long each part took", async () => {
+  it("makes everything, twice at once without harm, also over a half-made environment, and says how long each part took", async () => {
+    mkdirSync(join(clone, ".venv/lib"), { recursive: true });
     const [first, second] = await Promise.all([setup(), setup()]);
     expect([first.code, second.code], first.all + second.all).toEqual([0, 0]);
-    const parts = ["npm packages: done in N s", "Python packages: done in N s", "build: done in N s"];
-    expect(done(first)).toEqual(parts);
-    expect(done(second)).toEqual(parts);
+    for (const one of [first, second]) {
+      // npm and the build go on beside pip.
+      const [python, ...beside] = done(one).sort();
+      expect(python).toBe("Python packages: done in N s");
+      expect(beside).toEqual(["build: done in N s", "npm packages: done in N s"]);
+      expect(one.said.indexOf(beside[0]!)).toBeGreaterThan(one.said.indexOf(beside[1]!));
+      expect(one.said.at(-1)).toBe("ready after N s");
+    }
     const both = [...first.said, ...second.said];
-    for (const work of [/^npm packages: npm ci$/, /^virtual environment: /, /^tsc -p/]) {
+    for (const work of [
+      /^npm packages: npm ci$/,
+      /\.venv is incomplete or too old, making it anew$/,
+      /^virtual environment: /,
+      /^Python packages: compiling what a worker loads$/,
+      /^tsc -p/,
+    ]) {
       expect(both.filter((line) => work.test(line))).toHaveLength(1);
     }
+    expect((first.all + second.all).match(/^compiled$/gm)).toHaveLength(1);
     accessSync(join(clone, "dist/cli/main.js"), constants.X_OK);
     expect(readdirSync(clone).filter((name) => /lock\b.*\d|building/.test(name))).toEqual([]);
   });
@@ -154,14 +167,6 @@ describe("a setup that was done", () => {
     expect(outcome.all).not.toContain("virtual environment");
   });
 
-  it("makes a half-made environment anew", async () => {
-    rmSync(join(clone, ".venv/.thurstone-setup.json"));
-    rmSync(join(clone, ".venv/bin"), { recursive: true });
-    const outcome = await setup();
-    expect(outcome.said[0]).toMatch(/\.venv is incomplete or too old, making it anew/);
-    expect(await setup()).toMatchObject(inPlace);
-  });
-
   it("notices a package an interrupted pip left unfinished", async () => {
     rmSync(join(clone, ".venv/.thurstone-setup.json"));
     const [lib] = readdirSync(join(clone, ".venv/lib"));
@@ -171,6 +176,22 @@ describe("a setup that was done", () => {
     );
     expect((await setup()).said).toContain("the packages in the environment are damaged, making it anew");
     expect(await setup()).toMatchObject(inPlace);
+  });
+
+  it("says what is wrong with each part when several fail, and goes on with what is finished", async () => {
+    write("python_runtime/thurstone_runtime/compile.py", "import no_such_package\n");
+    write("requirements.txt", "pip>=18\n# Development\n");
+    write("src/cli/main.ts", "export const answer: number = 'text';\n");
+    const failed = await setup();
+    expect(failed.code).toBe(1);
+    expect(failed.all).toMatch(/No module named 'no_such_package'/);
+    expect(failed.said).toContainEqual(
+      expect.stringMatching(/^pip finished, but the packages in .* cannot be imported/),
+    );
+    expect(failed.said).toContain("the TypeScript build failed; the errors are above.");
+    write("python_runtime/thurstone_runtime/compile.py", "");
+    write("src/cli/main.ts", "export const answer: number = 45;\n");
+    expect((await setup()).code).toBe(0);
   });
 
   it("takes over the lock of a process that is gone", async () => {
