@@ -1,10 +1,15 @@
-"""`python -m thurstone_runtime`: a worker, started by its parent, which writes the launch line to stdin."""
+"""`python -m thurstone_runtime`: a worker, started by its parent, which writes the launch line to stdin.
+
+With `--connect` it is one on another machine, which dials in; see docs/nodes.md.
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from .launch import parse_launch
+from .dial import DialError, join, read_worker_key
+from .joining import add_join_arguments, place_of
+from .launch import Launch, parse_launch
 from .orphan import guard_against_orphaning, read_line, take_stdin
 from .selftest import selftest_table
 from .server import Server, leave
@@ -12,20 +17,38 @@ from .verbs import policy_table
 
 TABLES = {"policy": policy_table, "selftest": selftest_table}
 
+EXIT_NOT_JOINED = 14
+"""Exit status of a worker that was not let in, or found nobody."""
+
 
 def main() -> None:
-    """Reads the launch line, serves, and ends the process with the server's status."""
+    """Learns of the launch, serves, and ends the process with the server's status."""
     parser = argparse.ArgumentParser(prog="python -m thurstone_runtime", description=__doc__)
     parser.add_argument("--engine", choices=sorted(TABLES), default="policy", help="what answers (default: policy)")
+    add_join_arguments(parser)
     arguments = parser.parse_args()
+    launch = started_by_parent(parser) if arguments.connect is None else dialled_in(parser, arguments)
+    leave(Server(launch, TABLES[arguments.engine]()).run())
 
+
+def started_by_parent(parser: argparse.ArgumentParser) -> Launch:
+    """From now on this process ends with its parent."""
     pipe = take_stdin()
     try:
         launch = parse_launch(read_line(pipe))
     except ValueError as error:
         parser.error(f"bad launch line on stdin: {error}")
     guard_against_orphaning(pipe, launch.parent_pid)
-    leave(Server(launch, TABLES[arguments.engine]()).run())
+    return launch
+
+
+def dialled_in(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Launch:
+    """From the first greeting on this process ends with its connection."""
+    try:
+        rank, world_size = place_of(arguments)
+        return join(arguments.connect, read_worker_key(arguments.key), rank, world_size, arguments.wait)
+    except DialError as error:
+        parser.exit(EXIT_NOT_JOINED, f"thurstone worker: {error}\n")
 
 
 if __name__ == "__main__":

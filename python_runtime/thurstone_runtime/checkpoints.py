@@ -38,14 +38,14 @@ _HEADER_ALIGNMENT = 8
 _CHUNK_BYTES = 64 * 2**20
 
 
-def allowed_path(path: str, roots: Sequence[str]) -> Path:
+def allowed_path(path: str, roots: Sequence[str], named_by: str = "allowed_roots when loading") -> Path:
     """The path with symbolic links resolved; refused unless it lies in one of the roots."""
     resolved = Path(path).resolve()
     if not Path(path).is_absolute() or not any(resolved.is_relative_to(Path(root).resolve()) for root in roots):
         raise EngineError(
             "path_not_allowed",
             f'"{path}" leads to {resolved}, outside the allowed folders ({", ".join(roots) or "there are none"}); '
-            "give an absolute path inside one of them, or name another folder in allowed_roots when loading.",
+            f"give an absolute path inside one of them, or name another folder in {named_by}.",
         )
     return resolved
 

@@ -1,4 +1,5 @@
-"""What the parent tells a worker at its start: a JSON object on the first line of stdin.
+"""What the parent tells a worker at its start: a JSON object on the first line of stdin, or the answer to a worker that
+dialled in.
 
 The fields are those of docs/protocol.md section 2.
 """
@@ -10,6 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .protocol import MAX_NAME_CHARS
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Keys of a connection over a network, in Z85."""
+
+    public: bytes
+    secret: bytes = field(repr=False)
+    server: bytes
+    """Public key of the control plane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,8 @@ class Launch:
     heartbeat_ms: int
     max_message_bytes: int
     parent_pid: int
+    curve: Curve | None = None
+    """Of a worker that dialled in from another machine; None for one whose parent is on this one."""
 
 
 def parse_launch(line: bytes) -> Launch:

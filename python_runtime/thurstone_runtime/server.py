@@ -27,6 +27,7 @@ import zmq
 from . import __version__
 from .calls import Call, CallBook
 from .context import CallContext, Pulse
+from .dial import secure
 from .errors import CancelledError, EngineError, MethodUnknownError, WireError, describe_error
 from .launch import Launch
 from .memory import resident_bytes
@@ -38,6 +39,8 @@ EXIT_REFUSED = 11
 """Exit status when the parent refuses hello."""
 EXIT_BROKEN = 12
 """Exit status when the thread that owns the sockets fails, which is a bug of this file."""
+EXIT_LOST = 13
+"""Exit status when the connection to a control plane on another machine has ended."""
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 BYE_GRACE = 5.0
@@ -54,6 +57,12 @@ MAX_WAITING_EVENTS = 1000
 """Progress events are dropped while this many messages wait to be sent."""
 READ_AT_ONCE = 64
 LOGGED_REFUSALS = 20
+
+ENDING = {signal.SIGTERM, signal.SIGINT}
+"""Signals that end the worker; an ignored one never gets here."""
+HANDSHAKE_FAILED = (
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+)
 
 
 class Outbox:
@@ -96,6 +105,7 @@ class Server:
         self._wake_writer.setblocking(False)
         self._context = zmq.Context()
         nonce = secrets.token_hex(4)
+        self._monitors: list[zmq.Socket[bytes]] = []
         self._hello_ids = {role: f"hello-{role}-{nonce}" for role in ("data", "control")}
         identity = f"worker-{launch.rank}-{nonce}".encode()
         self._data = Outbox(self._connect(launch.data, identity))
@@ -103,7 +113,8 @@ class Server:
 
     def run(self) -> int:
         """Serves until told to stop; returns the exit status."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+        # Ctrl-C reaches the whole group, and the parent decides what it means; a worker that dialled in has none.
+        signal.signal(signal.SIGINT, signal.SIG_IGN if self._launch.curve is None else lambda _number, _frame: None)
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
 
@@ -189,6 +200,10 @@ class Server:
         connection.setsockopt(zmq.SNDHWM, QUEUED_MESSAGES)
         connection.setsockopt(zmq.RCVHWM, QUEUED_MESSAGES)
         connection.setsockopt(zmq.MAXMSGSIZE, self._launch.max_message_bytes)
+        if self._launch.curve is not None:
+            secure(connection, self._launch.curve)
+            # There is no coming back in a run: what the others share with this worker is gone.
+            self._monitors.append(connection.get_monitor_socket(zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILED))
         connection.connect(address)
         return connection
 
@@ -206,6 +221,8 @@ class Server:
     def _loop(self) -> None:
         poller = zmq.Poller()
         poller.register(self._wake_reader, zmq.POLLIN)
+        for monitor in self._monitors:
+            poller.register(monitor, zmq.POLLIN)
         interval = self._launch.heartbeat_ms / 1000
         next_heartbeat = time.monotonic()
         while not self._main_ended:
@@ -224,8 +241,11 @@ class Server:
                     outbox.interest = interest
             until = min(next_heartbeat, self._exit_at)
             ready = dict(poller.poll(max(0, ceil((until - time.monotonic()) * 1000))))
-            if self._wake_reader.fileno() in ready and signal.SIGTERM in self._drain_wakes():
+            if self._wake_reader.fileno() in ready and not ENDING.isdisjoint(self._drain_wakes()):
                 self._stop(EXIT_TERMINATED, TERMINATE_GRACE)
+            if any(monitor in ready for monitor in self._monitors):
+                print("the connection to the control plane has ended, and this worker with it", file=sys.stderr)
+                leave(EXIT_LOST)
             for outbox in (self._control, self._data):
                 if ready.get(outbox.connection, 0) & zmq.POLLIN:
                     self._read(outbox)

@@ -20,6 +20,7 @@ from .errors import EngineError
 from .exports import export_model, held_weights
 from .families import LoadedModel
 from .images import ImageStore, Picture
+from .joining import own_roots
 from .layers import enable_checkpointing
 from .logprob_store import LogprobStore
 from .optim import AdamWSettings
@@ -88,7 +89,9 @@ class Session:
         return {"frozen": self.in_training().frozen_digests(tick), "adapter": self.adapter and self.adapter.settings()}
 
     def allowed(self, path: str) -> Path:
-        return allowed_path(path, self.settings["allowed_roots"])
+        resolved = allowed_path(path, self.settings["allowed_roots"])
+        own = own_roots()
+        return resolved if own is None else allowed_path(path, own, "--allow of thurstone worker")
 
     def export(self, path: Path, dtype: torch.dtype, tick: Callable[[], None], *, merge: bool) -> None:
         """Writes the model as others read it; see `exports.export_model` and `Adapter.export`."""

@@ -6,8 +6,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
 import { WorkerError } from "../errors.js";
-import { decodeMessage, PROTOCOL_VERSION } from "./codec.js";
-import type { Message } from "./message.js";
+import { PROTOCOL_VERSION } from "./codec.js";
+import { readable } from "./join.js";
 
 const count = z.number().int().nonnegative();
 
@@ -66,15 +66,6 @@ function mismatch(said: string, wanted: string): WorkerError {
     "WORKER_MISMATCH",
     `the worker ${said}; expected ${wanted}. Install the Python side that belongs to this package: thurstone setup.`,
   );
-}
-
-function readable(frames: readonly Uint8Array[]): Message | undefined {
-  try {
-    return decodeMessage(frames);
-  } catch {
-    // Garbage of a stranger; the caller counts it.
-    return undefined;
-  }
 }
 
 /** Takes the same time wherever the two differ. */

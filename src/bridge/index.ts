@@ -5,6 +5,10 @@
  */
 export { decodeMessage, encodeMessage, PROTOCOL_VERSION } from "./codec.js";
 export type { Limits } from "./codec.js";
+export { makeKeys } from "./curve-keys.js";
+export type { MadeKeys } from "./curve-keys.js";
+export { awaitWorkers } from "./joined-workers.js";
+export type { AwaitWorkersOptions, JoinedWorkers } from "./joined-workers.js";
 export type { Message, MessageKind } from "./message.js";
 export { createMemoryPair } from "./memory-transport.js";
 export { createPeer } from "./peer.js";

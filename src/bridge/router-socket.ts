@@ -15,6 +15,20 @@ export interface RouterOptions {
   readonly onMessage: (identity: Buffer, frames: Uint8Array[]) => void;
   /** The reader loop ended by itself, which only a failure does. */
   readonly onFailure: (error: Error) => void;
+  /** For a socket that other machines reach. Default: none, for ipc and inproc. */
+  readonly secure?: SecureOptions;
+}
+
+/** CURVE, and what a connection over a network needs besides. */
+export interface SecureOptions {
+  /** The server's secret key, in Z85. */
+  readonly secretKey: string;
+  /** Under which the doorkeeper has a list of keys. */
+  readonly domain: string;
+  /** The connection of a peer has ended, however it did. */
+  readonly onLeft: (identity: Buffer) => void;
+  /** Called with a sentence for every handshake that failed, but for those the doorkeeper refused. */
+  readonly onRefused: (sentence: string) => void;
 }
 
 export interface RouterSocket {
@@ -33,15 +47,41 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** Milliseconds between signs of life of an idle connection, and after which a silent one has ended. */
+const HEARTBEAT = { interval: 5000, timeout: 30_000 };
+/** Milliseconds that a stranger may take to say who it is. */
+const HANDSHAKE = 10_000;
+
+/** Options of libzmq that zeromq.js has no names for. */
+const ZAP_ENFORCE_DOMAIN = 93;
+const ROUTER_NOTIFY = 97;
+const NOTIFY_DISCONNECT = 2;
+
+/** Refuses everybody while the doorkeeper is away, and tells of connections that ended by an empty message. */
+class SecureRouter extends Router {
+  constructor(options: ConstructorParameters<typeof Router>[0]) {
+    super(options);
+    this.setBoolOption(ZAP_ENFORCE_DOMAIN, true);
+    this.setInt32Option(ROUTER_NOTIFY, NOTIFY_DISCONNECT);
+  }
+}
+
 export async function bindRouter(options: RouterOptions): Promise<RouterSocket> {
-  const socket = new Router({
+  const { secure } = options;
+  const common = {
     mandatory: true,
     linger: 0,
     sendHighWaterMark: QUEUED_MESSAGES,
     receiveHighWaterMark: QUEUED_MESSAGES,
     maxMessageSize: options.maxMessageBytes,
-  });
-  await socket.bind(options.address);
+  };
+  const socket = secure === undefined ? new Router(common) : secureRouter(common, secure);
+  try {
+    await socket.bind(options.address);
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
 
   const queue: Waiting[] = [];
   let writing = false;
@@ -74,7 +114,10 @@ export async function bindRouter(options: RouterOptions): Promise<RouterSocket> 
 
   async function read(): Promise<void> {
     try {
-      for await (const [identity, ...frames] of socket) options.onMessage(identity!, frames);
+      for await (const [identity, ...frames] of socket) {
+        if (secure !== undefined && frames.length === 1 && frames[0]!.length === 0) secure.onLeft(identity!);
+        else options.onMessage(identity!, frames);
+      }
     } catch (error) {
       if (!closed) options.onFailure(error instanceof Error ? error : new Error(String(error)));
     }
@@ -95,6 +138,31 @@ export async function bindRouter(options: RouterOptions): Promise<RouterSocket> 
       socket.close();
     },
   };
+}
+
+function secureRouter(common: ConstructorParameters<typeof Router>[0], secure: SecureOptions): Router {
+  const router = new SecureRouter({
+    ...common,
+    curveServer: true,
+    curveSecretKey: secure.secretKey,
+    zapDomain: secure.domain,
+    handshakeInterval: HANDSHAKE,
+    heartbeatInterval: HEARTBEAT.interval,
+    heartbeatTimeout: HEARTBEAT.timeout,
+  });
+  router.events.on("handshake:error:protocol", ({ error }) => secure.onRefused(handshakeFailure(error.code)));
+  router.events.on("handshake:error:other", ({ error }) => secure.onRefused(handshakeFailure(error.code)));
+  return router;
+}
+
+function handshakeFailure(code: string | undefined): string {
+  const why =
+    code === "ERR_ZMTP_MECHANISM_MISMATCH"
+      ? "it does not use CURVE"
+      : code === "ERR_ZMTP_CRYPTOGRAPHIC"
+        ? "it has another key of this control plane, or not the secret of its own"
+        : "it did not complete the handshake";
+  return `refused a connection: ${why} (${code ?? "no code"})`;
 }
 
 function codeOf(error: unknown): unknown {

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { readFileSync } from "node:fs";
 import { Command as Program, CommanderError } from "commander";
+import { PACKAGE_VERSION } from "../python/index.js";
 import { EXIT, type Command, type CommandIo } from "./io.js";
 import { addPrepare } from "./prepare-flags.js";
 import { integer, positiveInteger, positiveNumber, stepRange } from "./numbers.js";
@@ -70,6 +70,16 @@ const PASSED_THROUGH: readonly { name: string; summary: string; load: () => Prom
     load: async () => (await import("./export.js")).exportCommand,
   },
   {
+    name: "keys",
+    summary: "make key files for workers of other machines",
+    load: async () => (await import("./keys.js")).keysCommand,
+  },
+  {
+    name: "worker",
+    summary: "be a worker of a run on another machine: --connect, --key; under torchrun or by hand",
+    load: async () => (await import("./worker.js")).workerCommand,
+  },
+  {
     name: "schema",
     summary: "print the configuration's JSON Schema, for editors",
     load: async () => (await import("./schema.js")).schemaCommand,
@@ -79,7 +89,7 @@ const PASSED_THROUGH: readonly { name: string; summary: string; load: () => Prom
 function buildProgram(io: CommandIo, outcome: { exitCode: number }): Program {
   const program = new Program("thurstone")
     .description("Reinforcement learning to rank for vision-language models: scripted in TypeScript, run on PyTorch.")
-    .version(version())
+    .version(PACKAGE_VERSION)
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
@@ -297,11 +307,4 @@ function typeNumbers(text: string): string[] {
 
 function integers(text: string): number[] {
   return text.split(",").map(integer);
-}
-
-function version(): string {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  };
-  return version;
 }

@@ -44,6 +44,18 @@ const modelChecks: readonly Check[] = [
         : null,
   },
   {
+    keys: ["worker_address", "worker_key_file"],
+    find: ({ worker_address: address, worker_key_file: keys }) =>
+      (address === null) !== (keys === null)
+        ? conflict(
+            address === null
+              ? "worker_key_file is set, and no worker dials in: set worker_address as well, or remove it."
+              : `worker_address is "${address}", and worker_key_file does not say whose keys may dial in there. Make them: ` +
+                  "thurstone keys keys NAME, then worker_key_file keys/control.json.",
+          )
+        : null,
+  },
+  {
     keys: ["torch_dtype", "bf16"],
     find: ({ torch_dtype, bf16 }) =>
       torch_dtype === "bfloat16" && !bf16

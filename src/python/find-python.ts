@@ -28,6 +28,11 @@ export interface PythonLocation {
 /** The folder of this package's package.json. */
 export const PACKAGE_ROOT: string = fileURLToPath(new URL("../../", import.meta.url));
 
+/** The version of this package, which is that of its Python side. */
+export const PACKAGE_VERSION: string = (
+  JSON.parse(readFileSync(join(PACKAGE_ROOT, "package.json"), "utf8")) as { version: string }
+).version;
+
 /**
  * PYTHON_BIN, else ./.venv, else the .venv of this package. An environment that `setup` made from PYTHON_BIN stands for
  * it: it is that interpreter, with the packages.

@@ -25,6 +25,9 @@ const FREE_KEYS: readonly (keyof ResolvedConfig)[] = [
   "python_bin",
   "worker_timeout",
   "rank_timeout",
+  "worker_address",
+  "worker_key_file",
+  "worker_wait",
   "strategy",
   // These three count only as their product.
   "num_processes",

@@ -6,13 +6,13 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { Caller, PlainMap } from "../bridge/index.js";
-import { startWorkers } from "../bridge/index.js";
+import { awaitWorkers, startWorkers } from "../bridge/index.js";
 import { computeDtype, PART_ACTIVATIONS, resolveConfig, trainingStrategy } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig, SharedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
 import { createWorkerPolicy } from "../policy/index.js";
 import type { Picture, Policy, PolicySettings } from "../policy/index.js";
-import { findPython } from "../python/index.js";
+import { findPython, PACKAGE_VERSION } from "../python/index.js";
 import { createPreparer } from "./row-preparer.js";
 
 /** Workers that answer calls: processes in real life, fakes in tests. */
@@ -93,7 +93,9 @@ export interface OpenModelOptions
 /** Starts a worker and loads the model, whatever it is used for. */
 export async function openModel(config: SharedConfig, options: OpenModelOptions): Promise<Policy<Row>> {
   const { inference = false, reference } = options;
-  const connection = await (options.connect ?? ((shared) => connectPython(shared, options.onStderr)))(config);
+  const connection = await (
+    options.connect ?? ((shared) => connectPython(shared, options.onStderr, options.signal))
+  )(config);
   try {
     options.signal?.throwIfAborted();
     return await createWorkerPolicy<Row>({
@@ -121,8 +123,26 @@ export async function openModel(config: SharedConfig, options: OpenModelOptions)
   }
 }
 
-/** Starts the Python workers of a configuration. */
-export async function connectPython(config: SharedConfig, onStderr?: (line: string) => void): Promise<Connection> {
+/** Starts the Python workers of a configuration, or waits for those of other machines. */
+export async function connectPython(
+  config: SharedConfig,
+  onStderr?: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<Connection> {
+  const { worker_address: address, worker_key_file: keyFile } = config;
+  if (address !== null && keyFile !== null) {
+    const joined = await awaitWorkers({
+      address,
+      keyFile,
+      worldSize: config.num_processes,
+      runtime: PACKAGE_VERSION,
+      waitTimeout: config.worker_wait * 1000,
+      stallTimeout: config.worker_timeout * 1000,
+      ...(onStderr && { onNews: onStderr }),
+      signal,
+    });
+    return { callers: joined.callers, rendezvous: null, close: () => joined.stop() };
+  }
   const { python, pythonPath } = findPython({
     env: config.python_bin === null ? process.env : { ...process.env, PYTHON_BIN: config.python_bin },
     cwd: process.cwd(),
@@ -194,6 +214,6 @@ function loadParameters(config: SharedConfig, { inference, reference, writable }
 }
 
 /** Where nothing else is asked for, several workers on one machine share its cores instead of competing for each. */
-function workerThreads({ worker_threads: asked, num_processes: ranks }: SharedConfig): number {
-  return asked > 0 || ranks === 1 ? asked : Math.max(1, Math.floor(availableParallelism() / ranks));
+function workerThreads({ worker_threads: asked, num_processes: ranks, worker_address: elsewhere }: SharedConfig): number {
+  return asked > 0 || ranks === 1 || elsewhere !== null ? asked : Math.max(1, Math.floor(availableParallelism() / ranks));
 }

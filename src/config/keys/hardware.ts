@@ -17,7 +17,7 @@ export const hardwareKeys = {
     .int()
     .min(1)
     .default(1)
-    .describe("Worker processes on this machine, one per device: ranks that train one model, or share an evaluation."),
+    .describe("Worker processes, one per device: ranks that train one model, or share an evaluation."),
   strategy: z
     .enum(["single", "ddp", "fsdp2"])
     .nullable()
@@ -42,6 +42,32 @@ export const hardwareKeys = {
         "does not is refused. null: what the device says of itself, on a CPU what the machine has available. A large " +
         "number takes the check away.",
     ),
+  worker_address: z
+    .string()
+    .regex(/^tcp:\/\/([^\s:/[\]]+|\[[0-9a-fA-F:.]+\]):(?!0)\d{1,5}$/, {
+      error: 'must be "tcp://HOST:PORT", HOST an address of this machine',
+    })
+    .refine((address) => Number(address.slice(address.lastIndexOf(":") + 1)) < 65_535, {
+      error: "must have a port below 65535, because the next one is used as well",
+    })
+    .nullable()
+    .default(null)
+    .describe(
+      "Where workers of other machines dial in: tcp://HOST:PORT, HOST an address of this machine; the next port is used as " +
+        "well. They are started there (`thurstone worker`, torchrun, Slurm), `num_processes` in all. null: this machine's " +
+        "own processes.",
+    ),
+  worker_key_file: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("control.json of `thurstone keys`: keys of the workers that may dial in at `worker_address`."),
+  worker_wait: z
+    .number()
+    .positive()
+    .default(600)
+    .describe("Seconds in which all workers must have dialled in at `worker_address`."),
   python_bin: z
     .string()
     .min(1)
