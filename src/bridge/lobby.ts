@@ -187,7 +187,12 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
 
   function refuse(channel: Channel, identity: Buffer, message: Message, code: string, reason: string): void {
     refusal(`refused ${nameOf(identity)} on the ${channel} socket: ${reason} (${code})`);
-    answer(channel, identity, { ...message, kind: "err", params: {}, error: { code, message: reason, retryable: false } });
+    answer(channel, identity, {
+      ...message,
+      kind: "err",
+      params: {},
+      error: { code, message: reason, retryable: false },
+    });
   }
 
   function answer(channel: Channel, identity: Buffer, message: Message): void {
@@ -251,4 +256,3 @@ function nameOf(identity: Buffer): string {
 function workerName({ rank, host, pid }: Join): string {
   return `rank ${rank} on ${JSON.stringify(host).slice(1, -1)} (process ${pid})`;
 }
-

@@ -21,7 +21,9 @@ export const keysCommand: Command = async (args, io) => {
       const { control, workers } = await makeKeys(resolve(io.cwd, folder), names);
       const shown = (path: string): string => relative(io.cwd, path);
       const state = control.made ? "" : ", to which they were added";
-      io.stdout.write(`${shown(control.path)}  stays here (worker_key_file)${state}; public key ${control.publicKey}\n`);
+      io.stdout.write(
+        `${shown(control.path)}  stays here (worker_key_file)${state}; public key ${control.publicKey}\n`,
+      );
       for (const { name, path, publicKey } of workers) {
         io.stdout.write(`${shown(path)}  goes to ${name} (--key); public key ${publicKey}\n`);
       }

@@ -5,7 +5,13 @@
  */
 
 export { callPython, type CallPythonOptions } from "./call-python.js";
-export { findPython, PACKAGE_ROOT, PACKAGE_VERSION, type FindPythonOptions, type PythonLocation } from "./find-python.js";
+export {
+  findPython,
+  PACKAGE_ROOT,
+  PACKAGE_VERSION,
+  type FindPythonOptions,
+  type PythonLocation,
+} from "./find-python.js";
 export { probePython, type ProbePythonOptions, type PythonReport } from "./probe.js";
 export {
   startPythonChild,

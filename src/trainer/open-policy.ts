@@ -93,9 +93,9 @@ export interface OpenModelOptions
 /** Starts a worker and loads the model, whatever it is used for. */
 export async function openModel(config: SharedConfig, options: OpenModelOptions): Promise<Policy<Row>> {
   const { inference = false, reference } = options;
-  const connection = await (
-    options.connect ?? ((shared) => connectPython(shared, options.onStderr, options.signal))
-  )(config);
+  const connection = await (options.connect ?? ((shared) => connectPython(shared, options.onStderr, options.signal)))(
+    config,
+  );
   try {
     options.signal?.throwIfAborted();
     return await createWorkerPolicy<Row>({
@@ -214,6 +214,12 @@ function loadParameters(config: SharedConfig, { inference, reference, writable }
 }
 
 /** Where nothing else is asked for, several workers on one machine share its cores instead of competing for each. */
-function workerThreads({ worker_threads: asked, num_processes: ranks, worker_address: elsewhere }: SharedConfig): number {
-  return asked > 0 || ranks === 1 || elsewhere !== null ? asked : Math.max(1, Math.floor(availableParallelism() / ranks));
+function workerThreads({
+  worker_threads: asked,
+  num_processes: ranks,
+  worker_address: elsewhere,
+}: SharedConfig): number {
+  return asked > 0 || ranks === 1 || elsewhere !== null
+    ? asked
+    : Math.max(1, Math.floor(availableParallelism() / ranks));
 }

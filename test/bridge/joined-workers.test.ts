@@ -1,0 +1,116 @@
+/** Python workers that dial in over loopback addresses, each a machine of its own as far as it knows. */
+import { spawn } from "node:child_process";
+import { chmodSync, copyFileSync } from "node:fs";
+import { afterEach, describe, expect, it } from "vitest";
+import { awaitWorkers, makeKeys } from "../../src/bridge/index.js";
+import type { AwaitWorkersOptions, JoinedWorkers } from "../../src/bridge/index.js";
+import { freeAddress, keyFolder } from "./dialling.js";
+import { eventually, PYTHON, RUNTIME } from "./selftest-worker.js";
+
+const running = new Set<ReturnType<typeof dialIn>>();
+afterEach(() => running.forEach((worker) => worker.process.kill("SIGKILL")));
+
+/** Starts a worker as a person on its machine would. */
+function dialIn(address: string, key: string, ...flags: string[]) {
+  const command = ["-m", "thurstone_runtime", "--engine", "selftest", "--connect", address, "--key", key, ...flags];
+  const { RANK: _rank, WORLD_SIZE: _size, MASTER_ADDR: _host, ...env } = process.env;
+  const process_ = spawn(PYTHON, command, {
+    env: { ...env, PYTHONPATH: RUNTIME },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const worker = {
+    process: process_,
+    said: "",
+    ended: new Promise<number | null>((done) => process_.on("close", done)),
+  };
+  process_.stderr.on("data", (text: Buffer) => (worker.said += text.toString()));
+  running.add(worker);
+  void worker.ended.then(() => running.delete(worker));
+  return worker;
+}
+
+const place = (rank: number): string[] => ["--rank", `${rank}`, "--world-size", "2", "--rendezvous", "127.0.0.1:1"];
+
+describe("workers that dial in", () => {
+  it("try until the control plane is there, are refused for what they are, work, and go together", async () => {
+    const { folder, control, fileOf } = await keyFolder("node1", "node2");
+    const address = await freeAddress("127.0.0.2");
+    const [first, second] = [
+      dialIn(address, fileOf("node1"), ...place(0)),
+      dialIn(address, fileOf("node2"), ...place(1)),
+    ];
+    await eventually(() => first.said.includes("nobody answers there yet"), 20_000);
+
+    const elsewhere = await keyFolder("node1");
+    const [news, joined] = listen({ address, keyFile: control, worldSize: 2 });
+    const stranger = dialIn(address, elsewhere.fileOf("node1"), "--wait", "3");
+    copyFileSync(fileOf("node1"), fileOf("copy"));
+    const copied = dialIn(address, fileOf("copy"), ...place(0));
+    const alone = dialIn(address, fileOf("node2"));
+    const workers = await joined;
+    expect(await stranger.ended).toBe(14);
+    expect(stranger.said).toMatch(/gave up after 3 s .*its key is not the control_key of the key file/s);
+    expect(await alone.ended).toBe(14);
+    expect(alone.said).toContain("it is one of 1 workers, and num_processes is 2 (HELLO_WORLD_SIZE)");
+    // Whichever of the two with this rank came first.
+    expect(await Promise.race([first, copied].map(async (worker) => [await worker.ended, worker.said]))).toEqual([
+      14,
+      expect.stringContaining("rank 0 is there already (HELLO_RANK)"),
+    ]);
+    expect(news.join("\n")).toMatch(/refused .*HELLO_WORLD_SIZE/);
+    expect(news.join("\n")).toMatch(/refused .*HELLO_RANK/);
+    expect(workers.hellos.map(({ rank }) => rank)).toEqual([0, 1]);
+    const replies = await Promise.all(workers.callers.map((caller, rank) => caller.call("echo", { rank })));
+    expect(replies.map(({ result }) => result)).toEqual([{ rank: 0 }, { rank: 1 }]);
+
+    const calls = Promise.allSettled(
+      workers.callers.map((caller) => caller.call("sleep", { seconds: 60, steps: 600 })),
+    );
+    const rest = [first, copied].find((worker) => running.has(worker))!;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    second.process.kill("SIGKILL");
+    for (const outcome of await calls) {
+      expect(outcome).toMatchObject({
+        status: "rejected",
+        reason: {
+          code: "WORKER_LOST",
+          message: expect.stringMatching(/^the connection to rank 1 on .* ended during sleep/) as string,
+          fields: { rank: 1, method: "sleep" },
+        },
+      });
+    }
+    expect(await rest.ended).toBe(13);
+    expect(rest.said).toContain("the connection to the control plane has ended");
+    await workers.stop();
+
+    // The list is read anew by the next run, at the same address.
+    await makeKeys(folder, ["node3"]);
+    const [, next] = listen({ address, keyFile: control, worldSize: 1 });
+    const third = dialIn(address, fileOf("node3"));
+    const again = await next;
+    expect((await again.callers[0]!.call("count", {})).result).toEqual({ count: 1 });
+    await again.stop();
+    expect(await third.ended).toBe(0);
+  });
+
+  it("say what their key files and flags lack, and the control plane who did not come", async () => {
+    const { control, fileOf } = await keyFolder("node1");
+    const address = await freeAddress();
+    const { fileOf: unlisted, keys } = await keyFolder("node1");
+    expect(keys.workers.size).toBe(1);
+    chmodSync(unlisted("node1"), 0o644);
+    const open = dialIn(address, unlisted("node1"));
+    const lost = dialIn(address, fileOf("node1"), "--world-size", "2");
+    const [news, joined] = listen({ address, keyFile: control, worldSize: 1, waitTimeout: 1500 });
+    await expect(joined).rejects.toMatchObject({ code: "WORKERS_MISSING", fields: { ranks: [0] } });
+    expect(news).toEqual([`waiting at ${address} for 1 workers`]);
+    expect([await open.ended, await lost.ended]).toEqual([14, 14]);
+    expect(open.said).toContain("has mode 644");
+    expect(lost.said).toContain("start them with torchrun, or give all of them the same --rendezvous HOST:PORT");
+  });
+});
+
+function listen(options: AwaitWorkersOptions): [string[], Promise<JoinedWorkers>] {
+  const news: string[] = [];
+  return [news, awaitWorkers({ ...options, onNews: (sentence) => news.push(sentence) })];
+}
