@@ -52,6 +52,8 @@ async function knock(address: string, options: SocketOptions<Dealer>): Promise<"
     listen("handshake", "admitted");
     listen("handshake:error:auth", "refused");
     listen("handshake:error:protocol", "refused");
+    // The other end may close before the reason is seen; whoever is let in sees the handshake first.
+    listen("disconnect", "refused");
     socket.connect(address);
   });
   clearTimeout(timer);

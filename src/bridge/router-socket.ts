@@ -50,7 +50,7 @@ interface Waiting {
 /** Milliseconds between signs of life of an idle connection, and after which a silent one has ended. */
 const HEARTBEAT = { interval: 5000, timeout: 30_000 };
 /** Milliseconds that a stranger may take to say who it is. */
-const HANDSHAKE = 10_000;
+const HANDSHAKE = 5000;
 
 /** Options of libzmq that zeromq.js has no names for. */
 const ZAP_ENFORCE_DOMAIN = 93;

@@ -40,23 +40,28 @@ async function lobby(options: Partial<LobbyOptions> = {}) {
 
 function dealer(address: string, options: SocketOptions<Dealer>): Dealer {
   const socket = new Dealer({ linger: 0, reconnectInterval: 60_000, ...options });
-  socket.connect(address);
   onTestFinished(() => socket.close());
+  socket.connect(address);
   return socket;
 }
 
-/** Waits for one of these events of a socket that has just connected. */
-function outcomeOf(socket: Dealer): Promise<string> {
+/** Connects, and returns what becomes of it. */
+function knock(address: string, options: SocketOptions<Dealer>): Promise<string> {
+  const socket = new Dealer({ linger: 0, reconnectInterval: 60_000, ...options });
+  onTestFinished(() => socket.close());
   return new Promise((resolve) => {
+    // Listened to before it connects: what happens earlier is not told.
     for (const type of [
       "handshake",
       "handshake:error:auth",
       "handshake:error:protocol",
       "handshake:error:other",
+      // What is left when the other end is quicker than the reason.
       "disconnect",
     ] as const) {
       socket.events.on(type, () => resolve(type));
     }
+    socket.connect(address);
   });
 }
 
@@ -83,12 +88,11 @@ describe("a lobby", () => {
     expect(news).toEqual([]);
     const pair = curveKeyPair();
     const other = { curvePublicKey: pair.publicKey, curveSecretKey: pair.secretKey };
-    const unlisted = dealer(addresses.control, { ...other, curveServerKey: keys.publicKey });
-    expect(await outcomeOf(unlisted)).toBe("handshake:error:auth");
-    expect(await outcomeOf(dealer(addresses.data, {}))).toBe("handshake:error:protocol");
-    const mistaken = dealer(addresses.control, { ...curve, curveServerKey: pair.publicKey });
-    expect(await outcomeOf(mistaken)).toBe("handshake:error:other");
-    await until(() => news.length === 3);
+    expect(await knock(addresses.control, { ...other, curveServerKey: keys.publicKey })).toBe("handshake:error:auth");
+    expect(await knock(addresses.data, {})).not.toBe("handshake");
+    await until(() => news.length >= 2);
+    expect(await knock(addresses.control, { ...curve, curveServerKey: pair.publicKey })).not.toBe("handshake");
+    await until(() => news.length >= 3);
     expect(news[0]).toBe(`refused 127.0.0.1: its key ${pair.publicKey} is not listed`);
     expect(news[1]).toBe("refused a connection: it does not use CURVE (ERR_ZMTP_MECHANISM_MISMATCH)");
     expect(news[2]).toMatch(/^refused a connection: it has another key of this control plane/);
@@ -160,27 +164,25 @@ describe("the self-test of a door", () => {
     });
   });
 
-  it("is not all: a door whose doorkeeper has gone lets nobody in, not even the listed", async () => {
+  it("is not all: a door that nobody keeps lets nobody in, not even a key that was once listed", async () => {
     const [server, worker] = [curveKeyPair(), curveKeyPair()];
-    const keys = new Map([[worker.publicKey, "worker"]]);
-    const guard = await guardDomain({ keys, onRefused: () => undefined });
     const address = await freeAddress();
     const nothing = (): void => undefined;
+    const secure = { secretKey: server.secretKey, domain: "unkept", onLeft: nothing, onRefused: nothing };
     const router = await bindRouter({
       address,
       maxMessageBytes: 2 ** 20,
       onMessage: nothing,
       onFailure: nothing,
-      secure: { secretKey: server.secretKey, domain: guard.domain, onLeft: nothing, onRefused: nothing },
+      secure,
     });
     onTestFinished(() => router.close());
-    const curve = {
-      curvePublicKey: worker.publicKey,
-      curveSecretKey: worker.secretKey,
-      curveServerKey: server.publicKey,
-    };
-    expect(await outcomeOf(dealer(address, curve))).toBe("handshake");
-    guard.close();
-    expect(await outcomeOf(dealer(address, curve))).not.toBe("handshake");
+    const { publicKey, secretKey } = worker;
+    const curve = { curvePublicKey: publicKey, curveSecretKey: secretKey, curveServerKey: server.publicKey };
+    expect(await knock(address, curve)).not.toBe("handshake");
+    // The doorkeeper is there, and has no list for this door.
+    const guard = await guardDomain({ keys: new Map([[publicKey, "worker"]]), onRefused: nothing });
+    onTestFinished(() => guard.close());
+    expect(await knock(address, curve)).toBe("handshake:error:auth");
   });
 });
