@@ -27,7 +27,7 @@ const MOST_DEVICES = 8;
 const GIB = 2 ** 30;
 
 export async function findDeviceMemory(
-  config: Pick<SharedConfig, "device" | "device_memory_gb" | "python_bin">,
+  config: Pick<SharedConfig, "device" | "device_memory_gb" | "python_bin" | "worker_address">,
 ): Promise<DeviceMemory> {
   const { device, device_memory_gb: told } = config;
   const named = device.startsWith("cuda");
@@ -35,6 +35,10 @@ export async function findDeviceMemory(
   if (told !== null) {
     const source = "device_memory_gb";
     return { device: possible ? "cuda" : "cpu", bytes: told * GIB, source, devices: possible ? MOST_DEVICES : 1 };
+  }
+  if (config.worker_address !== null) {
+    const source = "workers of other machines, which are not asked before the run";
+    return { device: device === "cpu" ? "cpu" : "cuda", bytes: null, source, devices: MOST_DEVICES };
   }
   const found = possible ? await cudaMemory(config) : [];
   const own = found[Number(device.split(":")[1] ?? 0)];

@@ -69,13 +69,13 @@ function knock(address: string, options: SocketOptions<Dealer>): Promise<string>
 async function greet(socket: Dealer, session: string, params: PlainMap) {
   await socket.send(encodeMessage({ kind: "hello", id: "hello-1", session, params, tensors: {} }));
   const { kind, error, params: answer } = decodeMessage(await socket.receive());
-  return { kind, code: error?.code, answer };
+  return { kind, code: error?.code, answer, token: answer["token"] as string };
 }
 
 const JOIN = { role: "join", rank: 0, world_size: 2, host: "a", pid: 7, protocol: [1, 0], runtime: "0.1.0" };
-const hello = (role: string, token: unknown, rank = 0): PlainMap => {
+const hello = (role: string, token: string, rank = 0): PlainMap => {
   const about = { pid: 1, protocol: [1, 0], runtime: "0.1.0", python: "3.11.7", methods: { echo: "pure" }, dtypes: [] };
-  return { token: String(token), role, rank, ...about };
+  return { token, role, rank, ...about };
 };
 
 async function until(condition: () => boolean): Promise<void> {
@@ -116,9 +116,8 @@ describe("a lobby", () => {
   it("gives a token that counts once, for one rank, in one launch; a rank that is there is not given again", async () => {
     const { addresses, curve, session, news, missing } = await lobby();
     const [data, control] = [dealer(addresses.data, curve), dealer(addresses.control, curve)];
-    const { token } = (await greet(control, "join", JOIN)).answer;
-    const outdated = token;
-    const again = (await greet(control, "join", JOIN)).answer["token"];
+    const { token: outdated } = await greet(control, "join", JOIN);
+    const { token: again } = await greet(control, "join", JOIN);
     expect((await greet(data, session, hello("data", outdated))).code).toBe("HELLO_TOKEN");
     expect((await greet(data, session, hello("data", again, 1))).code).toBe("HELLO_TOKEN");
     expect((await greet(data, "launch of yesterday", hello("data", again))).code).toBe("HELLO_TOKEN");
@@ -131,7 +130,7 @@ describe("a lobby", () => {
     expect(missing()).toEqual([1]);
     expect(news.filter((line) => /^refused/.test(line)).length).toBe(6);
     expect(news).toContain("rank 0 on a (process 7) has joined: 1 of 2; waiting for rank 1");
-    expect(news.join("\n")).not.toContain(String(again));
+    expect(news.join("\n")).not.toContain(again);
 
     control.close();
     await until(() => missing().length === 2);

@@ -62,7 +62,7 @@ export const hardwareKeys = {
     .min(1)
     .nullable()
     .default(null)
-    .describe("control.json of `thurstone keys`: keys of the workers that may dial in at `worker_address`."),
+    .describe("The file control.json of `thurstone keys`: whose keys may dial in at `worker_address`."),
   worker_wait: z
     .number()
     .positive()
