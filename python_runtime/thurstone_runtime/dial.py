@@ -30,6 +30,8 @@ HEARTBEAT_MS = 5_000
 """Milliseconds between signs of life of an idle connection."""
 HEARTBEAT_TIMEOUT_MS = 30_000
 """Milliseconds after which a silent connection has ended."""
+CONNECT_MS = 10_000
+"""Milliseconds after which a connection that nobody answers has failed."""
 RETRY_MS = 1_000
 """Milliseconds until a connection that failed is tried again."""
 REMIND_SECONDS = 30
@@ -67,8 +69,10 @@ def _key(text: Any) -> bytes:
     return key
 
 
-def secure(connection: zmq.Socket[bytes], curve: Curve) -> None:
-    """What a socket needs before it connects over a network."""
+def secure(connection: zmq.Socket[bytes], curve: Curve, address: str) -> None:
+    """What a socket needs before it connects to an address on a network."""
+    connection.setsockopt(zmq.IPV6, "[" in address)
+    connection.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
     connection.setsockopt(zmq.CURVE_PUBLICKEY, curve.public)
     connection.setsockopt(zmq.CURVE_SECRETKEY, curve.secret)
     connection.setsockopt(zmq.CURVE_SERVERKEY, curve.server)
@@ -87,7 +91,7 @@ def addresses(address: str) -> dict[str, str]:
 def join(address: str, curve: Curve, rank: int, world_size: int, wait: float) -> Launch:
     """Asks to take part until the control plane is there, `wait` seconds at most. Raises DialError."""
     both = addresses(address)
-    with _dialer(curve) as (connection, monitor):
+    with _dialer(curve, address) as (connection, monitor):
         _connect(connection, monitor, address, wait)
         identity = f"join-{secrets.token_hex(4)}"
         request = {
@@ -123,13 +127,13 @@ def join(address: str, curve: Curve, rank: int, world_size: int, wait: float) ->
 
 
 @contextmanager
-def _dialer(curve: Curve) -> Iterator[tuple[zmq.Socket[bytes], zmq.Socket[bytes]]]:
+def _dialer(curve: Curve, address: str) -> Iterator[tuple[zmq.Socket[bytes], zmq.Socket[bytes]]]:
     context = zmq.Context()
     connection = context.socket(zmq.DEALER)
     connection.setsockopt(zmq.IDENTITY, f"join-{socket.gethostname()[:64]}-{secrets.token_hex(4)}".encode())
     connection.setsockopt(zmq.LINGER, 0)
     connection.setsockopt(zmq.RECONNECT_IVL, RETRY_MS)
-    secure(connection, curve)
+    secure(connection, curve, address)
     monitor = connection.get_monitor_socket()
     try:
         yield connection, monitor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 
 from .dial import DialError
@@ -10,7 +11,7 @@ from .dial import DialError
 WAIT_SECONDS = 600.0
 
 ALLOWED = "THURSTONE_ALLOWED_FOLDERS"
-"""Variable that holds the folders a run may write in, whatever its control plane names; not set: where it likes."""
+"""Variable with the folders a run may write in, as JSON, whatever its control plane names; not set: where it likes."""
 
 
 def add_join_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def place_of(arguments: argparse.Namespace) -> tuple[int, int]:
     """Rank and number of workers; the environment that torch reads says the same afterwards. Raises DialError."""
     if arguments.key is None:
         raise DialError("--connect needs --key FILE: this worker's file of `thurstone keys`.")
-    os.environ[ALLOWED] = os.pathsep.join(os.path.abspath(folder) for folder in arguments.allow or [os.curdir])
+    os.environ[ALLOWED] = json.dumps([os.path.abspath(folder) for folder in arguments.allow or [os.curdir]])
     rank = _number("RANK", arguments.rank, 0)
     world_size = _number("WORLD_SIZE", arguments.world_size, 1)
     if not 0 <= rank < world_size:
@@ -60,7 +61,7 @@ def place_of(arguments: argparse.Namespace) -> tuple[int, int]:
 def own_roots() -> list[str] | None:
     """Folders that this machine's user lets a run write in; None: all that it asks for."""
     text = os.environ.get(ALLOWED)
-    return None if text is None else text.split(os.pathsep)
+    return None if text is None else json.loads(text)
 
 
 def _number(variable: str, given: int | None, otherwise: int) -> int:

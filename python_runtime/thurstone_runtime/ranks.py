@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -114,10 +114,13 @@ def join(rank: int, world_size: int, rendezvous: str | None, timeout: float) -> 
     return Ranks(rank, world_size, store)
 
 
-def rank_device(name: str, rank: int) -> str:
-    """The device of this rank where the configuration names none in particular: its own, in the order of ranks."""
-    count = torch.cuda.device_count()
-    return f"cuda:{rank % count}" if name in ("auto", "cuda") and count > 1 else name
+def rank_device(name: str, count: int, environment: Mapping[str, str]) -> str:
+    """The device of this process where the configuration names none in particular: its own, of `count` on this machine.
+
+    LOCAL_RANK of the environment says which process of this machine it is, as torchrun sets it, else RANK.
+    """
+    place = int(environment.get("LOCAL_RANK", environment.get("RANK", "0")))
+    return f"cuda:{place % count}" if name in ("auto", "cuda") and count > 1 else name
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from . import __version__
 from .calls import Call, CallBook
@@ -60,9 +61,14 @@ LOGGED_REFUSALS = 20
 
 ENDING = {signal.SIGTERM, signal.SIGINT}
 """Signals that end the worker; an ignored one never gets here."""
-HANDSHAKE_FAILED = (
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+ENDS = (
+    zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CONNECT_RETRIED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 )
+"""What ends a worker that dialled in when it happens to one of its connections."""
 
 
 class Outbox:
@@ -105,7 +111,7 @@ class Server:
         self._wake_writer.setblocking(False)
         self._context = zmq.Context()
         nonce = secrets.token_hex(4)
-        self._monitors: list[zmq.Socket[bytes]] = []
+        self._monitors: dict[zmq.Socket[bytes], str] = {}
         self._hello_ids = {role: f"hello-{role}-{nonce}" for role in ("data", "control")}
         identity = f"worker-{launch.rank}-{nonce}".encode()
         self._data = Outbox(self._connect(launch.data, identity))
@@ -201,9 +207,8 @@ class Server:
         connection.setsockopt(zmq.RCVHWM, QUEUED_MESSAGES)
         connection.setsockopt(zmq.MAXMSGSIZE, self._launch.max_message_bytes)
         if self._launch.curve is not None:
-            secure(connection, self._launch.curve)
-            # There is no coming back in a run: what the others share with this worker is gone.
-            self._monitors.append(connection.get_monitor_socket(zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILED))
+            secure(connection, self._launch.curve, address)
+            self._monitors[connection.get_monitor_socket(ENDS)] = address
         connection.connect(address)
         return connection
 
@@ -243,12 +248,24 @@ class Server:
             ready = dict(poller.poll(max(0, ceil((until - time.monotonic()) * 1000))))
             if self._wake_reader.fileno() in ready and not ENDING.isdisjoint(self._drain_wakes()):
                 self._stop(EXIT_TERMINATED, TERMINATE_GRACE)
-            if any(monitor in ready for monitor in self._monitors):
-                print("the connection to the control plane has ended, and this worker with it", file=sys.stderr)
-                leave(EXIT_LOST)
+            for monitor, address in self._monitors.items():
+                if monitor in ready:
+                    self._end_with_connection(address, recv_monitor_message(monitor)["event"])
             for outbox in (self._control, self._data):
                 if ready.get(outbox.connection, 0) & zmq.POLLIN:
                     self._read(outbox)
+
+    def _end_with_connection(self, address: str, event: int) -> None:
+        # There is no coming back in a run: what the others share with this worker is gone.
+        if self._exit_status is not None:
+            leave(self._exit_status)
+        why = (
+            "cannot be made; firewalls and tunnels must let both ports through"
+            if event == zmq.EVENT_CONNECT_RETRIED
+            else "has ended, and this worker with it"
+        )
+        print(f"the connection to the control plane at {address} {why}", file=sys.stderr)
+        leave(EXIT_LOST)
 
     def _drain_wakes(self) -> bytes:
         with suppress(BlockingIOError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -113,8 +114,9 @@ def open_session(settings: dict[str, Any], context: CallContext) -> tuple[Sessio
         raise EngineError(
             "bad_argument", f'load: strategy "{settings["strategy"]}" and ranks {settings["ranks"]} do not go together.'
         )
+    device = rank_device(settings["device"], torch.cuda.device_count(), os.environ)
     with ranks.together(context.tick):
-        loaded, adapter = open_adapted({**settings, "device": rank_device(settings["device"], ranks.rank)})
+        loaded, adapter = open_adapted({**settings, "device": device})
     images = ImageStore(settings["image_cache_bytes"])
     context.set_phase("preparing")
     warning = packing_warning(loaded, context)

@@ -42,7 +42,7 @@ export async function proveClosed({ address, serverKey }: ClosedDoorOptions): Pr
 }
 
 async function knock(address: string, options: SocketOptions<Dealer>): Promise<"refused" | "admitted" | "silent"> {
-  const socket = new Dealer({ ...options, linger: 0, routingId: "self-test" });
+  const socket = new Dealer({ ...options, linger: 0, routingId: "self-test", ipv6: address.includes("[") });
   let timer: NodeJS.Timeout | undefined;
   const outcome = await new Promise<"refused" | "admitted" | "silent">((resolve) => {
     timer = setTimeout(resolve, LIMIT, "silent");

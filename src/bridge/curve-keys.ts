@@ -45,21 +45,22 @@ export const CONTROL_FILE = "control.json";
  * Makes a key file for each named worker, and the control plane's where the folder has none yet; files have mode 0600.
  * Workers are added to the list of an existing control file.
  *
- * @throws BridgeError KEYS_EXIST for a name that has a file or is taken; KEYS_INVALID
+ * @throws BridgeError KEYS_EXIST for a name that has a file or is taken; KEYS_INVALID; KEYS_UNWRITABLE
  */
 export async function makeKeys(folder: string, names: readonly string[]): Promise<MadeKeys> {
-  for (const name of names) {
-    if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name) && `${name}.json` !== CONTROL_FILE) continue;
-    const rule = 'has letters, digits, ".", "_" and "-", at most 64, and is not "control"';
-    throw new BridgeError("KEYS_INVALID", `"${name}" cannot name a worker: a name ${rule}.`);
+  for (const [at, name] of names.entries()) {
+    const allowed = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name) && `${name}.json` !== CONTROL_FILE;
+    if (allowed && names.indexOf(name) === at) continue;
+    const rule = 'has letters, digits, ".", "_" and "-", at most 64, is not "control" and is given once';
+    throw new BridgeError("KEYS_INVALID", `${JSON.stringify(name)} cannot name a worker: a name ${rule}.`);
   }
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writing(folder, () => mkdir(folder, { recursive: true, mode: 0o700 }));
   const path = join(folder, CONTROL_FILE);
   const existing = await readJson(path);
   const control = existing === undefined ? newControl() : await checkedControl(path, existing);
   const files = names.map((name) => ({ name, path: join(folder, `${name}.json`), pair: curveKeyPair() }));
   for (const { name, path: file } of files) {
-    if (!(name in control.workers) && (await readJson(file)) === undefined) continue;
+    if (!Object.hasOwn(control.workers, name) && (await readJson(file)) === undefined) continue;
     throw new BridgeError(
       "KEYS_EXIST",
       `there is a key for "${name}" already (${file}, or in the list of ${path}). Use another name; to replace a key ` +
@@ -78,7 +79,7 @@ export async function makeKeys(folder: string, names: readonly string[]): Promis
   }
   // The list last, and in one go: a worker is listed once its file is whole.
   await writeSecret(`${path}.new`, { ...control, workers });
-  await rename(`${path}.new`, path);
+  await writing(path, () => rename(`${path}.new`, path));
   return {
     control: { path, publicKey: control.public_key, made: existing === undefined },
     workers: files.map(({ name, path: file, pair }) => ({ name, path: file, publicKey: pair.publicKey })),
@@ -144,5 +145,15 @@ async function readJson(path: string): Promise<string | undefined> {
 }
 
 async function writeSecret(path: string, content: Readonly<Record<string, unknown>>): Promise<void> {
-  await writeFile(path, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600, flag: "wx" });
+  const text = `${JSON.stringify(content, null, 2)}\n`;
+  await writing(path, () => writeFile(path, text, { mode: 0o600, flag: "wx" }));
+}
+
+async function writing(path: string, work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (cause) {
+    const hint = "May this user write there? What a call that was interrupted has left may be removed.";
+    throw new BridgeError("KEYS_UNWRITABLE", `${path} cannot be written: ${String(cause)}. ${hint}`, { cause });
+  }
 }

@@ -9,10 +9,12 @@
  * @module
  */
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Reply } from "zeromq";
+import { BridgeError } from "../errors.js";
 
 export interface GuardOptions {
-  /** Public keys that are let in, in Z85, with the names that refusals and logs call them by. */
+  /** Public keys that are let in, in Z85, and whose they are. */
   readonly keys: ReadonlyMap<string, string>;
   /** Called with a sentence for every key that was turned away. */
   readonly onRefused: (sentence: string) => void;
@@ -27,10 +29,16 @@ export interface Guard {
 }
 
 const HANDLER = "inproc://zeromq.zap.01";
+/** Milliseconds in which libzmq must have let go of the name that a handler before this one had. */
+const LIMIT = 2000;
 const guards = new Map<string, GuardOptions>();
 let handler: Promise<Reply> | undefined;
 
-/** Puts a list in force. To be awaited before the socket it is for is bound. */
+/**
+ * Puts a list in force. To be awaited before the socket it is for is bound.
+ *
+ * @throws BridgeError LISTEN_FAILED when something else in this process answers for ZeroMQ's authentication
+ */
 export async function guardDomain(options: GuardOptions): Promise<Guard> {
   const domain = `thurstone-${randomUUID()}`;
   guards.set(domain, options);
@@ -54,7 +62,20 @@ export async function guardDomain(options: GuardOptions): Promise<Guard> {
 
 async function openHandler(): Promise<Reply> {
   const socket = new Reply({ linger: 0 });
-  await socket.bind(HANDLER);
+  for (const began = performance.now(); ; await sleep(5)) {
+    try {
+      await socket.bind(HANDLER);
+      break;
+    } catch (cause) {
+      if (performance.now() - began < LIMIT) continue;
+      socket.close();
+      throw new BridgeError(
+        "LISTEN_FAILED",
+        `keys cannot be checked, because ${HANDLER} cannot be had: something else in this process answers there.`,
+        { cause },
+      );
+    }
+  }
   answer(socket).catch((error: unknown) => {
     // From here on nobody is let in.
     if (!socket.closed) guards.forEach((guard) => guard.onRefused(`no key can be checked any more: ${String(error)}`));

@@ -6,8 +6,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
 import { WorkerError } from "../errors.js";
-import { PROTOCOL_VERSION } from "./codec.js";
-import { readable } from "./join.js";
+import { decodeMessage, PROTOCOL_VERSION } from "./codec.js";
+import type { Message } from "./message.js";
 
 const count = z.number().int().nonnegative();
 
@@ -66,6 +66,16 @@ function mismatch(said: string, wanted: string): WorkerError {
     "WORKER_MISMATCH",
     `the worker ${said}; expected ${wanted}. Install the Python side that belongs to this package: thurstone setup.`,
   );
+}
+
+/** Undefined for what cannot be read. */
+export function readable(frames: readonly Uint8Array[]): Message | undefined {
+  try {
+    return decodeMessage(frames);
+  } catch {
+    // Garbage of a stranger; the caller counts it, or tells of it.
+    return undefined;
+  }
 }
 
 /** Takes the same time wherever the two differ. */

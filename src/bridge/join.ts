@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "zod";
-import { decodeMessage, PROTOCOL_VERSION } from "./codec.js";
+import { PROTOCOL_VERSION } from "./codec.js";
 import type { Message } from "./message.js";
 
 /** Launch id of such a request: the worker does not know the launch's yet. */
@@ -38,7 +38,6 @@ export type JoinVerdict =
   | { readonly kind: "welcome"; readonly join: Join }
   | { readonly kind: "refused"; readonly code: string; readonly reason: string };
 
-/** @param message what `readable` made of the frames */
 export function judgeJoin(message: Message, { worldSize, runtime, taken }: Sought): JoinVerdict {
   const { success, data: join } = joinSchema.safeParse(message.params);
   const refused = (code: string, reason: string): JoinVerdict => ({ kind: "refused", code, reason });
@@ -56,14 +55,4 @@ export function judgeJoin(message: Message, { worldSize, runtime, taken }: Sough
   if (join.rank >= worldSize) return refused("HELLO_RANK", `there is no rank ${join.rank} among ${worldSize} workers`);
   if (taken(join.rank)) return refused("HELLO_RANK", `rank ${join.rank} is there already`);
   return { kind: "welcome", join };
-}
-
-/** Undefined for what cannot be read. */
-export function readable(frames: readonly Uint8Array[]): Message | undefined {
-  try {
-    return decodeMessage(frames);
-  } catch {
-    // Garbage of a stranger; the caller counts it, or tells of it.
-    return undefined;
-  }
 }

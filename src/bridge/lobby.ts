@@ -12,9 +12,9 @@ import { proveClosed } from "./closed-door.js";
 import { encodeMessage } from "./codec.js";
 import type { ControlKeys } from "./curve-keys.js";
 import { guardDomain } from "./doorkeeper.js";
-import { judgeHello } from "./handshake.js";
+import { judgeHello, readable } from "./handshake.js";
 import type { Channel, Hello } from "./handshake.js";
-import { JOIN_SESSION, judgeJoin, readable } from "./join.js";
+import { JOIN_SESSION, judgeJoin } from "./join.js";
 import type { Join } from "./join.js";
 import type { Message } from "./message.js";
 import { bindRouter } from "./router-socket.js";
@@ -56,6 +56,8 @@ export interface Lobby {
 }
 
 const CHANNELS: readonly Channel[] = ["control", "data"];
+/** Refusals that are told of: whoever knocks on and on must not fill a log. */
+const TOLD_REFUSALS = 100;
 
 /** A rank that somebody has asked for. */
 interface Seat {
@@ -81,8 +83,12 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
   const routers: Partial<Record<Channel, RouterSocket>> = {};
   // The self-test's own knocks are no news.
   let testing = true;
+  let refusals = 0;
   const refusal = (sentence: string): void => {
-    if (!testing) onNews(sentence);
+    if (testing) return;
+    refusals += 1;
+    if (refusals <= TOLD_REFUSALS) onNews(sentence);
+    if (refusals === TOLD_REFUSALS) onNews(`${refusals} were refused so far; further ones are not told of`);
   };
   let fill: (guests: readonly Guest[]) => void = () => undefined;
   const complete = new Promise<readonly Guest[]>((resolve) => (fill = resolve));
@@ -213,7 +219,7 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
         onRefused: refusal,
       },
     }).catch((cause: Error) => Promise.reject(listenFailed(address, cause)));
-    await proveClosed({ address: reachable(address), serverKey: keys.publicKey });
+    await proveClosed({ address: reachable(routers[channel].address), serverKey: keys.publicKey });
   }
 
   try {
@@ -236,7 +242,7 @@ export function lobbyAddresses(address: string): Record<Channel, string> {
 
 /** How this machine itself reaches a socket that listens everywhere. */
 function reachable(address: string): string {
-  return address.replace(/^tcp:\/\/(\*|0\.0\.0\.0)(?=:)/, "tcp://127.0.0.1").replace("tcp://[::]", "tcp://[::1]");
+  return address.replace("tcp://0.0.0.0:", "tcp://127.0.0.1:").replace("tcp://[::]:", "tcp://[::1]:");
 }
 
 function listenFailed(address: string, cause: Error): BridgeError {

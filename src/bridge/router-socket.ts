@@ -32,6 +32,8 @@ export interface SecureOptions {
 }
 
 export interface RouterSocket {
+  /** Where it is bound: of "tcp://eth0:5700" the interface's number. */
+  readonly address: string;
   send(identity: Buffer, frames: readonly Uint8Array[]): Promise<void>;
   close(): void;
 }
@@ -74,6 +76,7 @@ export async function bindRouter(options: RouterOptions): Promise<RouterSocket> 
     sendHighWaterMark: QUEUED_MESSAGES,
     receiveHighWaterMark: QUEUED_MESSAGES,
     maxMessageSize: options.maxMessageBytes,
+    ipv6: options.address.includes("["),
   };
   const socket = secure === undefined ? new Router(common) : secureRouter(common, secure);
   try {
@@ -125,6 +128,7 @@ export async function bindRouter(options: RouterOptions): Promise<RouterSocket> 
   void read();
 
   return {
+    address: socket.lastEndpoint ?? options.address,
     send(identity, frames) {
       if (closed) return Promise.reject(sendFailure(undefined, true));
       return new Promise((resolve, reject) => {

@@ -16,6 +16,7 @@ export async function followRun<Metrics extends StepValues>(
   start: (options: {
     readonly signal: AbortSignal;
     readonly callbacks: Pick<Callbacks<Metrics>, "onSave">;
+    readonly onNews: (sentence: string) => void;
   }) => TrainingRun<Metrics>,
   io: CommandIo,
 ): Promise<RunResult<Metrics>> {
@@ -24,6 +25,7 @@ export async function followRun<Metrics extends StepValues>(
   const run = start({
     signal: abort.signal,
     callbacks: { onSave: ({ step, checkpoint }) => view.note(`step ${step}  saved ${checkpoint}`) },
+    onNews: (sentence) => view.note(`workers: ${sentence}`),
   });
 
   let asked = 0;

@@ -64,9 +64,11 @@ async function runWorker(
     cwd: io.cwd,
     env: { ...io.env, PYTHONPATH: [pythonPath, io.env["PYTHONPATH"]].filter(Boolean).join(":") },
     stdio: ["ignore", "pipe", "pipe"],
+    // A group of its own, so that Ctrl-C reaches it once: torchrun leaves its workers behind when told twice.
+    detached: true,
   });
-  child.stdout.on("data", (chunk: Buffer) => io.stdout.write(chunk.toString("utf8")));
-  child.stderr.on("data", (chunk: Buffer) => io.stderr.write(chunk.toString("utf8")));
+  child.stdout.setEncoding("utf8").on("data", (text: string) => io.stdout.write(text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => io.stderr.write(text));
   const passOn = (signal: NodeJS.Signals): void => void child.kill(signal);
   for (const signal of SIGNALS) process.on(signal, passOn);
   try {

@@ -30,6 +30,8 @@ export interface OpenPolicyOptions {
   readonly connect?: (config: SharedConfig) => Promise<Connection>;
   /** Lines the worker writes to its stderr. Default: kept for error messages only. */
   readonly onStderr?: (line: string) => void;
+  /** Sentences about workers of other machines: who has come, was refused, or left. Default: as `onStderr`. */
+  readonly onNews?: (sentence: string) => void;
   /** Names of rewards that are not built in; needed only so that the configuration may speak of them. */
   readonly customRewards?: readonly string[];
   /** Gives up starting and loading; rejects with its reason or BRIDGE_CANCELLED. */
@@ -93,9 +95,7 @@ export interface OpenModelOptions
 /** Starts a worker and loads the model, whatever it is used for. */
 export async function openModel(config: SharedConfig, options: OpenModelOptions): Promise<Policy<Row>> {
   const { inference = false, reference } = options;
-  const connection = await (options.connect ?? ((shared) => connectPython(shared, options.onStderr, options.signal)))(
-    config,
-  );
+  const connection = await (options.connect?.(config) ?? connectPython(config, options));
   try {
     options.signal?.throwIfAborted();
     return await createWorkerPolicy<Row>({
@@ -126,8 +126,7 @@ export async function openModel(config: SharedConfig, options: OpenModelOptions)
 /** Starts the Python workers of a configuration, or waits for those of other machines. */
 export async function connectPython(
   config: SharedConfig,
-  onStderr?: (line: string) => void,
-  signal?: AbortSignal,
+  { onStderr, onNews = onStderr, signal }: Pick<OpenPolicyOptions, "onStderr" | "onNews" | "signal"> = {},
 ): Promise<Connection> {
   const { worker_address: address, worker_key_file: keyFile } = config;
   if (address !== null && keyFile !== null) {
@@ -138,7 +137,7 @@ export async function connectPython(
       runtime: PACKAGE_VERSION,
       waitTimeout: config.worker_wait * 1000,
       stallTimeout: config.worker_timeout * 1000,
-      ...(onStderr && { onNews: onStderr }),
+      ...(onNews && { onNews }),
       signal,
     });
     return { callers: joined.callers, rendezvous: null, close: () => joined.stop() };

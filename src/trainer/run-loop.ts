@@ -20,7 +20,10 @@ import { startRun } from "./training-run.js";
 import type { TrainingRun } from "./training-run.js";
 
 /** What the caller of a run may add to its configuration. */
-export interface RunOptions<Metrics extends StepValues> extends Pick<OpenPolicyOptions, "connect" | "onStderr"> {
+export interface RunOptions<Metrics extends StepValues> extends Pick<
+  OpenPolicyOptions,
+  "connect" | "onStderr" | "onNews"
+> {
   readonly callbacks?: Callbacks<Metrics>;
   /** Aborting it ends the run at the next boundary; `result` rejects with the signal's reason. */
   readonly signal?: AbortSignal;

@@ -28,12 +28,12 @@ describe("key files", () => {
 
   it("of further workers join the list, and none is overwritten", async () => {
     const { folder, control, keys } = await keyFolder("node1");
-    const made = await makeKeys(folder, ["node2"]);
+    const made = await makeKeys(folder, ["node2", "constructor"]);
     expect(made.control).toMatchObject({ made: false, publicKey: keys.publicKey });
-    expect([...(await readControlKeys(control)).workers.values()]).toEqual(["node1", "node2"]);
+    expect([...(await readControlKeys(control)).workers.values()]).toEqual(["node1", "node2", "constructor"]);
     const before = readFileSync(control, "utf8");
     await expect(makeKeys(folder, ["node3", "node1"])).rejects.toMatchObject({ code: "KEYS_EXIST" });
-    expect(readdirSync(folder)).toEqual(["control.json", "node1.json", "node2.json"]);
+    expect(readdirSync(folder)).toEqual(["constructor.json", "control.json", "node1.json", "node2.json"]);
     expect(readFileSync(control, "utf8")).toBe(before);
   });
 
@@ -52,6 +52,8 @@ describe("key files", () => {
     await expect(readControlKeys(join(folder, "none.json"))).rejects.toMatchObject({ code: "KEYS_MISSING" });
     await expect(makeKeys(folder, ["../elsewhere"])).rejects.toMatchObject({ code: "KEYS_INVALID" });
     await expect(makeKeys(folder, ["control"])).rejects.toMatchObject({ code: "KEYS_INVALID" });
+    await expect(makeKeys(folder, ["twice", "twice"])).rejects.toMatchObject({ code: "KEYS_INVALID" });
+    await expect(makeKeys(join(control, "below"), ["node2"])).rejects.toMatchObject({ code: "KEYS_UNWRITABLE" });
   });
 
   it("are written as RFC 32 does", () => {

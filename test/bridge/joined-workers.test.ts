@@ -1,7 +1,8 @@
 /** Python workers that dial in over loopback addresses, each a machine of its own as far as it knows. */
 import { spawn } from "node:child_process";
 import { chmodSync, copyFileSync } from "node:fs";
-import { afterEach, describe, expect, it } from "vitest";
+import { connect, createServer } from "node:net";
+import { afterEach, describe, expect, it, onTestFinished } from "vitest";
 import { awaitWorkers, makeKeys } from "../../src/bridge/index.js";
 import type { AwaitWorkersOptions, JoinedWorkers } from "../../src/bridge/index.js";
 import { freeAddress, keyFolder } from "./dialling.js";
@@ -80,7 +81,7 @@ describe("workers that dial in", () => {
       });
     }
     expect(await rest.ended).toBe(13);
-    expect(rest.said).toContain("the connection to the control plane has ended");
+    expect(rest.said).toMatch(/the connection to the control plane at \S+ has ended/);
     await workers.stop();
 
     // The list is read anew by the next run, at the same address.
@@ -91,6 +92,27 @@ describe("workers that dial in", () => {
     expect((await again.callers[0]!.call("count", {})).result).toEqual({ count: 1 });
     await again.stop();
     expect(await third.ended).toBe(0);
+  });
+
+  it("say that a tunnel lacks the second port", async () => {
+    const { control, fileOf } = await keyFolder("node1");
+    const [address, tunnel] = [await freeAddress("127.0.0.2"), await freeAddress("127.0.0.3")];
+    const { hostname: host, port } = new URL(address);
+    const server = createServer((near) => {
+      const far = connect(Number(port), host);
+      near.pipe(far).pipe(near);
+      for (const end of [near, far]) end.on("error", () => undefined);
+    });
+    onTestFinished(() => void server.close());
+    server.listen(Number(new URL(tunnel).port), "127.0.0.3");
+    const stop = new AbortController();
+    const [news, joined] = listen({ address, keyFile: control, worldSize: 1, signal: stop.signal });
+    const worker = dialIn(tunnel, fileOf("node1"));
+    expect(await worker.ended).toBe(13);
+    expect(worker.said).toMatch(/connection to the control plane at \S+ cannot be made; .* let both ports through/);
+    stop.abort(new Error("enough"));
+    await expect(joined).rejects.toThrow("enough");
+    expect(news.length).toBe(1);
   });
 
   it("say what their key files and flags lack, and the control plane who did not come", async () => {

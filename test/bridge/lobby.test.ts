@@ -138,10 +138,25 @@ describe("a lobby", () => {
     expect((await greet(dealer(addresses.control, curve), "join", JOIN)).kind).toBe("hello");
   });
 
+  it("tells of a hundred refusals, and of no more", async () => {
+    const { addresses, curve, news } = await lobby();
+    const socket = dealer(addresses.control, curve);
+    for (let knock = 0; knock < 102; knock += 1) await greet(socket, "another launch", JOIN);
+    expect(news.length).toBe(101);
+    expect(news.at(-1)).toBe("100 were refused so far; further ones are not told of");
+  });
+
   it("cannot be had where another program listens", async () => {
     const { addresses, keys } = await lobby();
     await expect(lobby({ address: addresses.control, keys })).rejects.toMatchObject({ code: "LISTEN_FAILED" });
   });
+});
+
+it("a doorkeeper can follow another at once", async () => {
+  for (let time = 0; time < 20; time += 1) {
+    const guard = await guardDomain({ keys: new Map(), onRefused: () => undefined });
+    guard.close();
+  }
 });
 
 describe("the self-test of a door", () => {

@@ -21,6 +21,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 from thurstone_runtime.checkpoints import allowed_path, save_state
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.families import load_model
+from thurstone_runtime.joining import ALLOWED
 from thurstone_runtime.make_checkpoint import make_checkpoint
 from thurstone_runtime.strategies import Held
 from training_task import Worker, groups_of, plain_logprobs, refused, scores_of
@@ -186,7 +187,7 @@ def test_state_of_a_trained_tower_does_not_fit_a_frozen_one(worker, tiny_checkpo
 
 
 @pytest.mark.parametrize("verb", ["save", "restore", "export"])
-def test_paths_outside_the_allowed_folders_are_refused(tiny_checkpoint, tmp_path, verb):
+def test_paths_outside_the_allowed_folders_are_refused(tiny_checkpoint, tmp_path, monkeypatch, verb):
     (tmp_path / "inside").mkdir()
     (tmp_path / "outside").mkdir()
     (tmp_path / "inside" / "link").symlink_to(tmp_path / "outside")
@@ -201,6 +202,10 @@ def test_paths_outside_the_allowed_folders_are_refused(tiny_checkpoint, tmp_path
         "inside",
     ):
         assert "allowed" in refused("path_not_allowed", method, {"path": path, **more}, {}, worker.context)
+    # Where the machine's own user allows less than the control plane asks for.
+    monkeypatch.setenv(ALLOWED, json.dumps([str(tmp_path / "inside" / "own")]))
+    path = str(tmp_path / "inside" / "other")
+    assert "--allow" in refused("path_not_allowed", method, {"path": path, **more}, {}, worker.context)
     assert list((tmp_path / "outside").iterdir()) == []
 
 
