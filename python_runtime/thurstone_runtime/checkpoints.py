@@ -1,41 +1,26 @@
-"""Training state on disk: each file complete under its final name, or not there at all.
+"""Training state on disk, read back; `state_files` writes it.
 
 It is a folder with `weights.safetensors` (what is trained: float32, by parameter name, tied ones once),
 `optimizer.safetensors` (`<parameter name>.<exp_avg | exp_avg_sq | step>`) and `state.json`, which has digests of the
 weights that are not trained: they are those of the model that the run began with, and are not written again.
 Safetensors and JSON only: nothing that is read here can run code.
-
-Several ranks share the writing: `weights-00001-of-00004.safetensors` has every fourth tensor, whole, so that any number
-of ranks under any strategy can read it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import EngineError
 from .optim import STATE_FIELDS
-from .ranks import ALONE, Ranks
+from .state_files import FORMAT, OPTIMIZER, STATE, WEIGHTS, shard_name
 from .strategies import Held
-
-WEIGHTS, OPTIMIZER, STATE = "weights", "optimizer", "state.json"
-FORMAT = 2
-
-_TYPE_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64"}
-_HEADER_ALIGNMENT = 8
-_CHUNK_BYTES = 64 * 2**20
 
 
 def allowed_path(path: str, roots: Sequence[str], named_by: str = "allowed_roots when loading") -> Path:
@@ -50,72 +35,6 @@ def allowed_path(path: str, roots: Sequence[str], named_by: str = "allowed_roots
     return resolved
 
 
-def save_state(
-    folder: Path,
-    weights: Mapping[str, Held],
-    optimizer: Mapping[str, Held],
-    state: Mapping[str, Any],
-    tick: Callable[[], None] = lambda: None,
-    ranks: Ranks = ALONE,
-) -> list[dict[str, Any]]:
-    """Writes this rank's files into an existing folder; [{name, bytes, sha256}]. All ranks call it together.
-
-    Each is written under a temporary name, synced and renamed, `state.json` last, by the first rank. `tick` is called
-    as bytes go out.
-    """
-    text = json.dumps(
-        {"format": FORMAT, "shards": ranks.world_size, **state}, indent=2, sort_keys=True, allow_nan=False
-    )
-    contents: dict[str, Iterable[bytes | memoryview]] = {
-        _shard_name(kind, ranks.rank, ranks.world_size): _safetensors_bytes(tensors, state["step"], ranks)
-        for kind, tensors in ((WEIGHTS, weights), (OPTIMIZER, optimizer))
-    }
-    if ranks.rank == 0:
-        contents[STATE] = [text.encode() + b"\n"]
-    files = []
-    with write_errors(folder), ExitStack() as cleanup:
-        with ranks.together():
-            if not folder.is_dir():
-                raise EngineError("bad_argument", f"{folder} is not a folder; make it before saving into it.")
-        with ranks.together(tick):
-            for name, pieces in contents.items():
-                temporary = folder / f".{name}.partial"
-                cleanup.callback(temporary.unlink, missing_ok=True)
-                with _to_the_end(contents.values() if ranks.in_step else ()):
-                    files.append({"name": name, **_write(temporary, pieces, tick)})
-        for name in contents:
-            os.replace(folder / f".{name}.partial", folder / name)
-        sync(folder)
-    return files
-
-
-def digests(weights: Mapping[str, Held], tick: Callable[[], None] = lambda: None) -> dict[str, str]:
-    """SHA-256 of the bytes of each, in hex. All ranks call it together."""
-    found = {}
-    for name, held in weights.items():
-        digest = hashlib.sha256()
-        for piece in _pieces(held.whole()):
-            digest.update(piece)
-            tick()
-        found[name] = digest.hexdigest()
-    return found
-
-
-@contextmanager
-def _to_the_end(pieces: Iterable[Iterable[Any]]) -> Iterator[None]:
-    """What other ranks help to put together is put together, even when there is no place to write it to."""
-    try:
-        yield
-    except Exception:
-        for rest in pieces:
-            deque(rest, maxlen=0)
-        raise
-
-
-def _shard_name(kind: str, rank: int, count: int) -> str:
-    return f"{kind}.safetensors" if count == 1 else f"{kind}-{rank + 1:05}-of-{count:05}.safetensors"
-
-
 @contextmanager
 def open_state(
     folder: Path,
@@ -123,7 +42,7 @@ def open_state(
     same: Mapping[str, Any],
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[dict[str, Any], Mapping[str, Tensor], Mapping[str, Tensor]]]:
-    """What `save_state` wrote, as (state, weights, optimizer), checked against the model in memory.
+    """What `write_state` wrote, as (state, weights, optimizer), checked against the model in memory.
 
     `trained` are the model's own weights, by name; `same` is what of the state must be as it is now: `frozen`, the
     digests of all other weights, and `adapter`. Anything that does not fit is `checkpoint_invalid`, before the block
@@ -140,70 +59,6 @@ def open_state(
         _check_frozen(folder / STATE, state.get("frozen"), same["frozen"])
         _check_adapter(folder / STATE, state.get("adapter"), same["adapter"])
         yield state, saved_weights, moments
-
-
-@contextmanager
-def write_errors(path: Path) -> Iterator[None]:
-    """Names the path in whatever the disk refuses, as `write_failed`."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise EngineError(
-            "write_failed",
-            f"cannot write {path}: {error}. Nothing was left under the final name; free space or choose another place.",
-        ) from error
-
-
-def _write(path: Path, pieces: Iterable[bytes | memoryview], tick: Callable[[], None]) -> dict[str, Any]:
-    digest, size = hashlib.sha256(), 0
-    with open(path, "wb") as file:
-        for piece in pieces:
-            digest.update(piece)
-            size += file.write(piece)
-            tick()
-        file.flush()
-        os.fsync(file.fileno())
-    return {"bytes": size, "sha256": digest.hexdigest()}
-
-
-def _safetensors_bytes(tensors: Mapping[str, Held], step: int, ranks: Ranks) -> Iterator[bytes | memoryview]:
-    """This rank's safetensors file piece by piece, names in order.
-
-    The library's own writer holds the interpreter lock for the whole file, which stops the heartbeat for the minutes
-    that a large model takes, and the hash would need a second pass. It does the reading.
-    """
-    header: dict[str, Any] = {"__metadata__": {"step": str(step)}}
-    offset = 0
-    own = sorted(tensors)[ranks.rank :: ranks.world_size]
-    for name in own:
-        held = tensors[name]
-        end = offset + prod(held.shape) * held.dtype.itemsize
-        header[name] = {"dtype": _TYPE_NAMES[held.dtype], "shape": list(held.shape), "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % _HEADER_ALIGNMENT)
-    yield len(text).to_bytes(8, "little") + text
-    for name, held in sorted(tensors.items()):
-        whole = held.whole()
-        if name in header:
-            yield from _pieces(whole)
-
-
-def _pieces(tensor: Tensor) -> Iterator[memoryview]:
-    data = tensor.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy()
-    for start in range(0, len(data), _CHUNK_BYTES):
-        yield data[start : start + _CHUNK_BYTES].data
-
-
-def sync(path: Path) -> None:
-    """Makes the directory entry or the file survive a power cut."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _invalid(path: Path, reason: str) -> EngineError:
@@ -267,7 +122,7 @@ def _open_tensors(
     folder: Path, kind: str, state: Mapping[str, Any], tick: Callable[[], None]
 ) -> Iterator[_SavedTensors]:
     count = state["shards"]
-    paths = [folder / _shard_name(kind, rank, count) for rank in range(count)]
+    paths = [folder / shard_name(kind, rank, count) for rank in range(count)]
     saved, path = _SavedTensors(paths[0], tick), paths[0]
     with ExitStack() as files:
         try:

@@ -13,7 +13,7 @@ from . import chat, generation, verb_tables
 from .arguments import read
 from .batches import read_ids, read_vector
 from .candidates import candidate_logprobs, check_candidates
-from .checkpoints import open_state, save_state
+from .checkpoints import open_state
 from .context import CallContext
 from .description import describe_memory
 from .errors import EngineError
@@ -23,6 +23,7 @@ from .images import ImageRequest
 from .losses import read_spec
 from .sampling import SamplingOptions
 from .session import Session, open_session
+from .state_files import write_state
 from .tensors import tensors_to_texts, texts_to_tensors, to_torch
 from .trainer import Objective
 
@@ -230,19 +231,31 @@ class Engine:
         """Writes the training state into an existing folder."""
         session = self._ready()
         folder = session.allowed(read("save", params, verb_tables.PATH)["path"])
-        trainer = session.in_training()
         context.set_phase("saving")
-        state = {
-            "step": trainer.applied,
-            "policy_version": session.version,
-            "family": session.loaded.family.name,
-            "optimizer": session.settings["optimizer"],
-            "versions": session.description["versions"],
-            **session.unchanging(context.tick),
-        }
-        optimizer = trainer.strategy.optimizer_state()
-        files = save_state(folder, trainer.trained(), optimizer, state, context.tick, session.joined)
-        return {"files": files, "step": trainer.applied}, {}
+        contents = session.state_contents(context.tick)
+        files = write_state(folder, contents, context.tick, session.joined)
+        return {"files": files, "step": session.version}, {}
+
+    def snapshot(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
+        """Copies the training state into the machine's memory, from which `write_snapshot` writes it."""
+        session = self._ready()
+        read("snapshot", params, verb_tables.NOTHING)
+        context.set_phase("copying")
+        contents = session.state_contents(context.tick)
+        size = session.snapshots.take(contents, context.tick, session.joined)
+        return {"step": session.version, "bytes": size}, {}
+
+    def write_snapshot(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:
+        """Writes the snapshot into an existing folder, while the model may be at work."""
+        session = self._ready()
+        folder = session.allowed(read("writeSnapshot", params, verb_tables.PATH)["path"])
+        context.set_phase("saving")
+
+        def tick() -> None:
+            context.check_cancelled()
+            context.tick()
+
+        return {"files": session.snapshots.write(folder, tick)}, {}
 
     @reports_full_memory
     def restore(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:

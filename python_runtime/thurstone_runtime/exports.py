@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
-from .checkpoints import sync, write_errors
 from .errors import EngineError
 from .lora import merged_weights
 from .ranks import ALONE, Ranks
+from .state_files import sync, write_errors
 from .strategies import Held
 
 SHARD_SIZE = "2GB"

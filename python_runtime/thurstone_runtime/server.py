@@ -1,4 +1,5 @@
-"""The worker process: one thread owns the sockets, the main thread does the model work, two threads the side work.
+"""The worker process: one thread owns the sockets, the main thread does the model work, two threads the side
+work, and one writes files.
 
 Sockets are not thread-safe, so every other thread leaves its messages in an outbox and wakes the owner through a socket
 pair. The signal handler of C writes to the same pair, so SIGTERM is seen even while the main thread computes.
@@ -49,7 +50,8 @@ BYE_GRACE = 5.0
 TERMINATE_GRACE = 1.0
 """The same after SIGTERM."""
 
-SIDE_THREADS = 2
+LANES = {"model": 0, "side": 2, "disk": 1}
+"""Threads of each lane besides the main one, which is that of the model."""
 QUEUED_MESSAGES = 32
 """High-water mark of both sockets, in messages."""
 MAX_OPEN_CALLS = 256
@@ -97,8 +99,8 @@ class Server:
         self._table = table
         self._limits = Limits(launch.max_message_bytes)
         self._calls = CallBook()
-        self._pulse = Pulse()
-        self._lanes: dict[str, SimpleQueue[Call | None]] = {"model": SimpleQueue(), "side": SimpleQueue()}
+        self._pulses = {"model": Pulse(), "disk": Pulse()}
+        self._lanes: dict[str, SimpleQueue[Call | None]] = {lane: SimpleQueue() for lane in LANES}
         self._engine: Any = None
         self._engine_error: Exception | None = None
         self._engine_ready = threading.Event()
@@ -126,8 +128,9 @@ class Server:
 
         owner = threading.Thread(target=self._own_sockets, name="sockets", daemon=True)
         owner.start()
-        for index in range(SIDE_THREADS):
-            threading.Thread(target=self._work, args=("side",), name=f"side-{index}", daemon=True).start()
+        for lane, count in LANES.items():
+            for index in range(count):
+                threading.Thread(target=self._work, args=(lane,), name=f"{lane}-{index}", daemon=True).start()
         self._build_engine()
         self._work("model")
         self._main_ended = True
@@ -143,7 +146,7 @@ class Server:
         except Exception as error:
             self._engine_error = error
             traceback.print_exc()
-        self._pulse.enter(None, "idle")
+        self._pulses["model"].enter(None, "idle")
         self._engine_ready.set()
 
     def _work(self, lane: str) -> None:
@@ -157,14 +160,15 @@ class Server:
             return False
         if not self._calls.start(call):
             return True
-        if call.verb.lane == "model":
-            self._pulse.enter(call.message.method, "running")
+        pulse = self._pulses.get(call.verb.lane)
+        if pulse is not None:
+            pulse.enter(call.message.method, "running")
         try:
             frames = self._run(call)
         except Exception as error:
             frames = self._error_frames(call.message.id, error)
-        if call.verb.lane == "model":
-            self._pulse.enter(None, "idle")
+        if pulse is not None:
+            pulse.enter(None, "idle")
         if self._calls.finish(call, frames):
             self._post(self._data, frames)
         return True
@@ -290,7 +294,10 @@ class Server:
     def _beat(self) -> None:
         # A heartbeat is worth something only now: it never waits behind others.
         if not self._control.messages:
-            params = {**self._pulse.snapshot(), "rss": resident_bytes()}
+            model, disk = self._pulses["model"], self._pulses["disk"]
+            # Files that are written beside the model must get on as well, and must not hide a model that does not.
+            watched = disk if model.method is None and disk.method is not None else model
+            params = {**watched.snapshot(), "rss": resident_bytes()}
             beat = Message("evt", "heartbeat", self._launch.session, method="heartbeat", params=params)
             self._control.messages.append(encode(beat))
 
@@ -345,7 +352,7 @@ class Server:
             return
         context = CallContext(
             deadline=None if message.deadline is None else time.monotonic() + message.deadline / 1000,
-            pulse=self._pulse if verb.lane == "model" else Pulse(),
+            pulse=self._pulses.get(verb.lane) or Pulse(),
             send_progress=self._progress_sender(message.id),
         )
         call = Call(message, verb, context)
@@ -375,15 +382,16 @@ class Server:
             self._data.messages.append(frames)
 
     def _stop(self, status: int, grace: float) -> None:
-        """Ends both lanes at their next boundary, and the process when they are deaf; at once when asked twice."""
+        """Ends all lanes at their next boundary, and the process when they are deaf; at once when asked twice."""
         if self._exit_status is not None:
             leave(status)
         self._exit_status = status
         self._exit_at = time.monotonic() + grace
         self._calls.cancel_all()
         self._lanes["model"].put(None)
-        for _ in range(SIDE_THREADS):
-            self._lanes["side"].put(None)
+        for lane, count in LANES.items():
+            for _ in range(count):
+                self._lanes[lane].put(None)
 
 
 def leave(status: int) -> None:

@@ -29,6 +29,8 @@ from .ranks import ALONE, Ranks, join, rank_device
 from .reference import Reference, freeze
 from .scorer import Scorer
 from .self_check import packing_warning
+from .snapshots import Snapshots
+from .state_files import Content, state_contents
 from .strategies import STRATEGIES
 from .trainer import Trainer
 from .vision import VisionTower
@@ -45,6 +47,7 @@ class Session:
     """All ranks of the run, whether or not they pass together."""
     scorer: Scorer
     trainer: Trainer | None
+    snapshots: Snapshots
     settings: dict[str, Any]
     """The parameters of `load`."""
     description: dict[str, Any]
@@ -89,6 +92,19 @@ class Session:
         """What training state belongs to: the weights that are not trained, and the adapter's settings."""
         return {"frozen": self.in_training().frozen_digests(tick), "adapter": self.adapter and self.adapter.settings()}
 
+    def state_contents(self, tick: Callable[[], None]) -> dict[str, Content]:
+        """The files of the training state as it is now. All ranks call it together."""
+        trainer = self.in_training()
+        state = {
+            "step": trainer.applied,
+            "policy_version": self.version,
+            "family": self.loaded.family.name,
+            "optimizer": self.settings["optimizer"],
+            "versions": self.description["versions"],
+            **self.unchanging(tick),
+        }
+        return state_contents(trainer.trained(), trainer.strategy.optimizer_state(), state, self.joined)
+
     def allowed(self, path: str) -> Path:
         resolved = allowed_path(path, self.settings["allowed_roots"])
         own = own_roots()
@@ -122,7 +138,8 @@ def open_session(settings: dict[str, Any], context: CallContext) -> tuple[Sessio
     warning = packing_warning(loaded, context)
     scorer, trainer = _spread(loaded, adapter, settings, ranks, packed=warning is None)
     loaded = scorer.loaded
-    session = Session(loaded, adapter, images, ranks, scorer, trainer, settings, describe_model(loaded))
+    snapshots = Snapshots(loaded.device)
+    session = Session(loaded, adapter, images, ranks, scorer, trainer, snapshots, settings, describe_model(loaded))
     return session, [] if warning is None else [warning]
 
 

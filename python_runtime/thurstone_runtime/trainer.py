@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from .batches import Group, GroupBatch
-from .checkpoints import digests
 from .errors import EngineError
 from .images import Picture
 from .layers import active_dropout, checkpointed_layers, seeded_dropout
@@ -24,6 +23,7 @@ from .losses import weighted_loss
 from .optim import StepResult
 from .random_draws import DROPOUT, draw_seed
 from .scorer import Scorer
+from .state_files import digests
 from .strategies import Held, Strategy
 
 SUMS = ("loss", "policy_loss", "kl", "weighted_kl", "entropy", "clipped_low", "clipped_high", "tokens", "sequences")

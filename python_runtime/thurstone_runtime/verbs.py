@@ -13,7 +13,8 @@ An engine is an object with one method per verb, named in snake case:
 - Errors: raise `errors.EngineError(code, message)`; let `errors.CancelledError` pass.
 
 Methods of lane "model" run one at a time, in the order of arrival, on the main thread. Methods of lane "side" run on
-another thread while a model method runs, also before `load`, and must be safe there.
+another thread while a model method runs, also before `load`, and must be safe there; those of lane "disk" likewise, one
+at a time.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Verb:
 
     method: str
     kind: Literal["pure", "stateful"] = "pure"
-    lane: Literal["model", "side"] = "model"
+    lane: Literal["model", "side", "disk"] = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ POLICY_VERBS = {
     "discard": Verb("discard", kind="stateful"),
     "optimStep": Verb("optim_step", kind="stateful"),
     "save": Verb("save", kind="stateful"),
+    "snapshot": Verb("snapshot", kind="stateful"),
+    "writeSnapshot": Verb("write_snapshot", kind="stateful", lane="disk"),
     "restore": Verb("restore", kind="stateful"),
     "export": Verb("export"),
     "describe": Verb("describe", lane="side"),

@@ -16,6 +16,7 @@ import { pythonRewardNames } from "./python-reward.js";
 import { parityChecks } from "./reference-parity.js";
 import { orderContradiction } from "./order-contradiction.js";
 import { BUILT_IN_REWARDS, readerChecks } from "./reward-readers.js";
+import { savingChecks } from "./saving.js";
 import type { ParsedConfig } from "./schema.js";
 
 /** The floor `fidelity_variance` takes when none is given, in squared score points; "fixed" is Thurstone's case V. */
@@ -347,6 +348,7 @@ const outputChecks: readonly Check[] = [
 export const checks: readonly Check[] = [
   ...modelChecks,
   ...dataChecks,
+  ...savingChecks,
   ...orderChecks,
   ...rewardChecks,
   ...readerChecks,

@@ -41,6 +41,7 @@ export type { PythonRewardName } from "./python-reward.js";
 export { flagHelp, jsonSchema } from "./reference.js";
 export { computeDtype, defineConfig, readKeys, resolveConfig, resolveSftConfig, trainingStrategy } from "./resolve.js";
 export type { ResolveOptions } from "./resolve.js";
+export { savesBesideTraining } from "./saving.js";
 export { configSections } from "./schema.js";
 export { createSchedule, schedules } from "./schedules.js";
 export type { Schedule, ScheduleOptions, ScheduleType } from "./schedules.js";

@@ -38,6 +38,9 @@ export function createMeter(now: () => number = () => performance.now()): Meter 
 /** Verbs that never wait for the model and may run beside it (docs/protocol.md, section 2). */
 const BESIDE: readonly string[] = ["images", "encode", "decode", "tokenize", "describe"];
 
+/** What nobody waits for while it is under way: it is no time of the run. */
+const UNATTENDED: readonly string[] = ["writeSnapshot"];
+
 /** Callers with their accounts. */
 export interface MeteredCallers {
   readonly calls: readonly Caller["call"][];
@@ -54,8 +57,9 @@ export function createMeteredCallers(callers: readonly Caller[]): MeteredCallers
   const metered =
     (caller: Caller): Caller["call"] =>
     async (method, params, options = {}) => {
-      bytesSent += tensorBytes(options.tensors);
       const send = (): Promise<Reply> => caller.call(method, params, options);
+      if (UNATTENDED.includes(method)) return send();
+      bytesSent += tensorBytes(options.tensors);
       const reply = await busy.during(BESIDE.includes(method) ? send : () => model.during(send));
       bytesReceived += tensorBytes(reply.tensors);
       workerSeconds += reportedSeconds(reply) / callers.length;

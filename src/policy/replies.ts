@@ -67,7 +67,7 @@ export const optimStepReply = z.object({
   seconds,
 });
 
-/** Result of `save`. */
+/** Result of `save` and `writeSnapshot`. */
 export const saveReply = z.object({
   files: z.array(z.object({ name: z.string(), bytes: count, sha256: z.string() })),
 });

@@ -271,6 +271,12 @@ export interface SavedFile {
   readonly sha256: string;
 }
 
+/** Training state that is being written. */
+export interface BegunSave {
+  /** Resolves when all files are on the disk; rejects where one of them cannot be written. */
+  readonly files: Promise<SavedFile[]>;
+}
+
 /** A model that can be sampled from and trained, whatever the number of ranks behind it. */
 export interface Policy<R = unknown> extends AsyncDisposable {
   readonly description: ModelDescription;
@@ -311,6 +317,12 @@ export interface Policy<R = unknown> extends AsyncDisposable {
   optimStep(options: OptimStepOptions): Promise<UpdateResult>;
   /** Training state (weights, optimizer, step) into an existing folder. */
   save(folder: string): Promise<SavedFile[]>;
+  /**
+   * The same, of this moment, without waiting for the disk: resolves when the training state is copied into the machine's
+   * memory. The copy is written while the policy does other things. One at a time: a save or `restore` waits for it; wait for
+   * `files` before `close`, which gives it up.
+   */
+  beginSave(folder: string): Promise<BegunSave>;
   restore(folder: string): Promise<void>;
   /** A Hugging Face checkpoint folder; of a policy with an adapter the adapter's folder, or with `merge` the whole model. */
   export(folder: string, options?: ExportOptions): Promise<void>;

@@ -28,6 +28,7 @@ import type {
   Picture,
   Policy,
   Prompt,
+  SavedFile,
   TrainBatch,
   TrainGroup,
 } from "./types.js";
@@ -115,6 +116,8 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
   const kept = createKeptLogprobs();
   let version = loaded.policy_version;
   let parts = 0;
+  /** Until what is being written is written, or could not be. */
+  let writing: Promise<unknown> = Promise.resolve();
 
   const policy: Policy<R> = {
     description,
@@ -230,11 +233,20 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     },
 
     async save(folder) {
-      const answers = await ranks.all("save", { path: resolve(folder) });
-      return answers.flatMap((reply) => replies.parseReply("save", replies.saveReply, reply).files);
+      await writing;
+      return savedFiles("save", folder);
+    },
+
+    async beginSave(folder) {
+      await writing;
+      await ranks.all("snapshot", {});
+      const files = savedFiles("writeSnapshot", folder);
+      writing = files.catch(() => undefined);
+      return { files };
     },
 
     async restore(folder) {
+      await writing;
       const answers = await ranks.all("restore", { path: resolve(folder) });
       const restored = answers.map((reply) => replies.parseReply("restore", replies.restoreReply, reply));
       replies.requireSame("restore", restored);
@@ -287,6 +299,11 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     const chosen = found.map((group) => group.map((row) => row.logprobs));
     if (store) kept.keep(of, batch, chosen);
     return entropy ? { logprobs: chosen, entropies: found.map((group) => group.map((row) => row.entropies)) } : chosen;
+  }
+
+  async function savedFiles(method: "save" | "writeSnapshot", folder: string): Promise<SavedFile[]> {
+    const answers = await ranks.all(method, { path: resolve(folder) });
+    return answers.flatMap((reply) => replies.parseReply(method, replies.saveReply, reply).files);
   }
 
   /** One forward and backward pass per part; the gradients add up on the workers. */

@@ -60,7 +60,8 @@ export async function beginCheckpoint(options: {
   return {
     folder,
     commit: (known = []) => writing("complete", folder, () => commit(folder, complete, options.step, known)),
-    discard: () => rm(folder, { recursive: true, force: true }),
+    // Tried again, because a worker may notice a moment later than this process that its files are not wanted.
+    discard: () => rm(folder, { recursive: true, force: true, maxRetries: 5 }),
   };
 }
 

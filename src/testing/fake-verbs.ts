@@ -79,6 +79,7 @@ export function fakeVerbs(
   let weight = 0;
   let gradient = 0;
   let parts = 0;
+  let copy: string | undefined;
 
   const checkVersion = (params: PlainMap): void => {
     const wanted = Number(params["policy_version"]);
@@ -99,6 +100,12 @@ export function fakeVerbs(
     if (sent !== parts) {
       throw new WorkerError("PART_MISMATCH", `${parts} parts are accumulated, and ${String(sent)} were expected.`);
     }
+  };
+  const stateText = (): string => JSON.stringify({ version, weight });
+  const write = async (params: PlainMap, text: string): Promise<Reply> => {
+    await writeFile(join(params["path"] as string, "state.json"), text);
+    const sha256 = createHash("sha256").update(text).digest("hex");
+    return reply({ files: [{ name: "state.json", bytes: Buffer.byteLength(text), sha256 }] as Plain });
   };
   const accumulated = (): number => shared.get(version + 1) ?? 0;
   const add = (loss: number): void => {
@@ -255,11 +262,16 @@ export function fakeVerbs(
       const result = { grad_norm: Math.abs(total), skipped: false, policy_version: version, passes: 0 };
       return reply({ ...result, seconds: 0 });
     },
-    save: async (params) => {
-      const text = JSON.stringify({ version, weight });
-      await writeFile(join(params["path"] as string, "state.json"), text);
-      const sha256 = createHash("sha256").update(text).digest("hex");
-      return reply({ files: [{ name: "state.json", bytes: Buffer.byteLength(text), sha256 }] as Plain });
+    save: (params) => write(params, stateText()),
+    snapshot: () => {
+      copy = stateText();
+      return reply({ step: version, bytes: Buffer.byteLength(copy) });
+    },
+    writeSnapshot: async (params) => {
+      if (copy === undefined) throw new WorkerError("BAD_ARGUMENT", "there is no snapshot to be written.");
+      const text = copy;
+      copy = undefined;
+      return write(params, text);
     },
     restore: async (params) => {
       const state = JSON.parse(await readFile(join(params["path"] as string, "state.json"), "utf8")) as {

@@ -37,7 +37,16 @@ export interface FakeWorker {
 }
 
 /** Verbs that change the worker (docs/protocol.md, section 3). */
-const STATEFUL: readonly string[] = ["load", "forwardBackward", "discard", "optimStep", "save", "restore"];
+const STATEFUL: readonly string[] = [
+  "load",
+  "forwardBackward",
+  "discard",
+  "optimStep",
+  "save",
+  "snapshot",
+  "writeSnapshot",
+  "restore",
+];
 
 /** Workers that answer without a model: each connection starts one, and all of them write into one list of calls. */
 export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {

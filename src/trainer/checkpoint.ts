@@ -13,7 +13,7 @@ import { RunError, WorkerError } from "../errors.js";
 import type { Policy } from "../policy/index.js";
 import type { FidelityWarmup } from "../rewards/index.js";
 import { beginCheckpoint, writing } from "../runs/index.js";
-import type { Checkpoint } from "../runs/index.js";
+import type { Checkpoint, CheckpointDraft, CheckpointFile } from "../runs/index.js";
 import type { AlarmState } from "./alarms.js";
 import type { DatasetResult } from "./evaluation/index.js";
 import type { HeldOutEvaluation } from "./events.js";
@@ -79,23 +79,53 @@ export async function saveCheckpoint(
   modelOnly: boolean,
 ): Promise<Checkpoint> {
   const draft = await beginCheckpoint({ runFolder, step: state.step });
+  return orDiscarded(draft, async () => {
+    if (!modelOnly) return commitState(draft, policy.save(draft.folder), textOf(state));
+    await policy.export(join(draft.folder, "model"));
+    return draft.commit();
+  });
+}
+
+/** A checkpoint of which everything is copied. */
+export interface CheckpointUnderWay {
+  /** Resolves when it is complete; where that fails, nothing of it is left. */
+  readonly complete: Promise<Checkpoint>;
+}
+
+/** Like `saveCheckpoint`, but only until weights, optimizer and trainer state are copied: then training may go on. */
+export async function beginCheckpointSave(
+  policy: Policy<Row>,
+  runFolder: string,
+  state: TrainerState,
+): Promise<CheckpointUnderWay> {
+  const draft = await beginCheckpoint({ runFolder, step: state.step });
+  const { files } = await orDiscarded(draft, () => policy.beginSave(draft.folder));
+  const text = textOf(state);
+  return { complete: orDiscarded(draft, () => commitState(draft, files, text)) };
+}
+
+async function orDiscarded<T>(draft: CheckpointDraft, work: () => Promise<T>): Promise<T> {
   try {
-    if (modelOnly) {
-      await policy.export(join(draft.folder, "model"));
-      return await draft.commit();
-    }
-    const files = await policy.save(draft.folder);
-    await writeTrainerState(draft.folder, state);
-    return await draft.commit(files);
+    return await work();
   } catch (error) {
     await draft.discard();
     throw asRunError(error, draft.folder);
   }
 }
 
-async function writeTrainerState(folder: string, state: TrainerState): Promise<void> {
-  const path = join(folder, TRAINER_FILE);
-  await writing("write", path, () => writeFile(path, `${JSON.stringify(state, null, 2)}\n`));
+async function commitState(
+  draft: CheckpointDraft,
+  files: Promise<readonly CheckpointFile[]>,
+  trainerState: string,
+): Promise<Checkpoint> {
+  const known = await files;
+  const path = join(draft.folder, TRAINER_FILE);
+  await writing("write", path, () => writeFile(path, trainerState));
+  return draft.commit(known);
+}
+
+function textOf(state: TrainerState): string {
+  return `${JSON.stringify(state, null, 2)}\n`;
 }
 
 /** The worker writes for the run: what the disk refuses it is an error of the run, like what it refuses here. */

@@ -117,7 +117,9 @@ export type TrainerEvent<Metrics extends StepValues = StepMetrics> =
       readonly type: "checkpoint-end";
       readonly step: number;
       readonly folder: string;
+      /** From when it was begun until it was complete, and the part of them in which training waited. */
       readonly seconds: number;
+      readonly waitedSeconds: number;
       /** SHA-256 of its files by name, in hex; they stay in the log when the checkpoint is deleted. */
       readonly digests: Readonly<Record<string, string>>;
     }

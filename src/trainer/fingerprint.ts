@@ -19,6 +19,7 @@ const FREE_KEYS: readonly (keyof ResolvedConfig)[] = [
   "save_total_limit",
   "load_best_model_at_end",
   "save_only_model",
+  "async_save",
   "logging_steps",
   "log_completions",
   "report_to",

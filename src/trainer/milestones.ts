@@ -6,18 +6,16 @@
 import { join } from "node:path";
 import type { Row } from "../data/index.js";
 import type { Policy } from "../policy/index.js";
-import { listCheckpoints, pruneCheckpoints } from "../runs/index.js";
 import type { RunWriter } from "../runs/index.js";
 import { mean } from "../stats/index.js";
-import { bestOf } from "./best.js";
-import type { Judged } from "./best.js";
 import { callBack } from "./callbacks.js";
 import type { Callbacks } from "./callbacks.js";
-import { saveCheckpoint } from "./checkpoint.js";
 import type { TrainerState } from "./checkpoint.js";
 import type { HeldOutEvaluation, PlanSummary, RunResult, StepValues } from "./events.js";
 import type { RunBasis } from "./prepare.js";
 import { exportModel } from "./run-folder.js";
+import { bestCheckpoint, save, settleSave } from "./saving.js";
+import type { SaveSlot } from "./saving.js";
 import type { StepRecorder } from "./step-recorder.js";
 import type { RunControl } from "./training-run.js";
 
@@ -27,6 +25,7 @@ export interface Run<Metrics extends StepValues> {
   readonly policy: Policy<Row>;
   readonly writer: RunWriter;
   readonly state: TrainerState;
+  readonly saving: SaveSlot;
   readonly control: RunControl<Metrics>;
   readonly callbacks: Callbacks<Metrics>;
   readonly signal: AbortSignal | undefined;
@@ -85,53 +84,6 @@ export async function evaluate<Metrics extends StepValues>(
   await callBack(callbacks, "onEvaluate", { ...evaluation, folder: writer.folder });
 }
 
-/** Takes a checkpoint, then deletes those that are too many. */
-export async function save<Metrics extends StepValues>({
-  prepared,
-  policy,
-  writer,
-  state,
-  control,
-  callbacks,
-}: Run<Metrics>): Promise<void> {
-  const started = performance.now();
-  const { folder: checkpoint, files } = await saveCheckpoint(
-    policy,
-    writer.folder,
-    state,
-    prepared.config.save_only_model,
-  );
-  const { save_total_limit: keep } = prepared.config;
-  if (keep !== null) {
-    const best = await bestCheckpoint({ prepared, writer, state });
-    await pruneCheckpoints({ runFolder: writer.folder, keep, spare: best?.step });
-  }
-  const seconds = (performance.now() - started) / 1000;
-  const { step } = state;
-  const digests = Object.fromEntries(files.map(({ name, sha256 }) => [name, sha256]));
-  writer.event({ type: "checkpoint-end", step, folder: checkpoint, seconds, digests });
-  control.emit({ type: "checkpoint-end", step, folder: checkpoint, seconds, digests });
-  await callBack(callbacks, "onSave", { step, checkpoint, folder: writer.folder });
-}
-
-interface BestCheckpoint extends Judged {
-  readonly folder: string;
-}
-
-/** The checkpoint that `load_best_model_at_end` asks for; null where it asks for none, or there is none. */
-async function bestCheckpoint(
-  run: Pick<Run<StepValues>, "prepared" | "writer" | "state">,
-): Promise<BestCheckpoint | null> {
-  if (!run.prepared.config.load_best_model_at_end) return null;
-  const checkpoints = await listCheckpoints(run.writer.folder);
-  const best = bestOf(
-    run.state.evaluations,
-    checkpoints.map(({ step }) => step),
-  );
-  const found = checkpoints.find(({ step }) => step === best?.step);
-  return best === null || found === undefined ? null : { ...best, folder: found.folder };
-}
-
 /** Evaluates a last time, saves unless this step was saved, exports the model, and sums up. */
 export async function finish<Metrics extends StepValues>(
   run: Run<Metrics>,
@@ -146,7 +98,8 @@ export async function finish<Metrics extends StepValues>(
   signal?.throwIfAborted();
   // A run that was stopped before its first step has nothing that the starting checkpoint does not have.
   const trained = state.step > 0;
-  if (trained && savedAt !== state.step) await save(run);
+  if (trained && savedAt !== state.step) await save(run, { last: true });
+  else await settleSave(run);
   signal?.throwIfAborted();
   const model = trained ? join(writer.folder, "model") : null;
   const best = trained ? await bestCheckpoint(run) : null;

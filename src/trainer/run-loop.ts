@@ -11,11 +11,12 @@ import type { Policy } from "../policy/index.js";
 import { latestCheckpoint } from "../runs/index.js";
 import type { Callbacks } from "./callbacks.js";
 import type { RunResult, StepValues } from "./events.js";
-import { announce, evaluate, finish, save } from "./milestones.js";
+import { announce, evaluate, finish } from "./milestones.js";
 import type { Recipe, Run } from "./milestones.js";
 import type { OpenPolicyOptions } from "./open-policy.js";
 import type { RunBasis } from "./prepare.js";
 import { beginRun, inspectRunFolder } from "./run-folder.js";
+import { save, settleSave } from "./saving.js";
 import { startRun } from "./training-run.js";
 import type { TrainingRun } from "./training-run.js";
 
@@ -53,7 +54,8 @@ export function startTraining<Metrics extends StepValues, Prepared extends RunBa
       await using policy = await kind.open(prepared);
       const { writer, state, mismatches } = await beginRun(prepared, start, policy);
       await using _closing = writer;
-      const run: Run<Metrics> = { prepared, policy, writer, state, control, callbacks, signal };
+      const saving = { current: null };
+      const run: Run<Metrics> = { prepared, policy, writer, state, saving, control, callbacks, signal };
       const recipe = kind.recipe(run, prepared);
       announce(run, mismatches);
       return await recordingFailure(run, () => runLoop(run, recipe));
@@ -83,6 +85,7 @@ async function runLoop<Metrics extends StepValues, Encoded>(
   let pending = state.rollout < plan.rollouts ? encode(state.rollout + 1) : undefined;
   while (pending !== undefined && !control.stopRequested) {
     signal?.throwIfAborted();
+    await recorder.outside(() => settleSave(run, { wait: false }));
     const rollout = state.rollout + 1;
     recorder.begin();
     const current = await pending;
@@ -110,6 +113,7 @@ async function recordingFailure<T, Metrics extends StepValues>(run: Run<Metrics>
     return await work();
   } catch (error) {
     const { writer, state, signal } = run;
+    await endSave(run, error);
     // What cannot write a checkpoint cannot write this line either.
     if (!(error instanceof RunError)) {
       const reason = isCancellation(error, signal) ? "aborted" : "failed";
@@ -118,6 +122,22 @@ async function recordingFailure<T, Metrics extends StepValues>(run: Run<Metrics>
       writer.event({ type: "run-end", step: state.step, reason, code, message });
     }
     throw error instanceof WorkerError ? await withAdvice(error, run) : error;
+  }
+}
+
+/**
+ * Of a run that failed: what is being written is still a checkpoint of it, unless the run is to end now.
+ *
+ * @param failure of the run; that of the checkpoint becomes its cause where it has none
+ */
+async function endSave<Metrics extends StepValues>(run: Run<Metrics>, failure: unknown): Promise<void> {
+  if (run.saving.current === null) return;
+  try {
+    if (isCancellation(failure, run.signal)) await run.policy.close();
+    await settleSave(run);
+  } catch (error) {
+    // A worker that died answers both with one and the same error.
+    if (failure instanceof Error && failure.cause === undefined && failure !== error) failure.cause = error;
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createMeter } from "../../src/policy/meter.js";
+import { createMeter, createMeteredCallers } from "../../src/policy/meter.js";
 
 /** Work that ends when it is told to. */
 function work(): { promise: Promise<void>; end: () => void } {
@@ -38,5 +38,19 @@ describe("the meter", () => {
     await expect(failing).rejects.toThrow("no");
     now = 900;
     expect(meter.seconds()).toBe(0.5);
+  });
+
+  it("does not count what is written while nobody waits", async () => {
+    const { promise, end } = work();
+    const caller = {
+      call: () => promise.then(() => ({ result: {}, tensors: {} })),
+      close: async () => undefined,
+    };
+    const { calls, usage } = createMeteredCallers([caller]);
+    const writing = calls[0]!("writeSnapshot", {});
+    expect(usage()).toMatchObject({ busySeconds: 0, modelSeconds: 0 });
+    end();
+    await writing;
+    expect(usage()).toMatchObject({ busySeconds: 0, modelSeconds: 0 });
   });
 });

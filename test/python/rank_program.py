@@ -36,13 +36,18 @@ def shares(image_token: int, world: int) -> list[list[Part | None]]:
 
 
 def steps(worker: Worker, rank: int, world: int, folder: Path) -> dict[str, Any]:
-    """Samples, trains two updates against a reference, saves, exports; returns what was answered."""
+    """Samples, trains two updates against a reference, saves, exports; returns what was answered. A snapshot taken
+    behind the first update is written behind the second."""
     seen: dict[str, Any] = {"tokens": sampled(worker, rank, world), "sums": [], "norms": []}
     for number, update in enumerate(shares(worker.description["image_token_id"], world)):
         sums, norm = trained(worker, update[rank], f"batch {number}")
         seen["sums"] += sums
         seen["norms"].append(norm)
         save(worker, folder / f"step {number + 1}")
+        if number == 0:
+            worker.engine.snapshot({}, {}, worker.context)
+    (folder / "snapshot").mkdir(exist_ok=True)
+    worker.engine.write_snapshot({"path": str(folder / "snapshot")}, {}, worker.context)
     merge = worker.engine._session.adapter is not None
     worker.engine.export({"path": str(folder / "export"), "dtype": "float32", "merge": merge}, {}, worker.context)
     # Back to the first update, from files that all ranks have written, and the second once more.

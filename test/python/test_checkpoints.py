@@ -8,6 +8,7 @@ import json
 import os
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from thurstone_runtime.checkpoints import allowed_path, save_state
+from thurstone_runtime import snapshots
+from thurstone_runtime.checkpoints import allowed_path
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.families import load_model
 from thurstone_runtime.joining import ALLOWED
 from thurstone_runtime.make_checkpoint import make_checkpoint
+from thurstone_runtime.state_files import state_contents, write_state
 from thurstone_runtime.strategies import Held
+from conftest import OpenContext
 from training_task import Worker, groups_of, plain_logprobs, refused, scores_of
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
@@ -59,6 +63,15 @@ def save(worker: Worker, folder: Path) -> list[dict[str, Any]]:
     return worker.engine.save({"path": str(folder)}, {}, worker.context)[0]["files"]
 
 
+def take(worker: Worker) -> dict[str, Any]:
+    return worker.engine.snapshot({}, {}, worker.context)[0]
+
+
+def write(worker: Worker, folder: Path) -> list[dict[str, Any]]:
+    folder.mkdir(exist_ok=True)
+    return worker.engine.write_snapshot({"path": str(folder)}, {}, worker.context)[0]["files"]
+
+
 def restore(worker: Worker, folder: Path) -> dict[str, Any]:
     return worker.engine.restore({"path": str(folder)}, {}, worker.context)[0]
 
@@ -77,6 +90,57 @@ def test_resumed_training_equals_uninterrupted_training_to_the_bit(worker, tiny_
         assert updates[0] == updates[1]
     assert resumed.version == 3
     assert resumed.bits() == worker.bits()
+
+
+def test_a_snapshot_is_of_its_moment_while_training_goes_on(worker, tmp_path, monkeypatch):
+    # Blocks that most tensors do not fit into.
+    monkeypatch.setattr(snapshots, "BLOCK_BYTES", 4096)
+    at_once = save(worker, tmp_path / "at once")
+    for name in ("beside", "beside again"):
+        assert take(worker)["bytes"] == sum(file["bytes"] for file in at_once)
+        part = worker.part(seed=2)
+        with ThreadPoolExecutor() as threads:
+            written = threads.submit(write, worker, tmp_path / name)
+            update = worker.step(part, batch_id="2", beta=0.04)
+            assert written.result() == at_once
+        after = worker.bits()
+        assert {file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} == {
+            file.name: file.read_bytes() for file in (tmp_path / "at once").iterdir()
+        }
+        # The same step once more, without anything beside it.
+        restore(worker, tmp_path / name)
+        assert worker.step(part, batch_id="2", beta=0.04) == update
+        assert worker.bits() == after
+        restore(worker, tmp_path / "at once")
+
+
+def test_one_snapshot_is_written_at_a_time_and_once(worker, tmp_path):
+    refused("bad_argument", write, worker, tmp_path / "none")
+    take(worker)
+    asked: list[Any] = []
+
+    class Context(OpenContext):
+        def tick(self) -> None:
+            if not asked:
+                asked.append(refused("bad_argument", take, worker))
+
+    (tmp_path / "state").mkdir()
+    worker.engine.write_snapshot({"path": str(tmp_path / "state")}, {}, Context())
+    assert asked
+    refused("bad_argument", write, worker, tmp_path / "state")
+    outside = {"path": str(tmp_path.parent)}
+    refused("path_not_allowed", worker.engine.write_snapshot, outside, {}, worker.context)
+
+
+def test_a_snapshot_that_finds_the_disk_full_leaves_nothing_and_the_next_one_is_written(worker, tmp_path):
+    good = save(worker, tmp_path / "good")
+    take(worker)
+    with largest_file(2**15):
+        message = refused("write_failed", write, worker, tmp_path / "full")
+    assert str(tmp_path / "full") in message
+    assert list((tmp_path / "full").iterdir()) == []
+    take(worker)
+    assert write(worker, tmp_path / "later") == good
 
 
 def test_restoring_goes_back_and_forgets(worker, tmp_path):
@@ -241,7 +305,7 @@ def test_the_safetensors_writer_is_read_back_by_the_library(tmp_path_factory, sh
     folder = tmp_path_factory.mktemp("state")
     generator = torch.Generator().manual_seed(0)
     tensors = {name: torch.randn(shape, generator=generator).to(dtype) for name, (shape, dtype) in shapes.items()}
-    save_state(folder, held(tensors), {}, {"step": 0})
+    write_state(folder, state_contents(held(tensors), {}, {"step": 0}))
     found = load_file(folder / "weights.safetensors")
     assert found.keys() == tensors.keys()
     for name, tensor in tensors.items():
@@ -337,5 +401,5 @@ def test_errors_of_other_kinds_pass_through_the_writer(tmp_path):
         raise EngineError("bad_argument", "stop")
 
     with pytest.raises(EngineError, match="stop"):
-        save_state(tmp_path, held({"a": torch.ones(2)}), {}, {"step": 0}, stop)
+        write_state(tmp_path, state_contents(held({"a": torch.ones(2)}), {}, {"step": 0}), stop)
     assert list(tmp_path.iterdir()) == []

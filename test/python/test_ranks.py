@@ -129,3 +129,12 @@ def test_a_step_from_a_checkpoint_is_the_step_without_one_to_the_bit(folder, cas
         expected, found = (state(folder / case / step, kind) for step in ("step 2", "step 2 again"))
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_snapshot_written_an_update_later_is_the_checkpoint_of_its_moment(folder, case):
+    at_once, later = (
+        {file.name: file.read_bytes() for file in (folder / case / name).iterdir()} for name in ("step 1", "snapshot")
+    )
+    assert len(later) == 2 * WORLD + 1
+    assert later == at_once

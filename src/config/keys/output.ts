@@ -40,6 +40,13 @@ export const outputKeys = {
     .boolean()
     .default(false)
     .describe("Save the Hugging Face model only: smaller, but a run cannot be resumed from it."),
+  async_save: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe(
+      "Write checkpoints while training goes on, from a copy of weights and optimizer in the machine's memory (12 bytes per trained parameter, all ranks together). A checkpoint counts once all of it is on the disk. null: where the model is on CUDA; on a CPU the copy takes from the memory that training needs, and the writing from its cores.",
+    ),
   logging_steps: z.int().min(1).default(1).describe("Optimizer steps between lines of metrics."),
   log_completions: z.boolean().default(true).describe("Write every completion with its rewards to `rollouts/`."),
   report_to: z

@@ -65,6 +65,7 @@ export async function execute<Metrics extends StepValues, Prepared extends RunBa
     })),
     writer,
     state,
+    saving: { current: null },
     control: { emit: () => undefined, stopRequested: false },
     callbacks: {},
     signal,
