@@ -15,6 +15,7 @@ from .verbs import EngineTable, Verb
 VERBS = {
     "echo": Verb("echo"),
     "sleep": Verb("sleep"),
+    "sleep_beside": Verb("sleep", lane="disk"),
     "spin": Verb("spin"),
     "count": Verb("count", kind="stateful"),
     "fail": Verb("fail"),
@@ -27,7 +28,7 @@ Result = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
 class SelftestEngine:
-    """See the methods; all but `noop_fast` run on the main thread."""
+    """See the methods; all but `noop_fast` and `sleep_beside` run on the main thread."""
 
     def __init__(self) -> None:
         self._count = 0

@@ -8,6 +8,7 @@ import {
   findRemedies,
   planMemory,
   readModelFiles,
+  savesBesideTraining,
   sftPassTokens,
   trainingStrategy,
 } from "../config/index.js";
@@ -141,6 +142,7 @@ async function forecast(config: ResolvedConfig | ResolvedSftConfig, asked: Asked
     reference: asked.reference,
     // As the worker does it.
     generation: "gather",
+    asyncSave: savesBesideTraining(config, available.device),
     work,
   };
   const plan = planMemory(options);

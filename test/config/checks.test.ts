@@ -53,6 +53,11 @@ it.each<[string, object, string]>([
     "CONFIG_CONFLICT: eval_steps is 5, and no rows are held out. Set val_split_ratio or eval_data_file_paths.",
   ],
   [
+    "a model exported beside training",
+    { async_save: true, save_only_model: true },
+    "CONFIG_CONFLICT: async_save is true, and so is save_only_model: a model is exported while training waits. Set one of them to false.",
+  ],
+  [
     "a reward that does not exist",
     { reward_funcs: ["fidelty"] },
     'CONFIG_UNKNOWN_REWARD: reward_funcs names "fidelty", which is no built-in reward. Did you mean "fidelity"? Own rewards need a module (rewards) or a Python file (python_reward).',

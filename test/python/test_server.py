@@ -245,6 +245,17 @@ class TestHeartbeat:
         assert code(worker.answer("asleep")) == "CANCELLED"
         assert worker.heartbeat(lambda beat: beat["method"] is None)["progress"] > beat["progress"]
 
+    def test_tells_of_what_is_written_beside_an_idle_model_and_else_of_the_model(self, worker: Worker) -> None:
+        worker.request("written", "sleep_beside", {"seconds": 60, "steps": 600})
+        worker.heartbeat(lambda beat: beat["method"] == "sleep_beside")
+        worker.request("asleep", "sleep", {"seconds": 60, "steps": 60})
+        worker.heartbeat(lambda beat: beat["method"] == "sleep" and beat["progress_age_ms"] >= 200)
+        worker.cancel("asleep")
+        worker.heartbeat(lambda beat: beat["method"] == "sleep_beside")
+        worker.cancel("written")
+        assert code(worker.answer("written")) == "CANCELLED"
+        worker.heartbeat(lambda beat: beat["method"] is None)
+
     def test_comes_while_the_main_thread_holds_the_interpreter(self, own_worker: Worker) -> None:
         own_worker.request("spinning", "spin", {"seconds": 60})
         ages = [own_worker.heartbeat(lambda beat: beat["method"] == "spin")["progress_age_ms"] for _ in range(5)]

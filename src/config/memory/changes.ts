@@ -82,11 +82,23 @@ function subsets(changes: readonly Change[]): Change[][] {
 
 function changesOf(options: MemoryOptions, leeway: Leeway): Change[] {
   return [
+    ...withoutCopy(options),
     ...smallerPasses(options),
     ...trainedLess(options),
     ...smallerPictures(leeway),
     ...fewerPrompts(options, leeway),
     ...moreRanks(options, leeway),
+  ];
+}
+
+function withoutCopy({ device }: MemoryOptions): Change[] {
+  if (device !== "cpu") return [];
+  return [
+    {
+      settings: { async_save: false },
+      cost: 1,
+      apply: (made) => (made.asyncSave === true ? { ...made, asyncSave: false } : null),
+    },
   ];
 }
 

@@ -22,6 +22,8 @@ export interface MemoryOptions extends ModelUse {
   /** How ranks that hold pieces sample: with all weights put together, or layer by layer, all ranks in step. */
   readonly generation: "gather" | "layerwise";
   readonly device: "cpu" | "cuda";
+  /** Checkpoints are written from a copy in the machine's memory, while training goes on. Default false. */
+  readonly asyncSave?: boolean;
 }
 
 /** What memory is taken for, in the order in which people read it. */
@@ -37,6 +39,7 @@ export const MEMORY_PARTS = [
   "keys and values",
   "gathered weights",
   "pictures",
+  "copy to be saved",
 ] as const;
 
 /** Bytes by what they are taken for; 0 where a part is left out. */
@@ -86,7 +89,7 @@ export function planMemory(options: MemoryOptions): MemoryPlan {
     peak,
     tensors,
     needed: neededFor(options, tensors),
-    host: options.device === "cpu" ? 0 : CUDA_PROCESS + held.offloaded + pictures(options),
+    host: options.device === "cpu" ? 0 : CUDA_PROCESS + held.offloaded + pictures(options) + copyToSave(options, held),
   };
 }
 
@@ -116,7 +119,13 @@ function highest(moments: readonly MemoryParts[]): MemoryParts {
 /** What is there at every stage. */
 function fixedParts(options: MemoryOptions, held: Storage): MemoryParts {
   const { weights, optimizer, reference } = held;
-  return { weights, optimizer, reference, ...(options.device === "cpu" && { pictures: pictures(options) }) };
+  const ofTheMachine = { pictures: pictures(options), "copy to be saved": copyToSave(options, held) };
+  return { weights, optimizer, reference, ...(options.device === "cpu" && ofTheMachine) };
+}
+
+/** Kept from one checkpoint to the next. */
+function copyToSave({ asyncSave = false }: MemoryOptions, { saved }: Storage): number {
+  return asyncSave ? saved : 0;
 }
 
 /** Pictures, and with a frozen tower what it makes of them, as many as the worker keeps. */

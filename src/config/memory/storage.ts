@@ -48,6 +48,8 @@ export interface Storage {
   readonly headGradient: number;
   /** Gradients of the vision tower, part of `gradients`. */
   readonly visionGradients: number;
+  /** This rank's part of a checkpoint: weights that are trained, and their moments. */
+  readonly saved: number;
   /** In the machine's memory. */
   readonly offloaded: number;
 }
@@ -103,6 +105,7 @@ export function storageOf(use: ModelUse): Storage {
     layers: LAYERS_TOGETHER * layer + (adapter === null ? 2 * layer : 0),
     headGradient: headTrained ? 4 * counts.embedding : 0,
     visionGradients: frozenVision ? 0 : vision * gradientBytes,
+    saved: (trained * 12) / ranks,
   };
   if (!(use.offload && strategy === "zero3")) return { ...held, offloaded: 0 };
   const moved = held.weights + held.gradients + held.optimizer;

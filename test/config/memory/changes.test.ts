@@ -34,6 +34,12 @@ it("tries smaller passes first where the activations are too large", () => {
   expect(Object.keys(found[0]!.settings)).toHaveLength(1);
 });
 
+it("on a CPU the copy that checkpoints are written from goes first", () => {
+  const use = kadidUse("3B", { device: "cpu", asyncSave: true });
+  const without = planMemory({ ...use, asyncSave: false }).needed;
+  expect(settings(findRemedies(use, without, LEEWAY))[0]).toEqual({ async_save: false });
+});
+
 it("has nothing for a model that no change brings onto the device", () => {
   expect(findRemedies(kadidUse("72B"), 8 * GIB, LEEWAY)).toEqual([]);
 });

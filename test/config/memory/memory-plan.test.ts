@@ -48,6 +48,19 @@ describe("what a rank holds of Qwen2.5-VL-7B", () => {
     expect(saved / text.products).toBeCloseTo(2 - (0.5 + 1 / 64 + 1 / 4096), 9);
   });
 
+  it("is a copy of what a checkpoint has, shared out, in the machine's memory where checkpoints are written beside", () => {
+    const spread = { strategy: "fsdp2", ranks: 8 } as const;
+    const host = (changes: Partial<MemoryOptions>): number =>
+      planMemory(kadidUse("7B", { asyncSave: true, ...changes })).host -
+      planMemory(kadidUse("7B", { ...changes, asyncSave: false })).host;
+    expect(host(spread)).toBe((12 * P) / 8);
+    expect(host({ ...spread, strategy: "ddp", adapter: ADAPTER })).toBeCloseTo((12 * 40_370_176) / 8, 3);
+    expect(held({ ...spread, asyncSave: true })["copy to be saved"]).toBeUndefined();
+    const onCpu = { ...spread, device: "cpu", asyncSave: true } as const;
+    expect(held(onCpu)["copy to be saved"]).toBe((12 * P) / 8);
+    expect(planMemory(kadidUse("7B", onCpu)).host).toBe(0);
+  });
+
   it("is a quarter of the moments in 8 bits", () => {
     expect(held({ optimizer: "adamw_8bit" }).optimizer! / (8 * P)).toBeCloseTo((2 * (1 + 1 / 64)) / 8, 9);
   });
