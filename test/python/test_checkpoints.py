@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
+from conftest import OpenContext
 from thurstone_runtime import snapshots
 from thurstone_runtime.checkpoints import allowed_path
 from thurstone_runtime.errors import EngineError
@@ -27,7 +28,6 @@ from thurstone_runtime.joining import ALLOWED
 from thurstone_runtime.make_checkpoint import make_checkpoint
 from thurstone_runtime.state_files import state_contents, write_state
 from thurstone_runtime.strategies import Held
-from conftest import OpenContext
 from training_task import Worker, groups_of, plain_logprobs, refused, scores_of
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
