@@ -1,7 +1,23 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer } from "vitest/node";
+import type { TestSpecification } from "vitest/node";
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+/** Their files leave the process as they found it, so that the modules one has imported serve the next. */
+const FUNCTIONS = ["advantages", "config", "data", "images", "losses", "policy", "prompts", "runs", "stats"].map(
+  (folder) => `test/${folder}/**/*.test.ts`,
+);
+
+/** What starts processes comes first: the long files are not the last ones, when all cores but one have nothing to do. */
+class ProcessesFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const first = (file: TestSpecification): boolean => file.project.name === "processes";
+    return [...sorted.filter(first), ...sorted.filter((file) => !first(file))];
+  }
+}
 
 export default defineConfig({
   resolve: {
@@ -11,12 +27,25 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ["test/**/*.test.ts"],
     globalSetup: "test/support/shared-folder.ts",
     testTimeout: 120_000,
     // Most files wait for a process of their own: by default one core would do nothing.
     maxWorkers: "100%",
     hookTimeout: 120_000,
-    typecheck: { enabled: true, include: ["test/types/**/*.test-d.ts"], checker: "tsc" },
+    // Models as small as these run several times slower on threads that wait for each other.
+    env: { OMP_NUM_THREADS: "1" },
+    sequence: { sequencer: ProcessesFirst },
+    projects: [
+      { extends: true, test: { name: "processes", include: ["test/**/*.test.ts"], exclude: FUNCTIONS } },
+      {
+        extends: true,
+        test: {
+          name: "functions",
+          include: FUNCTIONS,
+          isolate: false,
+          typecheck: { enabled: true, include: ["test/types/**/*.test-d.ts"], checker: "tsc" },
+        },
+      },
+    ],
   },
 });

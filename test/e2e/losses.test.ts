@@ -12,6 +12,8 @@ import { objectiveOf } from "../../src/losses/index.js";
 import type { LossType, ObjectiveOptions } from "../../src/losses/index.js";
 import { weightedLoss } from "../losses/weighted-loss.js";
 import type { Token } from "../losses/weighted-loss.js";
+import { startReusedWorker } from "./reused-worker.js";
+import type { ReusedWorker } from "./reused-worker.js";
 import { createWorkspace } from "./workspace.js";
 import type { Workspace } from "./workspace.js";
 
@@ -22,6 +24,7 @@ const ADVANTAGES = [
 ];
 
 let workspace: Workspace;
+let worker: ReusedWorker;
 let policy: Policy<Row>;
 let groups: RolloutGroup<Row>[];
 let kept: TrainBatch;
@@ -33,7 +36,8 @@ let reference: Float32Array[];
 beforeAll(async () => {
   workspace = await createWorkspace();
   const config = resolveConfig(workspace.config("losses", { temperature: 0.9, beta: 0.1, max_tokens_per_part: 60 }));
-  policy = await openPolicy(config);
+  worker = await startReusedWorker(workspace.config("losses"));
+  policy = await openPolicy(config, { connect: worker.connect });
   const prompts = await policy.encode((await loadRows(config)).slice(0, 2), { step: 1 });
   groups = await policy.generate(prompts, { samples: 3, step: 1 });
   kept = toTrainBatch(groups, ADVANTAGES);
@@ -46,7 +50,7 @@ beforeAll(async () => {
   entropies = measured.entropies.flat();
 });
 afterAll(async () => {
-  await policy[Symbol.asyncDispose]();
+  await worker[Symbol.asyncDispose]();
   workspace.remove();
 });
 
@@ -137,10 +141,10 @@ const ids = defineReward({
   score: ({ completion }) => completion.tokenIds[0]! / 512 + completion.tokenIds.length / 10,
 });
 
-/** Metrics of the steps of a run. */
+/** Metrics of the steps of a run, which begins with the weights as they were loaded. */
 async function stepsOf(config: ConfigInput): Promise<Readonly<Record<string, number | null>>[]> {
   const steps = [];
-  for await (const event of train(config, { rewards: { ids } }))
+  for await (const event of train(config, { rewards: { ids }, connect: worker.connect }))
     if (event.type === "step-end") steps.push(event.metrics);
   return steps;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { deepStrictEqual } from "node:assert";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,13 +23,19 @@ export async function startReusedWorker(config: ConfigInput): Promise<ReusedWork
   const { callers, close } = await connectPython(resolveConfig(config));
   const caller = callers[0]!;
   let loaded: Reply | undefined;
+  let asked: PlainMap;
   let first: { readonly path: string };
-  const load = async (params: PlainMap): Promise<Reply> => {
+  const load = async (given: PlainMap): Promise<Reply> => {
+    const params = { ...given, allowed_roots: [tmpdir()] };
     if (loaded === undefined) {
-      loaded = await caller.call("load", { ...params, allowed_roots: [tmpdir()] });
+      asked = params;
+      loaded = await caller.call("load", params);
       first = { path: mkdtempSync(join(tmpdir(), "thurstone-test-")) };
       await caller.call("save", first);
-    } else await caller.call("restore", first);
+    } else {
+      deepStrictEqual(params, asked);
+      await caller.call("restore", first);
+    }
     return loaded;
   };
   return {

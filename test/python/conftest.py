@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,16 @@ import pytest
 
 # Read when torch is first imported. Models this small run several times slower on threads that wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# As in a worker (`thurstone_runtime.importing`): what test modules import stays and is not searched for garbage.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """All test modules are imported."""
+    gc.freeze()
+    gc.enable()
+
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
