@@ -24,9 +24,8 @@ export interface SaveSlot {
 
 interface SaveUnderWay {
   readonly complete: Promise<Checkpoint>;
-  /** Whether it is written, or could not be. */
-  readonly over: () => boolean;
-  readonly started: number;
+  /** Seconds until it was written, or could not be; null before. */
+  readonly took: () => number | null;
   readonly waitedSeconds: number;
 }
 
@@ -50,10 +49,10 @@ export async function save<Metrics extends StepValues>(
     return;
   }
   const { complete } = await beginCheckpointSave(policy, writer.folder, state);
-  let over = false;
-  const end = (): void => void (over = true);
+  let took: number | null = null;
+  const end = (): void => void (took = secondsSince(started));
+  saving.current = { complete, took: () => took, waitedSeconds: secondsSince(started) };
   complete.then(end, end);
-  saving.current = { complete, over: () => over, started, waitedSeconds: secondsSince(started) };
 }
 
 /**
@@ -67,13 +66,11 @@ export async function settleSave<Metrics extends StepValues>(
   { wait = true }: { readonly wait?: boolean } = {},
 ): Promise<void> {
   const { current } = run.saving;
-  if (current === null || (!wait && !current.over())) return;
+  if (current === null || (!wait && current.took() === null)) return;
   run.saving.current = null;
   const checkpoint = await current.complete;
-  await onComplete(run, checkpoint, {
-    seconds: secondsSince(current.started),
-    waitedSeconds: current.waitedSeconds,
-  });
+  // Known before this goes on: it was the first to wait for it.
+  await onComplete(run, checkpoint, { seconds: current.took()!, waitedSeconds: current.waitedSeconds });
 }
 
 /** Deletes checkpoints that are too many, and tells of the new one. */
