@@ -23,6 +23,7 @@ from .images import ImageRequest
 from .losses import read_spec
 from .sampling import SamplingOptions
 from .session import Session, open_session
+from .shared_folder import check_shared
 from .state_files import write_state
 from .tensors import tensors_to_texts, texts_to_tensors, to_torch
 from .trainer import Objective
@@ -37,6 +38,11 @@ class Engine:
 
     def __init__(self) -> None:
         self._session: Session | None = None
+
+    def check_folder(self, params: Params, _tensors: Tensors, _context: CallContext) -> Answer:
+        """Whether this machine sees and writes a folder of the control plane's; before `load` as well."""
+        check_shared(**read("checkFolder", params, verb_tables.CHECK_FOLDER))
+        return {}, {}
 
     @reports_full_memory
     def load(self, params: Params, _tensors: Tensors, context: CallContext) -> Answer:

@@ -13,6 +13,8 @@ _LARGEST_BETA = 1 - 1e-9
 
 _IMAGES_OF_PROMPTS = {"images": list_of(list_of(text))}
 
+CHECK_FOLDER: Table = {"folder": text, "name": text, "token": text}
+
 LOAD: Table = {
     "model": text,
     "revision": optional(text),

@@ -44,6 +44,7 @@ class EngineTable:
 
 
 POLICY_VERBS = {
+    "checkFolder": Verb("check_folder", lane="side"),
     "load": Verb("load", kind="stateful"),
     "images": Verb("images", lane="side"),
     "encode": Verb("encode", lane="side"),

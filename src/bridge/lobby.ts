@@ -102,7 +102,7 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
 
   function receive(channel: Channel, identity: Buffer, frames: Uint8Array[]): void {
     const message = readable(frames);
-    const seat = places[channel].get(nameOf(identity));
+    const seat = places[channel].get(keyOf(identity));
     if (message?.kind === "hello") return greet(channel, identity, message, frames);
     // What a worker says before it is spoken to is that it lives.
     if (seat !== undefined) seat.inboxes[channel]?.onMessage(frames);
@@ -143,7 +143,7 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
       return refuse(channel, identity, message, "HELLO_REPLAYED", `the token of rank ${seat.join.rank} has been used`);
     }
     seat.lines[channel] = { identity, hello: verdict.hello };
-    places[channel].set(nameOf(identity), seat);
+    places[channel].set(keyOf(identity), seat);
     answer(channel, identity, { ...message, params: {} });
     if (CHANNELS.every((one) => seat.lines[one])) welcome(seat);
   }
@@ -174,11 +174,11 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
 
   /** A connection has ended. While others are waited for, the rank is free again. */
   function end(channel: Channel, identity: Buffer): void {
-    const seat = places[channel].get(nameOf(identity));
+    const seat = places[channel].get(keyOf(identity));
     if (seat === undefined) return;
     for (const one of CHANNELS) {
       const line = seat.lines[one];
-      if (line !== undefined) places[one].delete(nameOf(line.identity));
+      if (line !== undefined) places[one].delete(keyOf(line.identity));
     }
     seat.leave();
     if (full || seats.get(seat.join.rank) !== seat) return;
@@ -254,11 +254,21 @@ function listenFailed(address: string, cause: Error): BridgeError {
   );
 }
 
-/** Identities are made by workers: printable text, at most 255 bytes; whatever else a peer sends must not reach a log raw. */
+function keyOf(identity: Buffer): string {
+  return identity.toString("latin1");
+}
+
+/** Identities are made by workers: printable text, at most 255 bytes; those that ZeroMQ makes are none. */
 function nameOf(identity: Buffer): string {
-  return JSON.stringify(identity.toString("latin1")).slice(1, -1);
+  const text = keyOf(identity);
+  return text === printable(text) ? text : `0x${identity.toString("hex")}`;
+}
+
+/** Without what a terminal might obey. */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, "?");
 }
 
 function workerName({ rank, host, pid }: Join): string {
-  return `rank ${rank} on ${JSON.stringify(host).slice(1, -1)} (process ${pid})`;
+  return `rank ${rank} on ${printable(host)} (process ${pid})`;
 }

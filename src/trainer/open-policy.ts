@@ -14,6 +14,7 @@ import { createWorkerPolicy } from "../policy/index.js";
 import type { Picture, Policy, PolicySettings } from "../policy/index.js";
 import { findPython, PACKAGE_VERSION } from "../python/index.js";
 import { createPreparer } from "./row-preparer.js";
+import { requireSharedFolder } from "./shared-folder.js";
 
 /** Workers that answer calls: processes in real life, fakes in tests. */
 export interface Connection {
@@ -98,6 +99,8 @@ export async function openModel(config: SharedConfig, options: OpenModelOptions)
   const connection = await (options.connect?.(config) ?? connectPython(config, options));
   try {
     options.signal?.throwIfAborted();
+    const elsewhere = config.worker_address !== null && options.connect === undefined;
+    if (elsewhere && !inference) await requireSharedFolder(config.output_dir, connection.callers);
     return await createWorkerPolicy<Row>({
       signal: options.signal,
       callers: connection.callers,

@@ -8,8 +8,10 @@ import os
 import pytest
 
 from thurstone_runtime.dial import DialError, addresses
+from thurstone_runtime.errors import EngineError
 from thurstone_runtime.joining import add_join_arguments, own_roots, place_of
 from thurstone_runtime.ranks import rank_device
+from thurstone_runtime.shared_folder import check_shared
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "THURSTONE_ALLOWED_FOLDERS")
 
@@ -70,6 +72,25 @@ def test_a_run_may_write_where_the_worker_stands_or_where_it_is_told(monkeypatch
     assert own_roots() == [str(tmp_path)]
     place("--allow", "runs:one", "/shared")
     assert own_roots() == [str(tmp_path / "runs:one"), "/shared"]
+
+
+def test_a_folder_is_shared_when_it_holds_what_was_written_and_may_be_written(tmp_path):
+    (tmp_path / ".shared-1").write_text("token")
+    check_shared(str(tmp_path), ".shared-1", "token")
+    assert [path.name for path in tmp_path.iterdir()] == [".shared-1"]
+
+    place("--allow", str(tmp_path / "own"))
+    for folder, name, token, code in (
+        (tmp_path / "own", ".shared-1", "token", "folder_not_shared"),
+        (tmp_path, ".shared-1", "token", "path_not_allowed"),
+    ):
+        with pytest.raises(EngineError) as caught:
+            check_shared(str(folder), name, token)
+        assert caught.value.code == code
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / ".shared-1").write_text("of yesterday")
+    with pytest.raises(EngineError, match="another file stands there"):
+        check_shared(str(tmp_path / "own"), ".shared-1", "token")
 
 
 def test_the_second_socket_has_the_next_port():
