@@ -9,7 +9,7 @@
 # The router translates addresses for the laptop and lets nobody in to it. One small run of two ranks is trained three
 # times: by local processes; with the control plane on the router and workers under torchrun on the rented host; with the
 # control plane on the laptop, to which the rented host gets through `ssh -R` only. The weights must be the same files.
-# Strangers must be refused. Ends with 0 when all of it held; nothing is left but the folder of logs that it names.
+# Strangers must be refused, and a host that does not see the run's folder. Ends with 0 when all of it held; nothing is left but the folder of logs that it names.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -43,7 +43,7 @@ begin() {
 # Waits until a log has a line.
 until_said() {
   for ((tenth = 0; tenth < 1200; tenth++)); do
-    ! grep -qE "$2" "$WORK/$1.log" || return 0
+    ! grep -qsE "$2" "$WORK/$1.log" || return 0
     sleep 0.1
   done
   failed "$1 did not say \"$2\""
@@ -78,8 +78,8 @@ thurstone keys "$WORK/other-keys" elsewhere > /dev/null
 run=(node dist/cli/main.js train --model_name_or_path "$PWD/assets/rated" --data_file_paths "$WORK/rows.jsonl" --image_folders "$PWD/assets/photos"
   --prompts_per_step 3 --num_generations 4 --max_completion_length 12 --max_steps 2 --save_steps 1 --num_processes 2
   --rewards run_scripts/two-hosts/reward.ts --reward_funcs mixed --device cpu --worker_threads 1 --lr_scheduler_type constant --learning_rate 1e-3)
-begin_workers() { # log, address
-  begin "$1" ip netns exec "$rented" node dist/cli/main.js worker --connect "$2" --key "$WORK/keys/rented.json" --allow "$WORK" \
+begin_workers() { # log, address, a program in front
+  begin "$1" ip netns exec "$rented" "${@:3}" node dist/cli/main.js worker --connect "$2" --key "$WORK/keys/rented.json" --allow "$WORK" \
     -- --standalone --nproc-per-node 2
 }
 digest() { sha256sum < "$WORK/$1/model/model.safetensors" | cut -c 1-16; }
@@ -125,6 +125,15 @@ begin ssh ip netns exec "$laptop" ssh -N -i "$WORK/ssh/user" -o IdentitiesOnly=y
   -o UserKnownHostsFile=/dev/null -R 5700:127.0.0.1:5700 -R 5701:127.0.0.1:5701 root@10.77.0.2
 finished "$control" "the run on the laptop"
 finished "$joined" "its workers"
+
+say "two hosts, and the rented one sees another folder where the run's is"
+mkdir "$WORK/unseen"
+begin unseen ip netns exec "$router" "${run[@]}" --output_dir "$WORK/unseen" \
+  --worker_address tcp://10.77.0.1:5700 --worker_key_file "$WORK/keys/control.json"
+control=$!
+begin_workers unseen-workers tcp://10.77.0.1:5700 unshare --mount sh -c 'mount -t tmpfs none "$0" && exec "$@"' "$WORK/unseen"
+! wait "$control" || failed "a run went on whose workers do not see its folder"
+until_said unseen "FOLDER_NOT_SHARED.*rank .: .* does not see $WORK/unseen"
 
 say "weights: local $(digest local), two hosts $(digest two-hosts), laptop $(digest laptop)"
 [ "$(digest local)" = "$(digest two-hosts)" ] && [ "$(digest local)" = "$(digest laptop)" ] || failed "they differ"

@@ -56,7 +56,7 @@ export interface Lobby {
 }
 
 const CHANNELS: readonly Channel[] = ["control", "data"];
-/** Refusals that are told of: whoever knocks on and on must not fill a log. */
+/** Different refusals that are told of: whoever knocks on and on must not fill a log. */
 const TOLD_REFUSALS = 100;
 
 /** A rank that somebody has asked for. */
@@ -83,12 +83,14 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
   const routers: Partial<Record<Channel, RouterSocket>> = {};
   // The self-test's own knocks are no news.
   let testing = true;
-  let refusals = 0;
+  const told = new Map<string, number>();
+  /** Tells of each the first, tenth, hundredth ... time. */
   const refusal = (sentence: string): void => {
-    if (testing) return;
-    refusals += 1;
-    if (refusals <= TOLD_REFUSALS) onNews(sentence);
-    if (refusals === TOLD_REFUSALS) onNews(`${refusals} were refused so far; further ones are not told of`);
+    const times = (told.get(sentence) ?? 0) + 1;
+    if (testing || (times === 1 && told.size === TOLD_REFUSALS)) return;
+    told.set(sentence, times);
+    if (/^10*$/.test(String(times))) onNews(times === 1 ? sentence : `${sentence}, ${times} times by now`);
+    if (times === 1 && told.size === TOLD_REFUSALS) onNews(`${told.size} different refusals; no other is told of`);
   };
   let fill: (guests: readonly Guest[]) => void = () => undefined;
   const complete = new Promise<readonly Guest[]>((resolve) => (fill = resolve));

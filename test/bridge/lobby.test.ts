@@ -146,12 +146,15 @@ describe("a lobby", () => {
     expect(news[0]).toMatch(/^refused 0x1b5b324a on the control socket/);
   });
 
-  it("tells of a hundred refusals, and of no more", async () => {
+  it("tells of a refusal the first, tenth and hundredth time, and of a hundred different ones", async () => {
     const { addresses, curve, news } = await lobby();
-    const socket = dealer(addresses.control, curve);
-    for (let knock = 0; knock < 102; knock += 1) await greet(socket, "another launch", JOIN);
-    expect(news.length).toBe(101);
-    expect(news.at(-1)).toBe("100 were refused so far; further ones are not told of");
+    const socket = dealer(addresses.control, { ...curve, routingId: "join-a" });
+    for (let knock = 0; knock < 101; knock += 1) await greet(socket, "another launch", JOIN);
+    const sentence = "refused join-a on the control socket: it greets for another launch (HELLO_TOKEN)";
+    expect(news).toEqual([sentence, `${sentence}, 10 times by now`, `${sentence}, 100 times by now`]);
+    for (let knock = 0; knock < 101; knock += 1) await greet(socket, "join", { ...JOIN, world_size: 3 + knock });
+    expect(news.length).toBe(3 + 99 + 1);
+    expect(news.at(-1)).toBe("100 different refusals; no other is told of");
   });
 
   it("cannot be had where another program listens", async () => {
