@@ -18,8 +18,9 @@ function machine(at: (folder: string) => string): Caller {
   return {
     async call(method, params: PlainMap) {
       expect(method).toBe("checkFolder");
+      const { folder, name } = params as { folder: string; name: string };
       try {
-        expect(readFileSync(join(at(String(params["folder"])), String(params["name"])), "utf8")).toBe(params["token"]);
+        expect(readFileSync(join(at(folder), name), "utf8")).toBe(params["token"]);
       } catch (cause) {
         throw new WorkerError("FOLDER_NOT_SHARED", "node7 does not see it", { cause });
       }
