@@ -55,8 +55,8 @@ def describe_model(loaded: LoadedModel) -> dict[str, Any]:
             "max_pixels": constants.max_pixels,
         },
         "parameters": {
-            "total": sum(parameter.numel() for parameter in parameters),
-            "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+            "total": sum(map(_size, parameters)),
+            "trainable": sum(_size(parameter) for parameter in parameters if parameter.requires_grad),
         },
         "dropout": active_dropout(loaded.model),
         "vocab_size": loaded.vocab_size,
@@ -69,6 +69,11 @@ def describe_model(loaded: LoadedModel) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "activation_bytes_per_token": activation_bytes_per_token(loaded),
     }
+
+
+def _size(parameter: nn.Parameter) -> int:
+    """Of the whole parameter; between passes DeepSpeed leaves it empty and notes its size."""
+    return getattr(parameter, "ds_numel", parameter.numel())
 
 
 def activation_bytes_per_token(loaded: LoadedModel) -> int:

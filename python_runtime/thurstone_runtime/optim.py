@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,29 +43,37 @@ class StepResult(NamedTuple):
     skipped: bool
 
 
+def parameter_groups(parameters: Mapping[str, nn.Parameter], settings: AdamWSettings) -> list[dict[str, Any]]:
+    """Groups of parameters for AdamW: with weight decay and without, each with the `scale` of its learning rate."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        groups.setdefault((name in settings.vision, parameter.ndim >= 2), []).append(parameter)
+    return [
+        {
+            "params": grouped,
+            "weight_decay": settings.weight_decay if decayed else 0.0,
+            "scale": settings.vision_rate if vision else 1.0,
+        }
+        for (vision, decayed), grouped in groups.items()
+    ]
+
+
+def adamw_options(parameters: Mapping[str, nn.Parameter], settings: AdamWSettings) -> dict[str, Any]:
+    """What all groups have in common."""
+    return {
+        "lr": 0.0,
+        "betas": (settings.beta1, settings.beta2),
+        "eps": settings.epsilon,
+        "fused": all(parameter.device.type in _FUSED_DEVICES for parameter in parameters.values()),
+    }
+
+
 class MasterAdamW:
     """Optimizer over named float32 parameters."""
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], settings: AdamWSettings) -> None:
         self._parameters = dict(parameters)
-        everything = list(self._parameters.values())
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in self._parameters.items():
-            groups.setdefault((name in settings.vision, parameter.ndim >= 2), []).append(parameter)
-        self._adamw = torch.optim.AdamW(
-            [
-                {
-                    "params": parameters,
-                    "weight_decay": settings.weight_decay if decayed else 0.0,
-                    "scale": settings.vision_rate if vision else 1.0,
-                }
-                for (vision, decayed), parameters in groups.items()
-            ],
-            lr=0.0,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.epsilon,
-            fused=all(parameter.device.type in _FUSED_DEVICES for parameter in everything),
-        )
+        self._adamw = torch.optim.AdamW(parameter_groups(parameters, settings), **adamw_options(parameters, settings))
 
     def clear(self) -> None:
         """Drops all gradients."""

@@ -31,7 +31,7 @@ from .scorer import Scorer
 from .self_check import packing_warning
 from .snapshots import Snapshots
 from .state_files import Content, state_contents
-from .strategies import STRATEGIES
+from .strategies import make_strategy
 from .trainer import Trainer
 from .vision import VisionTower
 
@@ -156,7 +156,7 @@ def _spread(
             loaded.family.vision_tower(loaded.model).requires_grad_(False)
         if settings["gradient_checkpointing"]:
             enable_checkpointing(loaded.model)
-        strategy = STRATEGIES[settings["strategy"]](ranks)
+        strategy = make_strategy(settings["strategy"], ranks, settings["deepspeed"])
         loaded = strategy.prepare(loaded, AdamWSettings(**settings["optimizer"], vision=_vision_names(loaded)))
         copied = copied and strategy.place(copied)
     tower = VisionTower(loaded, settings["image_cache_bytes"] if frozen else None)

@@ -49,6 +49,7 @@ LOAD: Table = {
     ),
     "four_bit": optional(flag, False),
     "strategy": choice(*STRATEGIES),
+    "deepspeed": optional(anything),
     "ranks": optional(
         record({"rank": integer(0), "world_size": integer(1), "rendezvous": optional(text), "timeout": number(0)}),
     ),

@@ -3,8 +3,8 @@
 #
 #   IMAGE_FOLDER=... DATA_FILE=... bash run_scripts/KADID-10K/one_node_run_kadid.sh [more flags]
 #
-# Arguments given to this script are passed on and win over the flags below. DeepSpeed is not built yet, and asking for it
-# is an error: on one device append `--deepspeed none`. `--dry-run` shows the plan.
+# Arguments given to this script are passed on and win over the flags below: `--num_processes 8` for eight GPUs, `--deepspeed
+# none` for one without DeepSpeed (which is installed by `pip install deepspeed==0.19.8`). `--dry-run` shows the plan.
 set -euo pipefail
 
 : "${IMAGE_FOLDER:?set it to the folder of the KADID-10K pictures}"
@@ -13,7 +13,7 @@ MODEL="${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct}"
 RUN_NAME="${RUN_NAME:-KADID-10K}"
 
 exec npx thurstone train \
-  --deepspeed local_scripts/zero3.json \
+  --deepspeed "$(dirname "$0")/../../configs/zero3.json" \
   --output_dir "output/$RUN_NAME" \
   --model_name_or_path "$MODEL" \
   --question_template scoring \

@@ -7,6 +7,7 @@ import { BATCH_KEYS, batchSizes } from "./batch-arithmetic.js";
 import { conflict } from "./check.js";
 import type { Check } from "./check.js";
 import type { ConfigKey } from "./schema.js";
+import { trainingStrategy } from "./training.js";
 
 /** Keys that say how the adapter is. */
 const ADAPTER_KEYS = [
@@ -41,14 +42,16 @@ export const adapterChecks: readonly Check[] = [
         : null,
   },
   {
-    keys: ["load_in_4bit", "strategy", "num_processes"],
-    find: ({ load_in_4bit, strategy, num_processes }) =>
-      load_in_4bit && strategy === "fsdp2" && num_processes > 1
+    keys: ["load_in_4bit", "strategy", "deepspeed", "num_processes"],
+    find: (config) => {
+      const strategy = trainingStrategy(config);
+      return config.load_in_4bit && (strategy === "fsdp2" || strategy === "deepspeed")
         ? conflict(
-            'load_in_4bit is true, and strategy is "fsdp2", which cannot cut weights of 4 bits into pieces. Use strategy ' +
+            `load_in_4bit is true, and strategy is "${strategy}", which cannot cut weights of 4 bits into pieces. Use strategy ` +
               '"ddp", or set load_in_4bit to false.',
           )
-        : null,
+        : null;
+    },
   },
   {
     keys: ["lora_dropout", ...BATCH_KEYS],

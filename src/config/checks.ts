@@ -57,6 +57,21 @@ const modelChecks: readonly Check[] = [
         : null,
   },
   {
+    keys: ["deepspeed", "strategy"],
+    find: ({ deepspeed, strategy }) => {
+      if (deepspeed === null) {
+        return strategy === "deepspeed"
+          ? conflict(
+              'strategy is "deepspeed", and deepspeed is not set: it names the file of its settings, as configs/zero3.json.',
+            )
+          : null;
+      }
+      return strategy === null || strategy === "deepspeed"
+        ? null
+        : conflict(`deepspeed is "${deepspeed}", and strategy is "${strategy}". Remove one of them.`);
+    },
+  },
+  {
     keys: ["torch_dtype", "bf16"],
     find: ({ torch_dtype, bf16 }) =>
       torch_dtype === "bfloat16" && !bf16

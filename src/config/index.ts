@@ -13,6 +13,8 @@ export {
   updateSize,
 } from "./batch-arithmetic.js";
 export type { BatchKeys, BatchSizes } from "./batch-arithmetic.js";
+export { deepSpeedSpread, readDeepSpeed } from "./deepspeed.js";
+export type { DeepSpeedSettings } from "./deepspeed.js";
 export { parseFlags, readFlags } from "./flags.js";
 export type { ReadFlags } from "./flags.js";
 export { rewardKeys } from "./keys/rewards.js";
@@ -39,11 +41,12 @@ export { pythonRewardNames } from "./python-reward.js";
 export { unreadKeys } from "./reward-readers.js";
 export type { PythonRewardName } from "./python-reward.js";
 export { flagHelp, jsonSchema } from "./reference.js";
-export { computeDtype, defineConfig, readKeys, resolveConfig, resolveSftConfig, trainingStrategy } from "./resolve.js";
+export { defineConfig, readKeys, resolveConfig, resolveSftConfig } from "./resolve.js";
 export type { ResolveOptions } from "./resolve.js";
 export { savesBesideTraining } from "./saving.js";
 export { configSections } from "./schema.js";
 export { createSchedule, schedules } from "./schedules.js";
+export { computeDtype, trainingStrategy } from "./training.js";
 export type { Schedule, ScheduleOptions, ScheduleType } from "./schedules.js";
 export type {
   ConfigInput,

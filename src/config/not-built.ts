@@ -18,10 +18,10 @@ interface NotBuiltKey {
 
 /** Keys of which only the "off" values are accepted. */
 export const NOT_BUILT_KEYS = {
-  deepspeed: {
-    off: [null],
-    feature: "DeepSpeed's ZeRO sharding over several devices",
-    instead: 'Use strategy "fsdp2" with num_processes, and remove deepspeed.',
+  ds3_gather_for_generation: {
+    off: [true],
+    feature: "sampling with weights in pieces under ZeRO stage 3",
+    instead: "All weights are brought together for it: remove ds3_gather_for_generation.",
   },
   fsdp: {
     off: [null, ""],

@@ -188,17 +188,3 @@ export function readKeys<K extends ConfigKey>(
 export function defineConfig(input: ConfigInput): ConfigInput {
   return input;
 }
-
-/** How the model in training is spread; with one process there is nothing to spread. */
-export function trainingStrategy({
-  strategy,
-  num_processes: ranks,
-}: Pick<ParsedConfig, "strategy" | "num_processes">): "single" | "ddp" | "fsdp2" {
-  return ranks === 1 ? "single" : (strategy ?? "ddp");
-}
-
-/** Precision of the computation that the model section asks for; "auto" leaves it to the worker. */
-export function computeDtype(config: Pick<ParsedConfig, "torch_dtype" | "bf16">): "auto" | "float32" | "bfloat16" {
-  if (config.bf16) return "bfloat16";
-  return config.torch_dtype;
-}

@@ -78,7 +78,7 @@ export interface WorkerPolicyOptions<R> {
   readonly callers: readonly Caller[];
   /** Parameters of `load`, the same for every rank. */
   readonly load: PlainMap;
-  /** How several ranks that train one model meet. Without it each of them has a model of its own. */
+  /** How ranks that train one model meet. Without it each of them has a model of its own. */
   readonly ranks?: RankMeeting | undefined;
   readonly prepare: (rows: readonly R[], description: ModelDescription) => Promise<PreparedPrompt<R>[]>;
   readonly settings: PolicySettings;
@@ -101,7 +101,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
   const { settings } = options;
   const metered = createMeteredCallers(options.callers);
   const ranks = createRanks(metered.calls);
-  const together = ranks.count > 1 ? options.ranks : undefined;
+  const together = options.ranks;
   const replied = await ranks.each(options.signal, (rank, asked) =>
     rank.call("load", { ...options.load, ranks: rankParameters(rank.number, ranks.count, together) }, asked),
   );

@@ -30,6 +30,7 @@ const FREE_KEYS: readonly (keyof ResolvedConfig)[] = [
   "worker_key_file",
   "worker_wait",
   "strategy",
+  "deepspeed",
   // These three count only as their product.
   "num_processes",
   "per_device_train_batch_size",

@@ -5,8 +5,10 @@
  */
 import {
   computeDtype,
+  deepSpeedSpread,
   findRemedies,
   planMemory,
+  readDeepSpeed,
   readModelFiles,
   savesBesideTraining,
   sftPassTokens,
@@ -132,9 +134,8 @@ async function forecast(config: ResolvedConfig | ResolvedSftConfig, asked: Asked
     architecture: model.architecture,
     precision: precisionOf(config, model, available),
     device: available.device,
-    strategy: trainingStrategy(config),
     ranks: config.num_processes,
-    offload: false,
+    ...(await spreadOf(config)),
     adapter: adapterOf(config, model),
     freezeVision: config.freeze_vision_modules,
     gradientCheckpointing: config.gradient_checkpointing,
@@ -162,6 +163,13 @@ async function forecast(config: ResolvedConfig | ResolvedSftConfig, asked: Asked
     fits,
     remedies: fits ? [] : findRemedies(options, bytes / ranksPerDevice, leeway),
   };
+}
+
+async function spreadOf(config: SharedConfig): Promise<Pick<MemoryOptions, "strategy" | "offload">> {
+  const strategy = trainingStrategy(config);
+  return strategy === "deepspeed"
+    ? deepSpeedSpread(await readDeepSpeed(config.deepspeed!, config))
+    : { strategy, offload: false };
 }
 
 /** What the worker chooses, where the configuration leaves it to it. */

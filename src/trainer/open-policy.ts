@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { Caller, PlainMap } from "../bridge/index.js";
 import { awaitWorkers, startWorkers } from "../bridge/index.js";
-import { computeDtype, PART_ACTIVATIONS, resolveConfig, trainingStrategy } from "../config/index.js";
+import { computeDtype, PART_ACTIVATIONS, readDeepSpeed, resolveConfig, trainingStrategy } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig, SharedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
 import { createWorkerPolicy } from "../policy/index.js";
@@ -96,6 +96,8 @@ export interface OpenModelOptions
 /** Starts a worker and loads the model, whatever it is used for. */
 export async function openModel(config: SharedConfig, options: OpenModelOptions): Promise<Policy<Row>> {
   const { inference = false, reference } = options;
+  const strategy = inference ? "single" : trainingStrategy(config);
+  const deepspeed = strategy === "deepspeed" ? await readDeepSpeed(config.deepspeed!, config) : null;
   const connection = await (options.connect?.(config) ?? connectPython(config, options));
   try {
     options.signal?.throwIfAborted();
@@ -104,8 +106,12 @@ export async function openModel(config: SharedConfig, options: OpenModelOptions)
     return await createWorkerPolicy<Row>({
       signal: options.signal,
       callers: connection.callers,
-      load: loadParameters(config, { inference, reference, writable: options.writable ?? [] }),
-      ...(!inference &&
+      load: {
+        ...loadParameters(config, { inference, reference, writable: options.writable ?? [] }),
+        strategy,
+        deepspeed: deepspeed as PlainMap | null,
+      },
+      ...(strategy !== "single" &&
         connection.rendezvous !== undefined && {
           ranks: { rendezvous: connection.rendezvous, timeout: config.rank_timeout },
         }),
@@ -205,7 +211,6 @@ function loadParameters(config: SharedConfig, { inference, reference, writable }
     },
     lora: inference || !config.use_peft ? null : adapterParameters(config),
     four_bit: !inference && config.load_in_4bit,
-    strategy: inference ? "single" : trainingStrategy(config),
     image_cache_bytes: config.image_cache_bytes,
     allowed_roots: [resolve(config.output_dir), process.cwd(), ...writable],
     threads: workerThreads(config),

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createSchedule, planRun, resolveConfig } from "../config/index.js";
+import { createSchedule, planRun, readDeepSpeed, resolveConfig } from "../config/index.js";
 import type { ConfigInput, ResolvedConfig, RunPlan, Schedule, SharedConfig } from "../config/index.js";
 import { ConfigError } from "../errors.js";
 import { dataError } from "../data/index.js";
@@ -86,6 +86,7 @@ export async function prepareRun(
   curriculum?: CurriculumFunction,
 ): Promise<PreparedRun> {
   const { config, rewards } = await prepareRewards(input, given);
+  if (config.deepspeed !== null) await readDeepSpeed(config.deepspeed, config);
   // Refuses a fidelity of one's own before anything starts.
   const fidelityWarmup = config.fidelity_warmup === null ? null : createFidelityWarmup();
   if (fidelityWarmup !== null) withFidelityWarmup(rewards, fidelityWarmup);

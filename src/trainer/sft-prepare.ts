@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { planRun, resolveSftConfig, updateInWords, updateSize } from "../config/index.js";
+import { planRun, readDeepSpeed, resolveSftConfig, updateInWords, updateSize } from "../config/index.js";
 import type { ResolvedSftConfig, SftConfigInput } from "../config/index.js";
 import type { Row, SamplerConfig } from "../data/index.js";
 import { DataError } from "../errors.js";
@@ -20,6 +20,7 @@ export interface PreparedSft extends RunBasis {
 /** @throws ConfigError, DataError with every problem listed */
 export async function prepareSft(input: SftConfigInput | ResolvedSftConfig): Promise<PreparedSft> {
   const config = resolveSftConfig(input, { require: ["data_file_paths"] });
+  if (config.deepspeed !== null) await readDeepSpeed(config.deepspeed, config);
   // `sft` has rows of a pass in any case.
   const size = updateSize(config)!;
   const data = await openData(config, {

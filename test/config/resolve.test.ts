@@ -174,9 +174,9 @@ describe("wrong values", () => {
       }
       return "none";
     };
-    expect(codeOf({ ...model, deepspeed: "zero3.json" })).toBe("CONFIG_NOT_BUILT");
-    expect(codeOf({ ...model, deepspeed: "zero3.json", use_vllm: true })).toBe("CONFIG_NOT_BUILT");
-    expect(codeOf({ ...model, deepspeed: "zero3.json", beta: -1 })).toBe("CONFIG_INVALID");
+    expect(codeOf({ ...model, fsdp: "full_shard" })).toBe("CONFIG_NOT_BUILT");
+    expect(codeOf({ ...model, fsdp: "full_shard", use_vllm: true })).toBe("CONFIG_NOT_BUILT");
+    expect(codeOf({ ...model, fsdp: "full_shard", beta: -1 })).toBe("CONFIG_INVALID");
     expect(codeOf({})).toBe("CONFIG_MISSING_KEY");
   });
 
@@ -218,7 +218,7 @@ describe("wrong values", () => {
 
 describe("what is known and not built", () => {
   it.each([
-    ["deepspeed", "zero3.json", null],
+    ["ds3_gather_for_generation", false, true],
     ["fsdp", "full_shard", ""],
     ["sync_ref_model", true, false],
     ["ref_model_mixup_alpha", 0.6, null],

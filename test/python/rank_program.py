@@ -2,7 +2,7 @@
 
     python rank_program.py RANK WORLD FOLDER CASE...
 
-A case is a strategy, or "<strategy> lora": with an adapter.
+A case is a strategy, or a file of DeepSpeed's in configs/, with what else there is: lora, frozen, checkpointing.
 
 `test_ranks.py` starts the ranks and holds what they leave against a single process that runs the same script.
 """
@@ -19,6 +19,7 @@ import torch.distributed as dist
 
 from training_task import Part, Worker, make_part, refused
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
@@ -78,8 +79,19 @@ def save(worker: Worker, folder: Path) -> None:
 
 def settings_of(case: str) -> dict[str, Any]:
     """Parameters of `load` but for the ranks."""
-    strategy, _, adapter = case.partition(" ")
-    return {"strategy": strategy, "reference": True, "lora": {"seed": 1, "r": 4} if adapter else None}
+    strategy, *kinds = case.split(" ")
+    zero = None
+    if strategy.startswith("zero"):
+        config = json.loads((CONFIGS / f"{strategy}.json").read_text())
+        strategy, zero = "deepspeed", {"zero_optimization": config["zero_optimization"]}
+    return {
+        "strategy": strategy,
+        "deepspeed": zero,
+        "reference": True,
+        "freeze_vision": "frozen" in kinds,
+        "gradient_checkpointing": "checkpointing" in kinds,
+        "lora": {"seed": 1, "r": 4} if "lora" in kinds else None,
+    }
 
 
 EMPTY = Part([], [], [], advantages=[np.zeros(0)], weights=[np.zeros(0)])
@@ -103,11 +115,42 @@ def sampled(worker: Worker, rank: int, world: int) -> dict[str, list[int]]:
     return found
 
 
+def broken(worker: Worker, rank: int) -> None:
+    """A gradient that is not finite, at one rank, moves no bit at any."""
+    before = worker.bits()
+    part = worker.part(keys=("a",))
+    part.weights = [np.full_like(weights, np.float32(3e38) * (rank == 0)) for weights in part.weights]
+    part.advantages = [np.full_like(advantages, 1e6) for advantages in part.advantages]
+    worker.forward_backward(part)
+    done = worker.optim_step(learning_rate=1e-2)
+    assert done["skipped"], done
+    assert not np.isfinite(done["grad_norm"])
+    assert worker.bits() == before
+
+
+def without_pictures(worker: Worker) -> None:
+    """An update that no picture takes part in leaves the vision tower and its moments alone."""
+    before = worker.bits()
+    worker.step(worker.part(keys=("",)))
+    changed = {name for name, bits in worker.bits().items() if before.get(name) != bits}
+    assert changed
+    assert not any("visual" in name for name in changed), changed
+
+
 def refusals(worker: Worker, rank: int) -> None:
     """What one rank fails at, the others do not wait for."""
     part = worker.part(keys=("a",))
     code = "step_mismatch" if rank == 0 else "other_rank_failed"
     refused(code, worker.forward_backward, part, step=worker.version + (3 if rank == 0 else 1))
+
+
+def part(strategy: str) -> None:
+    """Ends the meeting. DeepSpeed keeps a group of the first one of its process."""
+    dist.destroy_process_group()
+    if strategy == "deepspeed":
+        from deepspeed.utils import groups
+
+        groups._WORLD_GROUP = None
 
 
 def main() -> None:
@@ -124,9 +167,11 @@ def main() -> None:
         seen = steps(worker, rank, world, own)
         if worker.engine._session.ranks.in_step:
             refusals(worker, rank)
+            broken(worker, rank)
+            without_pictures(worker)
         (own / f"rank {rank}.json").write_text(json.dumps(seen))
         dist.barrier()
-        dist.destroy_process_group()
+        part(settings_of(case)["strategy"])
 
 
 if __name__ == "__main__":

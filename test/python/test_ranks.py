@@ -16,9 +16,17 @@ from safetensors.torch import load_file
 from rank_program import settings_of, steps
 from training_task import Worker
 
-CASES = ["ddp", "fsdp2", "ddp lora", "fsdp2 lora"]
+CASES = ["ddp", "fsdp2", "zero2", "zero3", "ddp lora", "fsdp2 lora", "zero2 lora", "zero3 lora"]
 WORLD = 2
 SECONDS = 300
+
+
+def alone(case: str) -> str:
+    """The case of one process."""
+    return " ".join(["single", *case.split(" ")[1:]])
+
+
+ALONE = list(dict.fromkeys(map(alone, CASES)))
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> P
     """What two ranks left in every case, and one process alone."""
     own = tmp_path_factory.mktemp("ranks")
     (own / "checkpoint").symlink_to(tiny_checkpoint)
-    for case in ("single", "single lora", *CASES):
+    for case in (*ALONE, *CASES):
         (own / case).mkdir()
     environment = {
         **os.environ,
@@ -44,17 +52,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> P
         )
         for rank in range(WORLD)
     ]
-    for case in ("single", "single lora"):
+    for case in ALONE:
         worker = Worker(own / "checkpoint", **settings_of(case), allowed_roots=[str(own)])
         (own / case / "rank 0.json").write_text(json.dumps(steps(worker, 0, 1, own / case)))
     said = [rank.communicate(timeout=SECONDS)[0] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0] * WORLD, "\n".join(said)
     return own
-
-
-def alone(case: str) -> str:
-    """The case of one process."""
-    return case.replace("ddp", "single").replace("fsdp2", "single")
 
 
 def seen(folder: Path, case: str) -> list[dict[str, Any]]:
@@ -110,7 +113,7 @@ def test_weights_and_exports_are_those_of_one_process_and_any_rank_count_reads_t
     assert max((found[name] - weight).abs().max().item() for name, weight in expected.items()) < 2e-5
     assert [rank["restored"] for rank in seen(folder, case)] == [1] * WORLD
 
-    worker = Worker(tiny_checkpoint, **{**settings_of(case), "strategy": "single"}, allowed_roots=[str(folder)])
+    worker = Worker(tiny_checkpoint, **settings_of(alone(case)), allowed_roots=[str(folder)])
     answer, _ = worker.engine.restore({"path": str(folder / case / "step 2")}, {}, worker.context)
     assert answer["step"] == 2
     parameters = dict(worker.model.named_parameters())

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..families import LoadedModel
 from ..optim import AdamWSettings, StepResult
@@ -32,6 +32,18 @@ class Held:
     def here(tensor: Tensor) -> Held:
         """One that every rank has."""
         return Held(tuple(tensor.shape), tensor.dtype, tensor.detach)
+
+
+class Root(nn.Module):
+    """A module whose `forward` does whatever it is given."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, work: Callable[[], Any]) -> Any:
+        """Passes of the model."""
+        return work()
 
 
 class Strategy(Protocol):

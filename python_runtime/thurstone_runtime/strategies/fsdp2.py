@@ -22,19 +22,7 @@ from ..families import LoadedModel
 from ..layers import layers_of
 from ..optim import AdamWSettings, MasterAdamW, StepResult
 from ..ranks import Ranks, naming_lost_ranks
-from .base import Held
-
-
-class _Root(nn.Module):
-    """A module whose `forward` does whatever it is given."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, work: Callable[[], Any]) -> Any:
-        """Passes of the model."""
-        return work()
+from .base import Held, Root
 
 
 class Fsdp2Strategy:
@@ -107,7 +95,7 @@ class Fsdp2Strategy:
 
     def _spread(self, loaded: LoadedModel) -> tuple[LoadedModel, nn.Module]:
         mesh = init_device_mesh(loaded.device.type, (self._ranks.world_size,))
-        root = _Root(loaded.model)
+        root = Root(loaded.model)
         for unit in (*layers_of(loaded.model), loaded.family.vision_tower(loaded.model)):
             _shard(unit, mesh)
         _shard(root, mesh)

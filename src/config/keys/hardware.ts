@@ -19,13 +19,24 @@ export const hardwareKeys = {
     .default(1)
     .describe("Worker processes, one per device: ranks that train one model, or share an evaluation."),
   strategy: z
-    .enum(["single", "ddp", "fsdp2"])
+    .enum(["single", "ddp", "fsdp2", "deepspeed"])
     .nullable()
     .default(null)
     .describe(
       "How a model in training is spread over the processes: single (one process), ddp (each has everything, gradients " +
-        "are added up), fsdp2 (weights, gradients and optimizer state in pieces). With one process all are the same. null: " +
-        "single, or ddp with several processes.",
+        "are added up), fsdp2 (weights, gradients and optimizer state in pieces), deepspeed (as the file of `deepspeed` " +
+        "says). With one process all but deepspeed are the same. null: deepspeed where its file is given, single, or ddp " +
+        "with several processes.",
+    ),
+  deepspeed: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe(
+      "File with DeepSpeed's own settings (JSON): configs/zero2.json, configs/zero3.json, configs/zero3_offload.json, or one " +
+        'of your own, with ZeRO stage 2 or 3. "auto" in it is filled in from this configuration. DeepSpeed is no part of the ' +
+        "setup: `pip install deepspeed==0.19.8`.",
     ),
   rank_timeout: z
     .number()

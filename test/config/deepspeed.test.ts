@@ -1,0 +1,95 @@
+/**
+ * DeepSpeed's file is held against the configuration: what contradicts it is named, "auto" agrees with everything.
+ *
+ * @module
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { deepSpeedSpread, readDeepSpeed, resolveConfig, trainingStrategy } from "../../src/config/index.js";
+import type { ConfigInput } from "../../src/config/index.js";
+import { ConfigError } from "../../src/errors.js";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "thurstone-deepspeed-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const model = { model_name_or_path: "m", num_processes: 2 };
+
+async function read(settings: unknown, input: Omit<ConfigInput, "model_name_or_path"> = {}): Promise<unknown> {
+  const file = path.join(folder, "settings.json");
+  await writeFile(file, typeof settings === "string" ? settings : JSON.stringify(settings));
+  return readDeepSpeed(file, resolveConfig({ ...model, ...input }));
+}
+
+async function problems(...asked: Parameters<typeof read>): Promise<unknown> {
+  try {
+    await read(...asked);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as ConfigError).code).toBe("CONFIG_DEEPSPEED");
+    return (error as ConfigError).fields["problems"];
+  }
+  return [];
+}
+
+const zero = { zero_optimization: { stage: 3 } };
+
+describe("the files that come along", () => {
+  it.each([
+    ["zero2", { strategy: "zero2", offload: false }],
+    ["zero3", { strategy: "zero3", offload: false }],
+    ["zero3_offload", { strategy: "zero3", offload: true }],
+  ])("%s goes with every configuration", async (name, spread) => {
+    const file = path.join(import.meta.dirname, `../../configs/${name}.json`);
+    for (const input of [{ bf16: true }, { torch_dtype: "float32" as const, max_grad_norm: 0 }]) {
+      const settings = await readDeepSpeed(file, resolveConfig({ ...model, ...input }));
+      expect(deepSpeedSpread(settings)).toEqual(spread);
+      expect(Object.keys(settings).sort()).toEqual(["bf16", "zero_optimization"]);
+    }
+  });
+});
+
+it("is the strategy where it is named, with one process as well", () => {
+  expect(trainingStrategy(resolveConfig({ model_name_or_path: "m", deepspeed: "zero3.json" }))).toBe("deepspeed");
+  for (const wrong of [{ strategy: "deepspeed" as const }, { strategy: "ddp" as const, deepspeed: "zero3.json" }]) {
+    expect(() => resolveConfig({ ...model, ...wrong })).toThrowError(
+      expect.objectContaining({ code: "CONFIG_CONFLICT" }) as Error,
+    );
+  }
+});
+
+it("takes numbers that the configuration has as well, and passes on what only DeepSpeed knows", async () => {
+  const optimizer = { type: "AdamW", params: { lr: 1e-6, betas: [0.9, 0.999], eps: "auto", weight_decay: 0 } };
+  const batches = { train_batch_size: 12, train_micro_batch_size_per_gpu: 6, gradient_clipping: 1 };
+  const settings = { ...zero, optimizer, ...batches, steps_per_print: 100 };
+  expect(await read(settings, { per_device_train_batch_size: 6 })).toEqual({ ...zero, steps_per_print: 100 });
+});
+
+it.each([
+  [{ ...zero, gradient_clipping: 0.5 }, /gradient_clipping is 0\.5, and max_grad_norm is 1/],
+  [{ ...zero, optimizer: { type: "AdamW", params: { lr: 1 } } }, /optimizer\.params\.lr is 1, and learning_rate is/],
+  [{ ...zero, train_micro_batch_size_per_gpu: 4 }, /and per_device_train_batch_size is not set/],
+  [{ ...zero, optimizer: { type: "Lamb" } }, /only AdamW is built/],
+  [{ ...zero, optimizer: { type: "AdamW", params: { torch_adam: true } } }, /torch_adam would not be read/],
+  [{ ...zero, scheduler: { type: "WarmupLR" } }, /lr_scheduler_type/],
+  [{ ...zero, fp16: { enabled: true } }, /float16 is not built/],
+  [{ ...zero, bf16: { enabled: true } }, /bf16\.enabled is true, and the computation is auto/],
+  [{ ...zero, torch_autocast: { enabled: true } }, /torch_autocast\.enabled is true/],
+  [{ ...zero, managed_gradient_accumulation: true }, /counts the parts of an update itself/],
+  [{ zero_optimization: { stage: 1 } }, /stage is 1; it must be 2 or 3/],
+  [{}, /stage is missing/],
+  [{ zero_optimization: { stage: 3, offload_param: { device: "nvme" } } }, /offload_param\.device is "nvme"/],
+  [{ zero_optimization: { stage: 3, sub_group_size: "auto" } }, /sub_group_size is "auto", which nothing fills in/],
+  ["not json", /cannot be read as DeepSpeed's JSON/],
+  ["[]", /no map of settings/],
+])("%j is refused", async (settings, message) => {
+  expect(await problems(settings)).toEqual([expect.stringMatching(message)]);
+});
+
+it("names everything at once", async () => {
+  expect(await problems({ zero_optimization: { stage: 0 }, scheduler: {}, gradient_clipping: 3 })).toHaveLength(3);
+});
