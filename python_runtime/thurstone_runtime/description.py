@@ -38,7 +38,7 @@ def set_up_torch(*, threads: int, deterministic: bool) -> None:
         torch.backends.cudnn.benchmark = False
 
 
-def describe_model(loaded: LoadedModel) -> dict[str, Any]:
+def describe_model(loaded: LoadedModel, strategy: str = "single") -> dict[str, Any]:
     """The result of `load`, without the policy version."""
     constants = loaded.family.image_constants
     parameters = list(loaded.model.parameters())
@@ -64,7 +64,7 @@ def describe_model(loaded: LoadedModel) -> dict[str, Any]:
         "eos_token_ids": list(loaded.eos_token_ids),
         "pad_token_id": loaded.pad_token_id,
         "image_token_id": loaded.family.image_token_id,
-        "versions": versions(loaded.model),
+        "versions": versions(loaded.model, strategy),
         "cpu_features": cpu_features(),
         "threads": torch.get_num_threads(),
         "activation_bytes_per_token": activation_bytes_per_token(loaded),
@@ -87,9 +87,13 @@ def activation_bytes_per_token(loaded: LoadedModel) -> int:
     return kept * loaded.compute_dtype.itemsize
 
 
-def versions(model: nn.Module) -> dict[str, str]:
-    """Of everything that can change a result of the model; peft where it has an adapter."""
-    used = (*PACKAGES, *(["peft"] if lora_layers(model) else []))
+def versions(model: nn.Module, strategy: str) -> dict[str, str]:
+    """Of everything that can change a result of the model; peft where it has an adapter, DeepSpeed where that trains."""
+    used = [*PACKAGES]
+    if lora_layers(model):
+        used.append("peft")
+    if strategy == "deepspeed":
+        used.append("deepspeed")
     found = {name: metadata.version(name) for name in used}
     return {"python": platform.python_version(), **found, "runtime": __version__}
 

@@ -18,6 +18,7 @@ from transformers.utils.hub import cached_file
 from .errors import EngineError
 from .lora import merged_weights
 from .ranks import ALONE, Ranks
+from .save_model import save_model
 from .state_files import sync, write_errors
 from .strategies import Held
 
@@ -76,7 +77,7 @@ def _write_folder(
     revision: str | None,
 ) -> None:
     with folder_in_place(path) as partial:
-        model.save_pretrained(partial, state_dict=weights, max_shard_size=SHARD_SIZE)
+        save_model(model, partial, state_dict=weights, max_shard_size=SHARD_SIZE)
         _name_type(partial / "config.json", str(dtype).removeprefix("torch."))
         for name in COMPANIONS:
             file = companion_file(source, name, revision)

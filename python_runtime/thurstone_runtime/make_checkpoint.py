@@ -29,6 +29,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from .checkpoint_init import start_from_distortion_filters
 from .families.loading import CLIP_MEAN, CLIP_STD
+from .save_model import save_model
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -202,7 +203,7 @@ def make_checkpoint(
 
     disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
+    save_model(model, folder)
     _write_tokenizer(tokenizer, folder)
     _write_json(folder / "preprocessor_config.json", _preprocessor_config())
     return {

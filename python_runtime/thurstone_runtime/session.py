@@ -139,7 +139,8 @@ def open_session(settings: dict[str, Any], context: CallContext) -> tuple[Sessio
     scorer, trainer = _spread(loaded, adapter, settings, ranks, packed=warning is None)
     loaded = scorer.loaded
     snapshots = Snapshots(loaded.device)
-    session = Session(loaded, adapter, images, ranks, scorer, trainer, snapshots, settings, describe_model(loaded))
+    described = describe_model(loaded, settings["strategy"])
+    session = Session(loaded, adapter, images, ranks, scorer, trainer, snapshots, settings, described)
     return session, [] if warning is None else [warning]
 
 

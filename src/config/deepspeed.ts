@@ -2,7 +2,7 @@
  * DeepSpeed's own file (`deepspeed: configs/zero3.json`): read, and held against the configuration.
  *
  * Where both speak of the same thing they must agree, and "auto" stands for what the configuration says, as with Hugging
- * Face's Trainer. What only DeepSpeed knows is passed on as it is.
+ * Face's Trainer. What only DeepSpeed knows is passed on as it is; what it does not know is an error.
  *
  * @module
  */
@@ -10,6 +10,7 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { ConfigError } from "../errors.js";
 import type { SharedConfig } from "./schema.js";
+import { foreignNames } from "./deepspeed-names.js";
 import { computeDtype } from "./training.js";
 
 /** The keys that DeepSpeed has names of its own for. */
@@ -67,7 +68,12 @@ export async function readDeepSpeed(file: string, config: DeepSpeedKeys): Promis
     const reason = cause instanceof z.ZodError ? "it is no map of settings" : String(cause);
     throw failure(file, [`it cannot be read as DeepSpeed's JSON: ${reason}`], cause);
   }
-  const problems = [...contradictions(settings, config), ...refusals(settings, config), ...openValues(settings)];
+  const problems = [
+    ...foreignNames(settings),
+    ...contradictions(settings, config),
+    ...refusals(settings, config),
+    ...openValues(settings),
+  ];
   if (problems.length > 0) throw failure(file, problems);
   return Object.fromEntries(Object.entries(settings).filter(([name]) => !OWN_SECTIONS.includes(name)));
 }
@@ -143,9 +149,6 @@ function refusals(settings: DeepSpeedSettings, config: DeepSpeedKeys): string[] 
     ...["amp.enabled", "torch_autocast.enabled"].map((path) =>
       on(path) ? `${path} is true, and bf16 or torch_dtype say the type of the computation; remove it` : null,
     ),
-    on("managed_gradient_accumulation")
-      ? "managed_gradient_accumulation is true, and the worker counts the parts of an update itself; remove it"
-      : null,
   ].filter((problem) => problem !== null);
 }
 

@@ -79,7 +79,15 @@ it.each([
   [{ ...zero, fp16: { enabled: true } }, /float16 is not built/],
   [{ ...zero, bf16: { enabled: true } }, /bf16\.enabled is true, and the computation is auto/],
   [{ ...zero, torch_autocast: { enabled: true } }, /torch_autocast\.enabled is true/],
-  [{ ...zero, managed_gradient_accumulation: true }, /counts the parts of an update itself/],
+  [{ ...zero, managed_gradient_accumulation: true }, /^managed_gradient_accumulation is unknown, or would not/],
+  [{ ...zero, gradient_cliping: 1 }, /gradient_cliping is unknown.*did you mean "gradient_clipping"\?/],
+  [{ ...zero, bf16: { enabled: "auto", bf16_optimizer_states: true } }, /bf16\.bf16_optimizer_states is unknown/],
+  [{ zero_optimization: { stage: 3, overlap_com: true } }, /zero_optimization\.overlap_com .*"overlap_comm"\?/],
+  [{ zero_optimization: { stage: 2, cpu_offload: true } }, /zero_optimization\.cpu_offload is unknown/],
+  [
+    { zero_optimization: { stage: 2, offload_optimizer: { device: "cpu", ratio: 0.3 } } },
+    /offload_optimizer\.ratio is/,
+  ],
   [{ zero_optimization: { stage: 1 } }, /stage is 1; it must be 2 or 3/],
   [{}, /stage is missing/],
   [{ zero_optimization: { stage: 3, offload_param: { device: "nvme" } } }, /offload_param\.device is "nvme"/],
@@ -92,4 +100,38 @@ it.each([
 
 it("names everything at once", async () => {
   expect(await problems({ zero_optimization: { stage: 0 }, scheduler: {}, gradient_clipping: 3 })).toHaveLength(3);
+});
+
+it("takes a file as Hugging Face's examples have it", async () => {
+  const device = { device: "none", pin_memory: true };
+  const scaling = { loss_scale: 0, loss_scale_window: 1000, initial_scale_power: 16, hysteresis: 2, min_loss_scale: 1 };
+  const stage3 = {
+    stage: 3,
+    offload_optimizer: device,
+    offload_param: device,
+    overlap_comm: true,
+    contiguous_gradients: true,
+    sub_group_size: 1e9,
+    reduce_bucket_size: "auto",
+    stage3_prefetch_bucket_size: "auto",
+    stage3_param_persistence_threshold: "auto",
+    stage3_max_live_parameters: 1e9,
+    stage3_max_reuse_distance: 1e9,
+    stage3_gather_16bit_weights_on_model_save: true,
+  };
+  const settings = {
+    fp16: { enabled: "auto", ...scaling },
+    bf16: { enabled: "auto" },
+    zero_optimization: stage3,
+    gradient_accumulation_steps: "auto",
+    gradient_clipping: "auto",
+    steps_per_print: 100,
+    train_batch_size: "auto",
+    train_micro_batch_size_per_gpu: "auto",
+    wall_clock_breakdown: false,
+  };
+  expect(deepSpeedSpread((await read(settings)) as Record<string, unknown>)).toEqual({
+    strategy: "zero3",
+    offload: false,
+  });
 });

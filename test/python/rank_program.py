@@ -17,9 +17,15 @@ from typing import Any
 import numpy as np
 import torch.distributed as dist
 
+from thurstone_runtime.strategies.zero_settings import check_values
 from training_task import Part, Worker, make_part, refused
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+CUT_ANOTHER_WAY = {
+    2: {"overlap_comm": True, "reduce_scatter": False, "contiguous_gradients": False},
+    3: {"overlap_comm": True, "sub_group_size": 2000, "stage3_param_persistence_threshold": 0},
+}
+"""What users may edit, and what moves pieces to other places."""
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
@@ -84,6 +90,8 @@ def settings_of(case: str) -> dict[str, Any]:
     if strategy.startswith("zero"):
         config = json.loads((CONFIGS / f"{strategy}.json").read_text())
         strategy, zero = "deepspeed", {"zero_optimization": config["zero_optimization"]}
+        if "lora" in kinds:
+            zero["zero_optimization"] |= CUT_ANOTHER_WAY[zero["zero_optimization"]["stage"]]
     return {
         "strategy": strategy,
         "deepspeed": zero,
@@ -144,6 +152,20 @@ def refusals(worker: Worker, rank: int) -> None:
     refused(code, worker.forward_backward, part, step=worker.version + (3 if rank == 0 else 1))
 
 
+def before(case: str, cases: list[str]) -> str | None:
+    """The case in front of it in `cases` with the same model, but another strategy."""
+    kinds = case.split(" ")[1:]
+    same = [other for other in cases if other.split(" ")[1:] == kinds]
+    return None if case == same[0] else same[same.index(case) - 1]
+
+
+def own_version_and_values(worker: Worker) -> None:
+    """A run's record names DeepSpeed, and a value that it does not take is refused in its words."""
+    assert worker.description["versions"]["deepspeed"] == "0.19.8"
+    wrong = {"stage": 3, "sub_group_size": "large"}
+    assert "sub_group_size" in refused("bad_argument", check_values, {"zero_optimization": wrong})
+
+
 def part(strategy: str) -> None:
     """Ends the meeting. DeepSpeed keeps a group of the first one of its process."""
     dist.destroy_process_group()
@@ -156,7 +178,8 @@ def part(strategy: str) -> None:
 def main() -> None:
     """Every case in turn, with a meeting of its own."""
     rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    for case in sys.argv[4:]:
+    cases = sys.argv[4:]
+    for case in cases:
         own = folder / case
         worker = Worker(
             folder / "checkpoint",
@@ -165,10 +188,16 @@ def main() -> None:
             ranks={"rank": rank, "world_size": world, "rendezvous": str(own / "meeting"), "timeout": 60},
         )
         seen = steps(worker, rank, world, own)
+        other = before(case, cases)
+        if other is not None:
+            worker.engine.restore({"path": str(folder / other / "step 1")}, {}, worker.context)
+            save(worker, own / "taken over")
         if worker.engine._session.ranks.in_step:
             refusals(worker, rank)
             broken(worker, rank)
             without_pictures(worker)
+        if settings_of(case)["strategy"] == "deepspeed":
+            own_version_and_values(worker)
         (own / f"rank {rank}.json").write_text(json.dumps(seen))
         dist.barrier()
         part(settings_of(case)["strategy"])

@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rank_program import settings_of, steps
+from rank_program import before, settings_of, steps
 from training_task import Worker
 
-CASES = ["ddp", "fsdp2", "zero2", "zero3", "ddp lora", "fsdp2 lora", "zero2 lora", "zero3 lora"]
+CASES = [f"{strategy}{kind}" for kind in ("", " lora") for strategy in ("ddp", "zero2", "zero3", "fsdp2")]
 WORLD = 2
 SECONDS = 300
 
@@ -141,3 +141,12 @@ def test_a_snapshot_written_an_update_later_is_the_checkpoint_of_its_moment(fold
     )
     assert len(later) == 2 * WORLD + 1
     assert later == at_once
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if before(case, CASES)])
+def test_a_state_that_another_strategy_saved_is_taken_over_to_the_bit(folder, case):
+    for kind in ("weights", "optimizer"):
+        expected = state(folder / str(before(case, CASES)) / "step 1", kind)
+        found = state(folder / case / "taken over", kind)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())

@@ -26,7 +26,7 @@ from ..optim import STATE_FIELDS, AdamWSettings, StepResult, adamw_options, para
 from ..ranks import Ranks, naming_lost_ranks
 from .base import Held, Root
 from .zero_partitions import Partitions, Piece, Stage2, Stage3, whole_tensor
-from .zero_settings import engine_settings, import_deepspeed
+from .zero_settings import check_values, engine_settings, import_deepspeed
 
 
 class ZeroStrategy:
@@ -137,6 +137,7 @@ class ZeroStrategy:
     def _spread(self, loaded: LoadedModel, adamw: torch.optim.AdamW | None) -> tuple[LoadedModel, Any]:
         deepspeed = import_deepspeed(loaded.device)
         settings = engine_settings(self._settings, loaded, trained=adamw is not None)
+        check_values(settings)
         engine, *_ = deepspeed.initialize(
             model=Root(loaded.model), optimizer=adamw, config=settings, dist_init_required=False
         )

@@ -53,6 +53,16 @@ def check_installed() -> None:
         )
 
 
+def check_values(settings: dict[str, Any]) -> None:
+    """Raises `bad_argument` for what DeepSpeed does not take, in its own words."""
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
+    try:
+        DeepSpeedZeroConfig(**settings["zero_optimization"])
+    except ValueError as error:
+        raise EngineError("bad_argument", f"load: DeepSpeed does not take zero_optimization: {error}") from error
+
+
 def engine_settings(settings: dict[str, Any], loaded: LoadedModel, *, trained: bool) -> dict[str, Any]:
     """DeepSpeed's configuration for a model; that of one that is not trained has no optimizer.
 

@@ -35,8 +35,8 @@ export const hardwareKeys = {
     .default(null)
     .describe(
       "File with DeepSpeed's own settings (JSON): configs/zero2.json, configs/zero3.json, configs/zero3_offload.json, or one " +
-        'of your own, with ZeRO stage 2 or 3. "auto" in it is filled in from this configuration. DeepSpeed is no part of the ' +
-        "setup: `pip install deepspeed==0.19.8`.",
+        'of your own, with ZeRO stage 2 or 3. "auto" in it is filled in from this configuration. `npx thurstone setup` ' +
+        "does not install DeepSpeed: `pip install deepspeed==0.19.8`.",
     ),
   rank_timeout: z
     .number()
