@@ -18,7 +18,7 @@ from training_task import Worker
 
 CASES = [f"{strategy}{kind}" for kind in ("", " lora") for strategy in ("ddp", "zero2", "zero3", "fsdp2")]
 WORLD = 2
-SECONDS = 300
+SECONDS = 600
 
 
 def alone(case: str) -> str:
