@@ -88,7 +88,7 @@ def activation_bytes_per_token(loaded: LoadedModel) -> int:
 
 
 def versions(model: nn.Module, strategy: str) -> dict[str, str]:
-    """Of everything that can change a result of the model; peft where it has an adapter, DeepSpeed where that trains."""
+    """Of everything that can change a result of the model; peft where it has an adapter, DeepSpeed where it trains."""
     used = [*PACKAGES]
     if lora_layers(model):
         used.append("peft")

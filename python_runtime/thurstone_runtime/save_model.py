@@ -1,4 +1,5 @@
-"""transformers' `save_pretrained` without DeepSpeed, which it would import to ask whether the model is one of its engines.
+"""transformers' `save_pretrained` without DeepSpeed, which it would import to ask whether the model is one of its
+engines.
 
 accelerate does that for transformers wherever DeepSpeed is installed, used or not. It takes seconds, and on a machine
 without a GPU DeepSpeed's logger writes to standard output, which belongs to the answer of our programs.

@@ -52,8 +52,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tiny_checkpo
 
 def test_another_process_writes_the_same_bytes(tiny_checkpoint: Path, tmp_path: Path) -> None:
     runtime = Path(__file__).parents[2] / "python_runtime"
-    imports = ["-X", "importtime"]
-    command = [sys.executable, *imports, "-m", "thurstone_runtime.make_checkpoint", str(tmp_path / "out"), "--preset", "micro"]
+    program = ["-X", "importtime", "-m", "thurstone_runtime.make_checkpoint"]
+    command = [sys.executable, *program, str(tmp_path / "out"), "--preset", "micro"]
     finished = subprocess.run(command, cwd=runtime, capture_output=True, text=True, check=True)
     assert json.loads(finished.stdout)["parameters"] == 190_688
     assert not re.search(r"\| +deepspeed$", finished.stderr, re.MULTILINE)
