@@ -251,7 +251,7 @@ class Server:
             until = min(next_heartbeat, self._exit_at)
             ready = dict(poller.poll(max(0, ceil((until - time.monotonic()) * 1000))))
             if self._wake_reader.fileno() in ready and not ENDING.isdisjoint(self._drain_wakes()):
-                self._stop(EXIT_TERMINATED, TERMINATE_GRACE)
+                self._terminate()
             for monitor, address in self._monitors.items():
                 if monitor in ready:
                     self._end_with_connection(address, recv_monitor_message(monitor)["event"])
@@ -380,6 +380,14 @@ class Server:
         frames = self._error_frames(call.message.id, CancelledError())
         if self._calls.finish(call, frames):
             self._data.messages.append(frames)
+
+    def _terminate(self) -> None:
+        """SIGTERM. Schedulers send it to every process of a job; a parent that is one as well then saves, for which it
+        needs this worker. Its `bye` follows, or its end."""
+        if self._exit_status is None and os.getppid() == self._launch.parent_pid:
+            print("SIGTERM is left to the parent, which ends this worker", file=sys.stderr, flush=True)
+        else:
+            self._stop(EXIT_TERMINATED, TERMINATE_GRACE)
 
     def _stop(self, status: int, grace: float) -> None:
         """Ends all lanes at their next boundary, and the process when they are deaf; at once when asked twice."""

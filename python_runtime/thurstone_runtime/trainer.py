@@ -186,7 +186,8 @@ class Trainer:
                 entropy=scores.entropy,
             )
             context.set_phase("backward")
-            self._strategy.backward(loss)
+            # Times 1; times NaN where the loss is not finite, lest an update that overflowed pass for a sound one.
+            self._strategy.backward(loss * (loss.detach() * 0 + 1))
 
         sums = {"loss": loss.item(), **{name: value.item() for name, value in parts.items()}}
         sums["sequences"] = len(completion_N[weights_N != 0].unique())

@@ -1,5 +1,6 @@
 /**
- * Shows a training run while it goes on, and turns Ctrl-C into "finish the step, save" and then into "stop now".
+ * Shows a training run while it goes on, and turns Ctrl-C into "finish the step, save" and then into "stop now"; SIGTERM, which
+ * schedulers send and may send again, into "save in time".
  *
  * @module
  */
@@ -10,6 +11,7 @@ import { openProgressView } from "./terminal.js";
 
 /**
  * @param start starts the run with the options it is given
+ * @param grace seconds that there are after SIGTERM
  * @returns the run's result
  */
 export async function followRun<Metrics extends StepValues>(
@@ -19,6 +21,7 @@ export async function followRun<Metrics extends StepValues>(
     readonly onNews: (sentence: string) => void;
   }) => TrainingRun<Metrics>,
   io: CommandIo,
+  grace: number,
 ): Promise<RunResult<Metrics>> {
   const view = openProgressView(io);
   const abort = new AbortController();
@@ -39,14 +42,18 @@ export async function followRun<Metrics extends StepValues>(
       abort.abort(new RunError("RUN_INTERRUPTED", "interrupted twice: what was not saved is lost."));
     }
   };
+  const terminate = (): void => {
+    view.note(`SIGTERM: saving within ${grace} s; a step that takes longer than half of them is given up`);
+    run.stop({ withinSeconds: grace }).catch(() => undefined);
+  };
   process.on("SIGINT", interrupt);
-  process.on("SIGTERM", interrupt);
+  process.on("SIGTERM", terminate);
   try {
     for await (const event of run) view.show(event);
     return await run.result;
   } finally {
     process.off("SIGINT", interrupt);
-    process.off("SIGTERM", interrupt);
+    process.off("SIGTERM", terminate);
     view.close();
   }
 }

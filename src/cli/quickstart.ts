@@ -45,7 +45,7 @@ export const quickstartCommand: Command = async (args, io) => {
 
   const config = await quickstartConfig(folder, flags);
   await makeData(folder, config.seed, say);
-  const result = await followRun<StepMetrics>((options) => train(config, options), io);
+  const result = await followRun<StepMetrics>((options) => train(config, options), io, config.termination_grace);
   const metrics = await (await openRun(result.folder)).metrics();
   const rise = riseOf(result.evaluations);
   const plot = join(result.folder, "quickstart.svg");

@@ -15,16 +15,17 @@ import { sftPlanText } from "./sft-plan-text.js";
 import { readTrainArguments } from "./train-arguments.js";
 import type { TrainArguments } from "./train-arguments.js";
 
-const USAGE = `Usage: thurstone sft [config.yaml ...] [--dry-run] [--resume] [--json] [--key value ...]
+const USAGE = `Usage: thurstone sft [config.yaml ...] [--dry-run] [--resume | --requeue] [--json] [--key value ...]
 
 Fine-tunes a model on the answers that the data give. YAML files are read from left to right, flags win over files.
 
   --config FILE   a YAML file; the same as giving it without --config
   --dry-run       print the resolved settings, the batches, the steps and the memory, and stop; fails when it does not fit
   --resume        go on from the newest checkpoint of output_dir
+  --requeue       the same where there is a checkpoint, else start: for jobs that a scheduler starts again
   --json          end with one line of JSON
 
-Ctrl-C once finishes the step, saves and ends; twice ends at once.
+Ctrl-C once finishes the step, saves and ends; twice ends at once. SIGTERM saves and ends with 0 within termination_grace.
 
 `;
 
@@ -44,7 +45,7 @@ export const sftCommand: Command = async (args, io) => {
   const config = await loadSftConfig(files, flags.values, { require: ["data_file_paths"], problems: flags.problems });
   if (given.dryRun) return dryRun(config, given, io);
 
-  const result = await followRun((options) => sft(config, options), io);
+  const result = await followRun((options) => sft(config, options), io, config.termination_grace);
   io.stdout.write(given.json ? `${JSON.stringify(result)}\n` : `${resultText(result).join("\n")}\n`);
   return EXIT.done;
 };

@@ -8,7 +8,7 @@ import type { ReadFlags } from "../config/index.js";
 import { ConfigError } from "../errors.js";
 
 /** Options that are no configuration keys. As with keys, dashes within a name count as underscores. */
-const OPTIONS = ["dry_run", "probe", "resume", "json"] as const;
+const OPTIONS = ["dry_run", "probe", "resume", "requeue", "json"] as const;
 type Option = (typeof OPTIONS)[number];
 
 export interface TrainArguments {
@@ -35,11 +35,16 @@ export function readTrainArguments(args: readonly string[]): TrainArguments {
   refuseContradictions(given, flags.values);
   return {
     files,
-    flags: given.has("resume") ? { ...flags, values: { ...flags.values, resume_from_checkpoint: true } } : flags,
+    flags: { ...flags, values: { ...flags.values, ...resumption(given) } },
     dryRun: given.has("dry_run"),
     probe: given.has("probe"),
     json: given.has("json"),
   };
+}
+
+function resumption(given: ReadonlySet<Option>): ReadFlags["values"] {
+  if (given.has("requeue")) return { resume_from_checkpoint: "auto" };
+  return given.has("resume") ? { resume_from_checkpoint: true } : {};
 }
 
 function optionOf(argument: string): Option | null {
@@ -54,11 +59,17 @@ function refuseContradictions(given: ReadonlySet<Option>, flags: ReadFlags["valu
   if (given.has("dry_run") && given.has("probe")) {
     throw wrong("--dry-run starts no worker and --probe does: give one of them.");
   }
-  if (given.has("probe") && given.has("resume")) {
-    throw wrong("--probe looks at step 1 from model_name_or_path, not at a checkpoint: leave --resume out.");
+  if (given.has("resume") && given.has("requeue")) {
+    throw wrong("--requeue resumes where there is a checkpoint, and --resume insists on one: give one of them.");
   }
-  if (given.has("resume") && "resume_from_checkpoint" in flags) {
-    throw wrong("--resume takes the newest checkpoint and resume_from_checkpoint names one: give one of them.");
+  for (const option of ["resume", "requeue"] as const) {
+    if (!given.has(option)) continue;
+    if (given.has("probe")) {
+      throw wrong(`--probe looks at step 1 from model_name_or_path, not at a checkpoint: leave --${option} out.`);
+    }
+    if ("resume_from_checkpoint" in flags) {
+      throw wrong(`--${option} takes the newest checkpoint and resume_from_checkpoint names one: give one of them.`);
+    }
   }
 }
 

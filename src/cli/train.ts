@@ -15,7 +15,7 @@ import { followRun } from "./follow-run.js";
 import { readTrainArguments } from "./train-arguments.js";
 import type { TrainArguments } from "./train-arguments.js";
 
-const USAGE = `Usage: thurstone train [config.yaml ...] [--dry-run | --probe] [--resume] [--json] [--key value ...]
+const USAGE = `Usage: thurstone train [config.yaml ...] [--dry-run | --probe] [--resume | --requeue] [--json] [--key value ...]
 
 Trains a model. YAML files are read from left to right, flags win over files.
 
@@ -23,9 +23,10 @@ Trains a model. YAML files are read from left to right, flags win over files.
   --dry-run       print the resolved settings, the batches, the steps and the memory, and stop; fails when it does not fit
   --probe         run one step without an update and print its rewards, advantages and times
   --resume        go on from the newest checkpoint of output_dir
+  --requeue       the same where there is a checkpoint, else start: for jobs that a scheduler starts again
   --json          end with one line of JSON
 
-Ctrl-C once finishes the step, saves and ends; twice ends at once.
+Ctrl-C once finishes the step, saves and ends; twice ends at once. SIGTERM saves and ends with 0 within termination_grace.
 
 `;
 
@@ -39,7 +40,7 @@ export const trainCommand: Command = async (args, io) => {
   if (given.dryRun) return dryRun(config, given, io);
   if (given.probe) return runProbe(config, given, io);
 
-  const result = await followRun((options) => train(config, options), io);
+  const result = await followRun((options) => train(config, options), io, config.termination_grace);
   io.stdout.write(given.json ? `${JSON.stringify(result)}\n` : `${resultText(result).join("\n")}\n`);
   return EXIT.done;
 };

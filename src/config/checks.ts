@@ -12,6 +12,7 @@ import type { Check, Finding } from "./check.js";
 import { rewardKeys } from "./keys/rewards.js";
 import { nearestName } from "./nearest.js";
 import { objectiveChecks } from "./objective-checks.js";
+import { outputChecks } from "./output-checks.js";
 import { pythonRewardNames } from "./python-reward.js";
 import { parityChecks } from "./reference-parity.js";
 import { orderContradiction } from "./order-contradiction.js";
@@ -343,18 +344,6 @@ const scheduleChecks: readonly Check[] = [
     find: ({ lr_scheduler_type, warmup_ratio, warmup_steps }) =>
       lr_scheduler_type === "constant" && (warmup_ratio > 0 || warmup_steps > 0)
         ? conflict('lr_scheduler_type is "constant", which has no warm-up. Use "constant_with_warmup".')
-        : null,
-  },
-];
-
-const outputChecks: readonly Check[] = [
-  {
-    keys: ["overwrite_output_dir", "resume_from_checkpoint"],
-    find: ({ overwrite_output_dir, resume_from_checkpoint }) =>
-      overwrite_output_dir && resume_from_checkpoint !== null
-        ? conflict(
-            "overwrite_output_dir would delete the run that resume_from_checkpoint goes on with. Set one of them.",
-          )
         : null,
   },
 ];

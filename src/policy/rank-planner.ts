@@ -53,12 +53,25 @@ export interface RankPlanner {
   share(batch: TrainBatch): RankShare[];
   /** Forgets what is where. */
   clear(): void;
+  /** Most tokens in one part, where that was lowered; else null. */
+  readonly lowered: number | null;
+  /** From now on parts have so many tokens at most; `PlannerOptions.maxTokens` counts as before. */
+  lower(tokens: number): void;
 }
 
 /** @param ranks how many there are */
 export function createRankPlanner(ranks: number, options: PlannerOptions): RankPlanner {
   const batches = new Map<string, Map<number, number>>();
+  let lowered: number | null = null;
+  const maxTokens = (): Pick<PlannerOptions, "maxTokens"> =>
+    lowered === null ? {} : { maxTokens: Math.min(lowered, options.maxTokens ?? lowered) };
   return {
+    get lowered() {
+      return lowered;
+    },
+    lower(tokens) {
+      lowered = tokens;
+    },
     share(batch) {
       const own = batches.get(batch.id) ?? new Map<number, number>();
       batches.set(batch.id, own);
@@ -73,7 +86,7 @@ export function createRankPlanner(ranks: number, options: PlannerOptions): RankP
       const parts = shares.map((indices) =>
         planParts(
           indices.map((index) => batch.groups[index]!),
-          options,
+          { ...options, ...maxTokens() },
         ),
       );
       const passes = Math.max(...parts.map(({ length }) => length));

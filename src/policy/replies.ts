@@ -41,22 +41,22 @@ const seconds = z.union([z.number(), z.record(z.string(), z.number())]).optional
 /** Result of `generate`, besides its tensors. */
 export const generateReply = z.object({ policy_version: count, seconds });
 
+/** Infinite or NaN when the loss or the gradient was: such an update is skipped, and that is an answer, not a broken reply. */
+const anyNumber = z.custom<number>((value) => typeof value === "number");
+
 /** Result of `forwardBackward`. */
 export const forwardBackwardReply = z.object({
-  loss: z.number(),
-  policy_loss: z.number(),
-  kl: z.number(),
-  weighted_kl: z.number(),
-  entropy: z.number(),
+  loss: anyNumber,
+  policy_loss: anyNumber,
+  kl: anyNumber,
+  weighted_kl: anyNumber,
+  entropy: anyNumber,
   clipped_low: z.number(),
   clipped_high: z.number(),
   tokens: count,
   sequences: count,
   seconds,
 });
-
-/** Infinite or NaN when the gradient was: such an update is skipped, and that is an answer, not a broken reply. */
-const anyNumber = z.custom<number>((value) => typeof value === "number");
 
 /** Result of `optimStep`. */
 export const optimStepReply = z.object({

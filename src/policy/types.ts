@@ -283,6 +283,13 @@ export interface Policy<R = unknown> extends AsyncDisposable {
   /** Number of updates applied so far: the version of the weights. */
   readonly version: number;
   usage(): PolicyUsage;
+  /**
+   * Most tokens in one part (a pass of the model on completions) since a worker ran out of memory, and the batch was done once
+   * more in parts of half the size; null before.
+   */
+  readonly tokensPerPart: number | null;
+  /** Lowers it from the beginning: for a run that goes on. */
+  limitParts(tokens: number): void;
   /** Memory of the worker processes together in bytes: resident now and at their peaks. */
   memory(): Promise<{ readonly rss: number; readonly peakRss: number }>;
   encode(rows: readonly R[], options?: EncodeOptions): Promise<Prompt<R>[]>;

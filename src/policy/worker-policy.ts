@@ -16,6 +16,7 @@ import { createPictureCarrier } from "./pictures.js";
 import type { PlannerOptions } from "./planner.js";
 import { createRankPlanner, spread } from "./rank-planner.js";
 import { createRanks, LOST_RANKS } from "./ranks.js";
+import type { Rank, RankOptions } from "./ranks.js";
 import * as replies from "./replies.js";
 import { createSampler, promptTokens } from "./sampling.js";
 import type {
@@ -112,7 +113,13 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
   const target = partBytes && { targetTokens: Math.max(1, Math.floor(partBytes / loaded.activation_bytes_per_token)) };
   const planner = createRankPlanner(ranks.count, { ...target, ...limits });
   const carrier = createPictureCarrier();
-  const eachPart = createPartRunner({ ranks, planner, carrier, together: together !== undefined });
+  const eachPart = createPartRunner({
+    ranks,
+    planner,
+    carrier,
+    together: together !== undefined,
+    apart: together === undefined || options.load["strategy"] === "ddp",
+  });
   const kept = createKeptLogprobs();
   let version = loaded.policy_version;
   let parts = 0;
@@ -125,6 +132,10 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
       return version;
     },
     usage: metered.usage,
+    get tokensPerPart() {
+      return planner.lowered;
+    },
+    limitParts: (tokens) => planner.lower(tokens),
 
     async memory() {
       const found = (await ranks.all("describe", {})).map(
@@ -314,7 +325,9 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     signal: AbortSignal | undefined,
   ): Promise<LossSums> {
     const before = parts;
-    const answered = await eachPart(batch, signal, async (rank, groups, asked, pass) => {
+    // What earlier calls of the step added is lost with this one's, and is not here to be sent again.
+    const undo = before > 0 ? null : async (): Promise<void> => void (await ranks.all("discard", { step }));
+    const work = async (rank: Rank, groups: readonly TrainGroup[], asked: RankOptions, pass: number) => {
       const { params, tensors } = groupBatch(groups);
       const reply = await rank.call(
         "forwardBackward",
@@ -331,7 +344,8 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
         { tensors: { ...tensors, ...lossTensors(groups) }, ...asked },
       );
       return [replies.parseReply("forwardBackward", replies.forwardBackwardReply, reply)];
-    });
+    };
+    const answered = await eachPart(batch, signal, work, undo);
     parts += answered.passes;
     return answered.all().reduce(replies.addLoss, replies.NO_LOSS);
   }

@@ -99,6 +99,18 @@ export async function verifyCheckpoint(folder: string): Promise<Checkpoint> {
   return checkpoint;
 }
 
+/** The checkpoint with the highest step whose files are all what was written; undefined when none is. */
+export async function latestWholeCheckpoint(runFolder: string): Promise<Checkpoint | undefined> {
+  for (const { folder } of (await checkpointFolders(runFolder)).reverse()) {
+    const checkpoint = await verifyCheckpoint(folder).catch((error: unknown) => {
+      if (error instanceof RunError) return undefined;
+      throw error;
+    });
+    if (checkpoint !== undefined) return checkpoint;
+  }
+  return undefined;
+}
+
 /** Deletes the oldest complete checkpoints until `keep` are left, besides that of step `spare`; returns the steps deleted. */
 export async function pruneCheckpoints(options: {
   readonly runFolder: string;

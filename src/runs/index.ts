@@ -8,6 +8,7 @@ export {
   beginCheckpoint,
   checkpointFolders,
   latestCheckpoint,
+  latestWholeCheckpoint,
   listCheckpoints,
   pruneCheckpoints,
   readCheckpoint,
@@ -17,7 +18,7 @@ export {
   type CheckpointFile,
 } from "./checkpoints.js";
 export { writing } from "./failures.js";
-export { checkRunFolder, type CheckRunFolderOptions } from "./folder.js";
+export { checkRunFolder, isRun, type CheckRunFolderOptions } from "./folder.js";
 export type { LogRecord } from "./jsonl.js";
 export type { Pixels } from "./pictures.js";
 export { findRuns, openRun, type MetricsRecord, type Run, type RunStatus } from "./reader.js";

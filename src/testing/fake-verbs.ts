@@ -43,6 +43,8 @@ export interface FakeVerbsOptions {
   readonly logprob?: (token: number) => number;
   /** Entropy of the distribution a token was predicted with, in nats. Default 1. */
   readonly entropy?: (token: number) => number;
+  /** Tokens of completions for which there is memory: a pass on more of them fails with OUT_OF_MEMORY. Default: any number. */
+  readonly memory?: number;
   /** Pictures kept; those that a step pins always are. Default: all. */
   readonly pictures?: number;
 }
@@ -71,7 +73,7 @@ export function fakeVerbs(
   shared: SharedGradients = new Map(),
 ): Record<string, FakeVerb> {
   const { complete = defaultCompletion, probability = () => 1 / FAKE_TOKENS.vocabulary } = options;
-  const { logprob = () => -1, entropy = () => 1 } = options;
+  const { logprob = () => -1, entropy = () => 1, memory = Number.POSITIVE_INFINITY } = options;
   const pictures = createFakePictures(options.pictures);
   /** Completions whose log-probabilities are kept, as "batch:index". */
   const kept = new Set<string>();
@@ -121,12 +123,18 @@ export function fakeVerbs(
   const keysOf = (params: PlainMap, tensors: Tensors): string[] =>
     Array.from(integersOf(tensors["completion_index"]), (index) => `${params["batch_id"] as string}:${index}`);
 
+  const checkMemory = (tensors: Tensors): void => {
+    const { length } = integersOf(tensors["completion_ids"]);
+    if (length > memory) throw new WorkerError("OUT_OF_MEMORY", `${length} tokens do not fit, ${memory} would.`);
+  };
+
   const accumulate = (params: PlainMap, tensors: Tensors): PlainMap => {
     checkVersion(params);
     checkStep(params);
     if (params["part"] === 0) discard();
     checkParts(params["part"]);
     pictures.need(params["images"] as string[][]);
+    checkMemory(tensors);
     const { old, entropy_coefficient: coefficient } = params["loss"] as {
       readonly old: string | null;
       readonly entropy_coefficient: number | null;
@@ -215,6 +223,7 @@ export function fakeVerbs(
     logprobs: (params, tensors) => {
       checkVersion(params);
       pictures.need(params["images"] as string[][]);
+      checkMemory(tensors);
       if (params["store"] === true) for (const key of keysOf(params, tensors)) kept.add(key);
       const ids = integersOf(tensors["completion_ids"]);
       const own = { logprobs: floats(Float32Array.from(ids, logprob)) };

@@ -60,6 +60,17 @@ export function checkAlarms(state: AlarmState, input: AlarmInput): Alarm[] {
   });
 }
 
+/** Told whenever parts have become smaller because memory ran out; `state` remembers how small they are. */
+export function memoryAlarm(
+  { tokensPerPart: tokens }: { readonly tokensPerPart: number | null },
+  state: { tokensPerPart?: number },
+): Alarm[] {
+  if (tokens === null || tokens === state.tokensPerPart) return [];
+  state.tokensPerPart = tokens;
+  const message = `the worker ran out of memory; the batch was done once more in parts of at most ${tokens} tokens, and so are those to come. Set max_tokens_per_part to that, or see the plan of "thurstone train --dry-run".`;
+  return [{ name: "memory", message }];
+}
+
 function conditions(state: AlarmState, { metrics, constantAnswers, updateSkipped }: AlarmInput): Alarm[] {
   const alarms: Alarm[] = [];
   const above = (name: string, limit: number): number | undefined => {
@@ -110,7 +121,8 @@ function conditions(state: AlarmState, { metrics, constantAnswers, updateSkipped
   if (updateSkipped) {
     alarms.push({
       name: "update-skipped",
-      message: "the gradient was not finite; the update was left out and the weights kept.",
+      message:
+        "the loss or the gradient was not finite; the update was left out and the weights kept (update_skipped in metrics.jsonl counts them). If it comes again, lower learning_rate, or compute in float32.",
     });
   }
   return alarms;

@@ -55,6 +55,8 @@ const schema = z.object({
       endedAfter: count.nullable(),
     })
     .nullable(),
+  /** Most tokens in one part, once memory ran out. */
+  tokensPerPart: count.optional(),
 });
 
 /** What a run remembers from step to step; the fields are explained at the schema. */
@@ -65,6 +67,7 @@ export interface TrainerState {
   alarms: AlarmState;
   evaluations: HeldOutEvaluation[];
   fidelityWarmup: FidelityWarmup | null;
+  tokensPerPart?: number;
 }
 
 /**

@@ -68,9 +68,9 @@ export interface HeldOutEvaluation {
   readonly loss?: number;
 }
 
-/** What an alarm is about; `model` speaks of the checkpoint on this machine, before the first step. */
+/** What an alarm is about; `memory` of parts that were too large; `model` speaks of the checkpoint on this machine, before the first step. */
 export type AlarmName =
-  "parse-failures" | "truncation" | "zero-variance" | "entropy" | "collapse" | "update-skipped" | "model";
+  "parse-failures" | "truncation" | "zero-variance" | "entropy" | "collapse" | "update-skipped" | "memory" | "model";
 
 /** The plan in numbers, as `--dry-run` prints it. */
 export interface PlanSummary {
@@ -147,7 +147,7 @@ export interface RunResult<Metrics extends StepValues = StepMetrics> {
   readonly step: number;
   readonly steps: number;
   readonly reason: "finished" | "stopped";
-  /** Folder of the exported Hugging Face checkpoint; null when the run was stopped before its first step. */
+  /** Folder of the exported Hugging Face checkpoint; null when the run was stopped before its first step, or in a hurry. */
   readonly model: string | null;
   /** The step it is of: the last one, or the best one with `load_best_model_at_end`. */
   readonly modelStep: number | null;

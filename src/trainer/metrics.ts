@@ -101,8 +101,8 @@ export function rolloutMetrics(
 export function updateMetrics(record: UpdateRecord, withReference: boolean): MetricValues {
   const { losses } = record;
   return {
-    loss: losses.loss,
-    policy_loss: losses.policyLoss,
+    loss: finite(losses.loss),
+    policy_loss: finite(losses.policyLoss),
     kl: withReference ? perToken(record, losses.kl) : null,
     entropy: perToken(record, losses.entropy),
     "clip_ratio/low_mean": perToken(record, losses.clippedLow),
@@ -119,13 +119,20 @@ export function nllMetrics(record: UpdateRecord): SftMetrics {
 }
 
 function perToken({ losses }: UpdateRecord, sum: number): number | null {
-  return losses.tokens === 0 ? null : sum / losses.tokens;
+  return losses.tokens === 0 ? null : finite(sum / losses.tokens);
 }
 
 function optimiserMetrics({ learningRate, losses, update }: UpdateRecord) {
   return {
-    grad_norm: Number.isFinite(update.gradNorm) ? update.gradNorm : null,
+    grad_norm: finite(update.gradNorm),
     learning_rate: learningRate,
     num_tokens: losses.tokens,
+    // Only where it happened, so that the lines that have it are the ones to count.
+    ...(update.skipped && { update_skipped: 1 }),
   };
+}
+
+/** What an overflow made of a number is not known. */
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
 }

@@ -7,7 +7,6 @@ import { join } from "node:path";
 import type { Row } from "../data/index.js";
 import type { Policy } from "../policy/index.js";
 import type { RunWriter } from "../runs/index.js";
-import { mean } from "../stats/index.js";
 import { callBack } from "./callbacks.js";
 import type { Callbacks } from "./callbacks.js";
 import type { TrainerState } from "./checkpoint.js";
@@ -84,7 +83,7 @@ export async function evaluate<Metrics extends StepValues>(
   await callBack(callbacks, "onEvaluate", { ...evaluation, folder: writer.folder });
 }
 
-/** Evaluates a last time, saves unless this step was saved, exports the model, and sums up. */
+/** Evaluates a last time, saves unless this step was saved, exports the model, and sums up. In a hurry it only saves. */
 export async function finish<Metrics extends StepValues>(
   run: Run<Metrics>,
   recipe: Pick<Recipe<Metrics, unknown>, "evaluate" | "recorder">,
@@ -93,20 +92,23 @@ export async function finish<Metrics extends StepValues>(
   const { prepared, policy, writer, state, control, signal } = run;
   const { recorder } = recipe;
   const { plan } = prepared;
-  const reason = state.rollout >= plan.rollouts ? "finished" : "stopped";
-  if (reason === "finished" && state.evaluations.at(-1)?.step !== state.step) await evaluate(run, recipe);
+  const isLast = state.rollout >= plan.rollouts;
+  if (isLast && !control.hurried && state.evaluations.at(-1)?.step !== state.step) await evaluate(run, recipe);
   signal?.throwIfAborted();
   // A run that was stopped before its first step has nothing that the starting checkpoint does not have.
   const trained = state.step > 0;
   if (trained && savedAt !== state.step) await save(run, { last: true });
   else await settleSave(run);
   signal?.throwIfAborted();
-  const model = trained ? join(writer.folder, "model") : null;
-  const best = trained ? await bestCheckpoint(run) : null;
+  // Asked now, because the hurry may have begun while something was evaluated or saved.
+  const reason = isLast && !control.hurried ? "finished" : "stopped";
+  const model = trained && !control.hurried ? join(writer.folder, "model") : null;
+  const best = model === null ? null : await bestCheckpoint(run);
   // Weights and optimizer of the last step are in its checkpoint: nothing is lost here.
   if (best !== null && best.step !== state.step) await policy.restore(best.folder);
   if (model !== null) await exportModel(policy, model);
   const { peakRss } = await policy.memory();
+  const { spent } = recorder;
   writer.event({ type: "run-end", step: state.step, reason, model });
   control.emit({ type: "run-end", step: state.step, reason, model });
   return {
@@ -118,8 +120,8 @@ export async function finish<Metrics extends StepValues>(
     modelStep: model === null ? null : (best?.step ?? state.step),
     metrics: recorder.last,
     evaluations: state.evaluations,
-    secondsPerStep: mean(recorder.timings.map(({ total }) => total)) ?? 0,
-    controlSecondsPerStep: mean(recorder.timings.map(({ control }) => control)) ?? 0,
+    secondsPerStep: spent.total / Math.max(1, spent.steps),
+    controlSecondsPerStep: spent.control / Math.max(1, spent.steps),
     peakMemory: { node: process.resourceUsage().maxRSS * 1024, worker: peakRss },
   };
 }

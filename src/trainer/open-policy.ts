@@ -145,6 +145,7 @@ export async function connectPython(
       worldSize: config.num_processes,
       runtime: PACKAGE_VERSION,
       waitTimeout: config.worker_wait * 1000,
+      silenceTimeout: config.heartbeat_timeout * 1000,
       stallTimeout: config.worker_timeout * 1000,
       ...(onNews && { onNews }),
       signal,
@@ -161,6 +162,7 @@ export async function connectPython(
     args: ["-m", "thurstone_runtime"],
     env: { PYTHONPATH: pythonPath },
     ...(onStderr && { onStderr }),
+    silenceTimeout: config.heartbeat_timeout * 1000,
     stallTimeout: config.worker_timeout * 1000,
   });
   return { callers: group.callers, rendezvous: group.rendezvous, close: () => group.stop() };

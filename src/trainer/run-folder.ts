@@ -11,7 +11,17 @@ import type { Row } from "../data/index.js";
 import { RunError } from "../errors.js";
 import type { Policy } from "../policy/index.js";
 import { templateDigest } from "../prompts/index.js";
-import { checkRunFolder, createRun, latestCheckpoint, resumeRun, verifyCheckpoint, writing } from "../runs/index.js";
+import {
+  checkRunFolder,
+  createRun,
+  isRun,
+  latestCheckpoint,
+  latestWholeCheckpoint,
+  openRun,
+  resumeRun,
+  verifyCheckpoint,
+  writing,
+} from "../runs/index.js";
 import type { RunWriter } from "../runs/index.js";
 import { createAlarmState } from "./alarms.js";
 import { digestModel } from "./evaluation/index.js";
@@ -27,6 +37,8 @@ export interface RunStart {
   readonly settings: Fingerprint;
   /** What a new run begins with, by content. Null for one that goes on. */
   readonly model: ModelDigest | null;
+  /** The run that is in the folder is to be deleted. */
+  readonly overwrite: boolean;
   /** The checkpoint to go on from, verified; null for a new run. */
   readonly resume: { readonly checkpoint: string; readonly state: TrainerState } | null;
 }
@@ -39,19 +51,43 @@ export interface RunStart {
  */
 export async function inspectRunFolder({ config, plan }: RunBasis): Promise<RunStart> {
   const settings = await settingsFingerprint(config, plan.steps);
-  const checkpoint = await checkpointOf(config);
-  await checkRunFolder({
-    folder: config.output_dir,
-    overwrite: config.overwrite_output_dir,
-    resume: checkpoint !== null,
-  });
+  const checkpoint = await withWhole(config, () => checkpointOf(config));
+  const overwrite = config.overwrite_output_dir || (checkpoint === null && (await isToBeginAgain(config, settings)));
+  await checkRunFolder({ folder: config.output_dir, overwrite, resume: checkpoint !== null });
   if (checkpoint === null) {
-    return { settings, model: await digestModel(config.model_name_or_path, config.model_revision), resume: null };
+    const model = await digestModel(config.model_name_or_path, config.model_revision);
+    return { settings, model, overwrite, resume: null };
   }
-  await verifyCheckpoint(checkpoint);
+  await withWhole(config, () => verifyCheckpoint(checkpoint));
   const state = await readTrainerState(checkpoint);
   requireSameSettings(state.fingerprint, settings);
-  return { settings, model: null, resume: { checkpoint, state } };
+  return { settings, model: null, overwrite, resume: { checkpoint, state } };
+}
+
+/** Adds to the error of a damaged checkpoint which one to take instead. */
+async function withWhole<T>({ output_dir: folder }: SharedConfig, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof RunError) || error.code !== "RUN_CHECKPOINT_DAMAGED") throw error;
+    const whole = await latestWholeCheckpoint(folder);
+    const advice =
+      whole === undefined
+        ? "None of its checkpoints is whole: set overwrite_output_dir, or choose another output_dir."
+        : `The newest one that is whole: resume_from_checkpoint: ${resolve(whole.folder)}`;
+    throw new RunError(error.code, `${error.message} ${advice}`, { cause: error, fields: error.fields });
+  }
+}
+
+/** Whether the folder holds this very run, interrupted before its first checkpoint, and whoever started it asked for that. */
+async function isToBeginAgain(
+  { output_dir: folder, resume_from_checkpoint: asked }: SharedConfig,
+  settings: Fingerprint,
+) {
+  if (asked !== "auto" || !isRun(folder)) return false;
+  const { fingerprint } = (await (await openRun(folder)).environment()) as { readonly fingerprint: Fingerprint };
+  requireSameSettings(fingerprint, settings);
+  return true;
 }
 
 /** A run whose folder is open. */
@@ -73,7 +109,7 @@ export async function beginRun(prepared: RunBasis, start: RunStart, policy: Poli
       folder: config.output_dir,
       config: { ...config },
       environment: environmentOf(prepared, policy, { fingerprint, source: start.model }),
-      overwrite: config.overwrite_output_dir,
+      overwrite: start.overwrite,
       tensorboard,
     });
     return { writer, state: firstState(prepared, fingerprint), mismatches: [] };
@@ -81,9 +117,15 @@ export async function beginRun(prepared: RunBasis, start: RunStart, policy: Poli
 
   const { checkpoint, state } = start.resume;
   const mismatches = machineDifferences(state.fingerprint, machine);
-  await policy.restore(checkpoint);
+  await restoreState(policy, checkpoint, state);
   const writer = await resumeRun({ folder: config.output_dir, step: state.step, tensorboard });
   return { writer, state: { ...state, fingerprint }, mismatches };
+}
+
+/** Brings the policy back to a checkpoint, and to the size of its parts, on which the last bits of gradients depend. */
+export async function restoreState(policy: Policy<Row>, checkpoint: string, state: TrainerState): Promise<void> {
+  await policy.restore(checkpoint);
+  if (state.tokensPerPart !== undefined) policy.limitParts(state.tokensPerPart);
 }
 
 /** Where a run stands before its first step. */
@@ -98,7 +140,7 @@ export function firstState(
 async function checkpointOf(config: SharedConfig): Promise<string | null> {
   const asked = config.resume_from_checkpoint;
   if (asked === null) return null;
-  if (asked !== "latest") {
+  if (asked !== "latest" && asked !== "auto") {
     const folder = resolve(asked);
     if (!existsSync(folder)) {
       throw new RunError(
@@ -115,6 +157,7 @@ async function checkpointOf(config: SharedConfig): Promise<string | null> {
     return folder;
   }
   const latest = await latestCheckpoint(config.output_dir);
+  if (latest === undefined && asked === "auto") return null;
   if (latest === undefined) {
     throw new RunError(
       "RESUME_NOTHING",

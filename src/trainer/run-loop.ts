@@ -56,7 +56,8 @@ export function startTraining<Metrics extends StepValues, Prepared extends RunBa
       await using _closing = writer;
       const saving = { current: null };
       const run: Run<Metrics> = { prepared, policy, writer, state, saving, control, callbacks, signal };
-      const recipe = kind.recipe(run, prepared);
+      const signals = signal === undefined ? [control.givenUp] : [control.givenUp, signal];
+      const recipe = kind.recipe({ ...run, signal: AbortSignal.any(signals) }, prepared);
       announce(run, mismatches);
       return await recordingFailure(run, () => runLoop(run, recipe));
     } catch (error) {
@@ -81,30 +82,39 @@ async function runLoop<Metrics extends StepValues, Encoded>(
 
   // Before the first step of this process, only a checkpoint can have brought the run further than step 0.
   let savedAt = state.step > 0 ? state.step : null;
-  if (state.evaluations.length === 0) await recorder.outside(() => evaluate(run, recipe));
-  let pending = state.rollout < plan.rollouts ? encode(state.rollout + 1) : undefined;
-  while (pending !== undefined && !control.stopRequested) {
-    signal?.throwIfAborted();
-    await recorder.outside(() => settleSave(run, { wait: false }));
-    const rollout = state.rollout + 1;
-    recorder.begin();
-    const current = await pending;
-    recorder.onPrompts();
-    pending = rollout < plan.rollouts ? encode(rollout + 1) : undefined;
-    await recipe.step(rollout, current);
-    state.rollout = rollout;
+  const isNow = (every: number): boolean => isDue({ step: state.step, updatesPerBatch: plan.updatesPerRollout, every });
+  const evaluateNow = (): Promise<void> => recorder.outside(() => evaluate(run, recipe));
+  // One that was given up is made up for when the run goes on.
+  const missing = state.evaluations.at(-1)?.step !== state.step;
+  const isFirst = state.evaluations.length === 0;
+  try {
+    if (isFirst || (missing && config.eval_steps !== null && isNow(config.eval_steps))) await evaluateNow();
+    let pending = state.rollout < plan.rollouts ? encode(state.rollout + 1) : undefined;
+    while (pending !== undefined && !control.stopRequested) {
+      signal?.throwIfAborted();
+      await recorder.outside(() => settleSave(run, { wait: false }));
+      const rollout = state.rollout + 1;
+      recorder.begin();
+      const current = await pending;
+      recorder.onPrompts();
+      pending = rollout < plan.rollouts ? encode(rollout + 1) : undefined;
+      await recipe.step(rollout, current);
+      state.rollout = rollout;
 
-    if (pending === undefined) break;
-    const due = { step: state.step, updatesPerBatch: plan.updatesPerRollout };
-    if (config.eval_steps !== null && isDue({ ...due, every: config.eval_steps })) {
-      await recorder.outside(() => evaluate(run, recipe));
+      if (pending === undefined) break;
+      if (config.eval_steps !== null && isNow(config.eval_steps)) await evaluateNow();
+      if (isNow(config.save_steps)) {
+        await recorder.outside(() => save(run));
+        savedAt = state.step;
+      }
     }
-    if (isDue({ ...due, every: config.save_steps })) {
-      await recorder.outside(() => save(run));
-      savedAt = state.step;
-    }
+    return await finish(run, recipe, savedAt);
+  } catch (error) {
+    // A rollout batch of which some updates were applied is no place to go on from.
+    const whole = state.step === state.rollout * plan.updatesPerRollout;
+    if (!isCancellation(error, control.givenUp) || !whole) throw error;
+    return finish(run, recipe, savedAt);
   }
-  return finish(run, recipe, savedAt);
 }
 
 /** The log of a run that failed says so in its last line; readers cannot see the error itself. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkAlarms } from "./alarms.js";
+import { checkAlarms, memoryAlarm } from "./alarms.js";
 import type { AlarmInput } from "./alarms.js";
 import { callBack } from "./callbacks.js";
 import type { Sample, StepTimings, StepValues } from "./events.js";
@@ -36,8 +36,8 @@ export interface StepRecorder<Metrics extends StepValues> {
   finish(step: FinishedStep<Metrics>): Promise<void>;
   /** Runs something between two steps whose time belongs to neither. */
   outside<T>(work: () => Promise<T>): Promise<T>;
-  /** Seconds and bytes of each step so far. */
-  readonly timings: readonly StepTimings[];
+  /** Seconds of all steps so far, and how many there were. */
+  readonly spent: Pick<StepTimings, "total" | "control"> & { readonly steps: number };
   /** Metrics of the last step; null before the first. */
   readonly last: Metrics | null;
 }
@@ -49,11 +49,11 @@ export function createStepRecorder<Metrics extends StepValues>(run: Run<Metrics>
   const { logging_steps: logged } = prepared.config;
   const epochOf = (step: number): number => (step / steps) * epochs;
   const clock = startStepClock(() => policy.usage());
-  const timings: StepTimings[] = [];
+  const all = { total: 0, control: 0, steps: 0 };
   let last: Metrics | null = null;
 
   return {
-    timings,
+    spent: all,
     get last() {
       return last;
     },
@@ -68,12 +68,14 @@ export function createStepRecorder<Metrics extends StepValues>(run: Run<Metrics>
       const epoch = epochOf(step);
       const metrics: Metrics = { epoch, ...own };
       const spent = clock.finish();
-      timings.push(spent);
+      all.total += spent.total;
+      all.control += spent.control;
+      all.steps += 1;
       last = metrics;
       state.step = step;
       if (step % logged === 0 || step === steps) writer.metrics(step, metrics);
       writer.timings(step, { ...spent });
-      for (const alarm of checkAlarms(state.alarms, { step, ...watched })) {
+      for (const alarm of [...memoryAlarm(policy, state), ...checkAlarms(state.alarms, { step, ...watched })]) {
         control.emit({ type: "alarm", step, ...alarm });
         writer.event({ type: "alarm", step, ...alarm });
       }

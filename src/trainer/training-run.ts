@@ -3,25 +3,43 @@
  *
  * @module
  */
+import { RunError } from "../errors.js";
 import type { RunResult, StepMetrics, StepValues, TrainerEvent } from "./events.js";
 
 /**
  * A training that has been started. It goes on whether or not anybody looks: iterating only reads, leaving the
- * iteration stops nothing, and a slow reader never holds a step up. Every iteration sees all events from the start.
+ * iteration stops nothing, and a slow reader never holds a step up. An iteration sees all events from its beginning, and up to
+ * a thousand from before; `events.jsonl` of the run folder has what a long run has to tell.
  */
 export interface TrainingRun<Metrics extends StepValues = StepMetrics>
   extends AsyncIterable<TrainerEvent<Metrics>>, AsyncDisposable {
   /** Resolves at the end or after a stop; rejects with the error that ended the run. */
   readonly result: Promise<RunResult<Metrics>>;
   /** Finishes the step under way, saves, and ends the run. Resolves like `result`. */
-  stop(): Promise<RunResult<Metrics>>;
+  stop(options?: StopRunOptions): Promise<RunResult<Metrics>>;
+}
+
+/** How a run is stopped. */
+export interface StopRunOptions {
+  /**
+   * Seconds that there are. A step, or an evaluation, that is not over in half of them is given up as if it had not begun, so
+   * that there is time to save what came before it; and no model is exported. Default: as long as it takes.
+   */
+  readonly withinSeconds?: number;
 }
 
 /** What the training loop sees of its handle. */
 export interface RunControl<Metrics extends StepValues = StepMetrics> {
   emit(event: TrainerEvent<Metrics>): void;
   readonly stopRequested: boolean;
+  /** Whether little time was given: nothing is to be done any more but to save. */
+  readonly hurried: boolean;
+  /** Aborts when the step under way is to be given up. */
+  readonly givenUp: AbortSignal;
 }
+
+/** Events kept for iterations that have not begun: without an end to it, a long run would grow by all that it ever said. */
+const KEPT = 1000;
 
 /** Starts `body` at once and returns the handle on it. */
 export function startRun<Metrics extends StepValues = StepMetrics>(
@@ -30,20 +48,28 @@ export function startRun<Metrics extends StepValues = StepMetrics>(
   type Event = TrainerEvent<Metrics>;
   const history: Event[] = [];
   const readers = new Set<Reader<Event>>();
+  const giveUp = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
   let stopRequested = false;
   let ended = false;
 
   const control: RunControl<Metrics> = {
     emit(event) {
       if (event.type !== "generate-progress") history.push(event);
+      if (history.length > KEPT) history.shift();
       for (const reader of readers) reader.push(event);
     },
     get stopRequested() {
       return stopRequested;
     },
+    get hurried() {
+      return timer !== undefined;
+    },
+    givenUp: giveUp.signal,
   };
   const result = body(control).finally(() => {
     ended = true;
+    clearTimeout(timer);
     for (const reader of readers) reader.wake();
   });
   // The iteration also reports the failure; a caller who only iterates must not get an unhandled rejection on top.
@@ -65,8 +91,15 @@ export function startRun<Metrics extends StepValues = StepMetrics>(
     }
   }
 
-  const stop = (): Promise<RunResult<Metrics>> => {
+  const stop = ({ withinSeconds }: StopRunOptions = {}): Promise<RunResult<Metrics>> => {
     stopRequested = true;
+    if (withinSeconds !== undefined && timer === undefined && !ended) {
+      const reason = new RunError(
+        "RUN_INTERRUPTED",
+        `the step under way took longer than there was time for (${withinSeconds} s in all), and was given up.`,
+      );
+      timer = setTimeout(() => giveUp.abort(reason), withinSeconds * 500).unref();
+    }
     return result;
   };
   return {

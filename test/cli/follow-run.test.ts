@@ -1,13 +1,22 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { followRun } from "../../src/cli/follow-run.js";
-import { train } from "../../src/index.js";
-import type { RunResult } from "../../src/index.js";
+import { defineReward, train } from "../../src/index.js";
+import type { RewardRecord, RunResult, StepMetrics } from "../../src/index.js";
 import { listCheckpoints } from "../../src/runs/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
-import { meddle } from "../support/fake-run.js";
+import { meddle, methodsOf, runFake } from "../support/fake-run.js";
 import { commandIo } from "./outputs.js";
+
+interface Interruption {
+  readonly signal?: "SIGINT" | "SIGTERM";
+  /** Seconds. */
+  readonly grace?: number;
+  readonly rewards?: RewardRecord;
+}
 
 let set: DataSet;
 beforeAll(async () => {
@@ -15,19 +24,24 @@ beforeAll(async () => {
 });
 afterAll(() => set.remove());
 
-/** Follows a run of 4 steps in which Ctrl-C comes `times` times when the second one samples. */
-function interrupted(name: string, times: number): { ended: Promise<RunResult>; told: () => string } {
+/** Follows a run of 4 steps in which Ctrl-C comes `times` times when the second one samples, or another signal. */
+function interrupted(
+  name: string,
+  times: number,
+  { signal = "SIGINT", grace = 60, ...more }: Interruption = {},
+): { ended: Promise<RunResult>; told: () => string } {
   const io = commandIo(set.folder);
   let sampled = 0;
   const connect = meddle(createFakeWorker(), {
     before: (method) => {
       if (method === "generate") sampled += 1;
       if (method !== "generate" || sampled !== 2) return;
-      for (let press = 0; press < times; press += 1) process.emit("SIGINT");
+      for (let press = 0; press < times; press += 1) process.emit(signal);
     },
   });
   const config = set.config(name, { save_steps: 100 });
-  return { ended: followRun((options) => train(config, { ...options, connect }), io), told: () => io.stderr.text() };
+  const ended = followRun<StepMetrics>((options) => train(config, { ...options, ...more, connect }), io, grace);
+  return { ended, told: () => io.stderr.text() };
 }
 
 describe("Ctrl-C", () => {
@@ -54,5 +68,77 @@ describe("Ctrl-C", () => {
     await interrupted("over", 1).ended;
     await interrupted("over-again", 2).ended.catch(() => undefined);
     expect(process.listenerCount("SIGINT")).toBe(before);
+  });
+});
+
+describe("SIGTERM", () => {
+  const record = (name: string): string[] =>
+    ["metrics.jsonl", "checkpoints/step_000004/trainer.json", "model/weight.json"].map((file) =>
+      readFileSync(join(set.config(name).output_dir!, file), "utf8"),
+    );
+  /** Pays by length; in the second step, while it is asked to, it never answers. */
+  const paying = (hangs: () => boolean): RewardRecord => ({
+    length: defineReward({
+      name: "length",
+      score: ({ completion, step, signal }) =>
+        step === 2 && hangs()
+          ? new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)))
+          : completion.tokenIds.length,
+    }),
+  });
+
+  it("finishes a step that is over in time, saves, exports nothing, and may come again", async () => {
+    const { ended, told } = interrupted("terminated", 3, { signal: "SIGTERM" });
+    expect(await ended).toMatchObject({ reason: "stopped", step: 2, model: null });
+    expect((await listCheckpoints(set.config("terminated").output_dir!)).map(({ step }) => step)).toEqual([2]);
+    expect(told()).toContain("SIGTERM: saving within 60 s; a step that takes longer than half of them is given up\n");
+  });
+
+  it("gives up a step that is not, and the same command gives the run that would have been", async () => {
+    const rewards = paying(() => false);
+    await runFake(set.config("whole", { save_steps: 100 }), { rewards });
+    const { ended } = interrupted("given-up", 1, { signal: "SIGTERM", grace: 0.1, rewards: paying(() => true) });
+    expect(await ended).toMatchObject({ reason: "stopped", step: 1 });
+    const again = { ...set.config("given-up", { save_steps: 100 }), resume_from_checkpoint: "auto" };
+    const { worker } = await runFake(again, { rewards });
+    expect(methodsOf(worker)[1]).toBe("restore");
+    expect(record("given-up")).toEqual(record("whole"));
+  });
+
+  it("gives up an evaluation as well, which is made up for", async () => {
+    const held = { save_steps: 100, val_split_ratio: 0.25, eval_steps: 1, prompts_per_step: 2 };
+    await runFake(set.config("whole-held", held));
+    const config = { ...set.config("evaluating", held), resume_from_checkpoint: "auto" };
+    let updates = 0;
+    const connect = meddle(createFakeWorker(), {
+      async before(method) {
+        if (method === "optimStep") updates += 1;
+        if (method !== "generate" || updates !== 2) return;
+        void run.stop({ withinSeconds: 0 });
+        await new Promise((later) => setTimeout(later, 20));
+      },
+    });
+    const run = train(config, { connect });
+    expect(await run.result).toMatchObject({ reason: "stopped", step: 2, model: null });
+    expect((await run.result).evaluations.map(({ step }) => step)).toEqual([0, 1]);
+    await runFake(config);
+    const all = (name: string): unknown[] => [
+      ...record(name),
+      ...readdirSync(join(set.config(name).output_dir!, "evals")).sort(),
+    ];
+    expect(all("evaluating")).toEqual(all("whole-held"));
+  });
+
+  it("before the first checkpoint leaves a run that the same command begins again; another is not overwritten", async () => {
+    const config = { ...set.config("early", { save_steps: 100 }), resume_from_checkpoint: "auto" };
+    const pulled = meddle(createFakeWorker(), {
+      before: (method) => {
+        if (method === "optimStep") throw new Error("pulled");
+      },
+    });
+    await expect(train(config, { connect: pulled }).result).rejects.toThrow("pulled");
+    await expect(runFake({ ...config, seed: 43 })).rejects.toMatchObject({ code: "RESUME_MISMATCH" });
+    expect((await runFake(config)).result).toMatchObject({ reason: "finished", step: 4 });
+    expect((await runFake(config)).result).toMatchObject({ reason: "finished", step: 4, metrics: null });
   });
 });

@@ -25,6 +25,7 @@ describe("arguments of thurstone train", () => {
 
   it("resume from the newest checkpoint with --resume", () => {
     expect(readTrainArguments(words("a.yaml --resume")).flags.values).toEqual({ resume_from_checkpoint: true });
+    expect(readTrainArguments(words("a.yaml --requeue")).flags.values).toEqual({ resume_from_checkpoint: "auto" });
   });
 
   it.each([
@@ -33,6 +34,11 @@ describe("arguments of thurstone train", () => {
     [
       "--resume --resume_from_checkpoint out/1",
       "--resume takes the newest checkpoint and resume_from_checkpoint names one: give one of them.",
+    ],
+    ["--probe --requeue", "--probe looks at step 1 from model_name_or_path, not at a checkpoint: leave --requeue out."],
+    [
+      "--resume --requeue",
+      "--requeue resumes where there is a checkpoint, and --resume insists on one: give one of them.",
     ],
     ["--dry-run=yes", "--dry-run=yes has a value, and this option takes none."],
   ])("cannot be %s", (line, message) => {

@@ -1,15 +1,13 @@
-import { spawn } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { findPython } from "../../src/python/index.js";
 import { verifyCheckpoint } from "../../src/runs/index.js";
+import { both, once, runTrain } from "./run-cli.js";
+import type { Ended } from "./run-cli.js";
 import { workersOf } from "./run-child.js";
 import { createWorkspace } from "./workspace.js";
 import type { Workspace } from "./workspace.js";
-
-const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
 let workspace: Workspace;
 beforeAll(async () => {
@@ -30,46 +28,6 @@ function configFile(name: string): string {
   });
   writeFileSync(path, JSON.stringify(config, null, 2));
   return path;
-}
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs `thurstone train` with these arguments; `watch` sees everything it has said so far whenever it says more. */
-function runTrain(args: readonly string[], watch: Watch = () => undefined): Promise<Ended> {
-  const child = spawn(process.execPath, ["--import", "tsx", MAIN, "train", ...args], {
-    env: { ...process.env, OMP_NUM_THREADS: "1" },
-  });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.on("data", (chunk) => (stdout += String(chunk)));
-  child.stderr.on("data", (chunk) => {
-    stderr += String(chunk);
-    watch(stderr, child.pid!);
-  });
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code, stdout, stderr })));
-}
-
-type Watch = (stderr: string, pid: number) => void;
-
-function both(first: Watch, second: Watch): Watch {
-  return (stderr, pid) => {
-    first(stderr, pid);
-    second(stderr, pid);
-  };
-}
-
-/** Calls `act` once, when the text first appears. */
-function once(text: string, act: (pid: number) => void): Watch {
-  let done = false;
-  return (stderr, pid) => {
-    if (done || !stderr.includes(text)) return;
-    done = true;
-    act(pid);
-  };
 }
 
 const steps = (name: string): string[] => readdirSync(join(workspace.folder, name, "checkpoints")).sort();

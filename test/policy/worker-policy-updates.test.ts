@@ -96,11 +96,13 @@ describe("forwardBackward and optimStep", () => {
       worker,
       planner: { maxSequences: 2 },
       before(method) {
-        if (method === "forwardBackward" && ++sent === 2) throw new WorkerError("OUT_OF_MEMORY", "no room");
+        if (method === "forwardBackward" && ++sent === 2) throw new WorkerError("WORKER_EXCEPTION", "broken");
       },
     });
     const batch = await batchOf(policy);
-    await expect(policy.forwardBackward(batch, { surrogate: "clip" })).rejects.toMatchObject({ code: "OUT_OF_MEMORY" });
+    await expect(policy.forwardBackward(batch, { surrogate: "clip" })).rejects.toMatchObject({
+      code: "WORKER_EXCEPTION",
+    });
     expect(methodsOf(worker).slice(-2)).toEqual(["forwardBackward", "discard"]);
     await policy.forwardBackward(batch, { surrogate: "clip" });
     expect(await policy.optimStep({ step: 1, learningRate: 1 })).toEqual({

@@ -12,6 +12,7 @@ import torch
 
 import wire_peer
 from conftest import OpenContext
+from thurstone_runtime import trainer
 from thurstone_runtime.errors import CancelledError
 from training_task import SIZES, Part, Worker, load_parameters, picture, prompt_ids, refused
 
@@ -216,6 +217,28 @@ def test_a_gradient_that_is_not_finite_skips_the_update(worker):
     assert update["skipped"] is True
     assert not math.isfinite(update["grad_norm"])
     assert update["policy_version"] == 2
+    assert worker.bits() == before
+    assert worker.step(part)["skipped"] is False
+
+
+@pytest.mark.parametrize("overflow", [math.inf, math.nan])
+def test_a_loss_that_is_not_finite_is_told_and_skips_the_update(worker, monkeypatch, overflow):
+    part = worker.part()
+    worker.step(part)
+    before = worker.bits()
+    weighted_loss = trainer.weighted_loss
+
+    def overflowed(*arguments, **named):
+        loss, parts = weighted_loss(*arguments, **named)
+        # Its derivative alone would not show it.
+        return loss + overflow, parts
+
+    monkeypatch.setattr(trainer, "weighted_loss", overflowed)
+    sums, _ = worker.forward_backward(part)
+    assert not math.isfinite(sums["loss"])
+    monkeypatch.undo()
+    worker.forward_backward(part, number=1)
+    assert worker.optim_step(parts=2)["skipped"] is True
     assert worker.bits() == before
     assert worker.step(part)["skipped"] is False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -271,13 +272,26 @@ class TestEnd:
         own_worker.process.stdin.close()
         assert ended_within(own_worker, 20) == EXIT_ORPHANED
 
-    def test_sigterm_ends_it_in_order_and_sigint_does_not(self, own_worker: Worker) -> None:
-        own_worker.process.send_signal(signal.SIGINT)
-        assert own_worker.call("still-here", "echo").kind == "res"
-        own_worker.request("running", "sleep", {"seconds": 60, "steps": 600})
-        own_worker.progress("running")
-        own_worker.process.terminate()
-        assert ended_within(own_worker, 10) == EXIT_TERMINATED
+    def test_signals_to_the_whole_job_are_the_parents_to_act_on(self, own_worker: Worker) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            own_worker.process.send_signal(number)
+            assert own_worker.call(f"still here after {number}", "echo").kind == "res"
+        own_worker.request("spin", "spin", {"seconds": 60})
+        own_worker.heartbeat(lambda beat: beat["method"] == "spin")
+        own_worker.send("control", Message("bye", "bye", own_worker.session))
+        # Its grace has begun, and is cut short: how often the signal must come depends on when the message is read.
+        while own_worker.process.poll() is None:
+            own_worker.process.terminate()
+            time.sleep(0.05)
+        assert own_worker.process.returncode == EXIT_TERMINATED
+        assert "SIGTERM is left to the parent" in own_worker.errors()
+
+    def test_sigterm_ends_it_in_order_where_the_parent_did_not_start_it(self) -> None:
+        with Worker(parent_pid=1) as worker:
+            worker.request("running", "sleep", {"seconds": 60, "steps": 600})
+            worker.progress("running")
+            worker.process.terminate()
+            assert ended_within(worker, 10) == EXIT_TERMINATED
 
     def test_bye_ends_the_running_work_at_its_boundary(self, own_worker: Worker) -> None:
         own_worker.request("running", "sleep", {"seconds": 60, "steps": 600})

@@ -34,6 +34,7 @@ class Worker:
         heartbeat_ms: int = 50,
         max_message_bytes: int = 256 << 20,
         greet: bool = True,
+        parent_pid: int | None = None,
     ) -> None:
         self.session = "launch-1"
         self.token = "let me in"
@@ -63,7 +64,7 @@ class Worker:
             "worldSize": 1,
             "heartbeatMs": heartbeat_ms,
             "maxMessageBytes": max_message_bytes,
-            "parentPid": os.getpid(),
+            "parentPid": parent_pid or os.getpid(),
         }
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(launch).encode() + b"\n")

@@ -56,19 +56,21 @@ export interface TestPolicyOptions extends Meddling {
   readonly worker?: FakeWorker;
   readonly settings?: Partial<PolicySettings>;
   readonly planner?: PolicySettings["planner"];
+  /** How the ranks are told to train one model. */
+  readonly strategy?: string;
   /** Whether the worker's ranks train one model. Default: where there are several. */
   readonly together?: boolean;
 }
 
 /** A policy whose rows are `TestRow`s; the n-th row of a call is line n of file 0. */
 export async function createTestPolicy(options: TestPolicyOptions = {}): Promise<Policy<TestRow>> {
-  const { worker = createFakeWorker(), settings = {}, planner = {}, together, ...meddling } = options;
+  const { worker = createFakeWorker(), settings = {}, planner = {}, together, strategy, ...meddling } = options;
   const connection = await meddle(worker, meddling)();
   const several = connection.callers.length > 1;
   return createWorkerPolicy<TestRow>({
     callers: connection.callers,
     close: () => connection.close(),
-    load: { model: "none" },
+    load: { model: "none", ...(strategy !== undefined && { strategy }) },
     ...((together ?? several) && { ranks: { rendezvous: "/meeting", timeout: 60 } }),
     settings: { ...SETTINGS, planner, ...settings },
     prepare: async (rows) =>

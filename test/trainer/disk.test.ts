@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WorkerError } from "../../src/errors.js";
@@ -13,13 +13,20 @@ import { meddle, runFake } from "../support/fake-run.js";
 let set: DataSet;
 beforeAll(async () => {
   set = await createDataSet();
+  await runFake(set.config("undisturbed"));
 });
 afterAll(() => set.remove());
 
 /** Linux's device on which every write finds the disk full. */
 const FULL = "/dev/full";
 
-/** How the run in `name` failed; its checkpoint of step 2 must be whole, and the run must be able to go on. */
+/** What a finished run in `name` left, by file. */
+function recordOf(name: string): string[] {
+  const files = ["metrics.jsonl", "rollouts/step_000003.jsonl", "rollouts/step_000004.jsonl", "model/weight.json"];
+  return files.map((file) => readFileSync(join(set.config(name).output_dir!, file), "utf8"));
+}
+
+/** How the run in `name` failed; its checkpoint of step 2 must be whole, and the run must go on as if nothing had been. */
 async function failure(name: string, options: TrainOptions): Promise<unknown> {
   const config = set.config(name);
   const error: unknown = await train(config, options).result.catch((one: unknown) => one);
@@ -30,6 +37,7 @@ async function failure(name: string, options: TrainOptions): Promise<unknown> {
   rmSync(join(config.output_dir!, "rollouts/step_000003.jsonl.partial"), { force: true });
   const resumed = await runFake({ ...config, resume_from_checkpoint: true });
   expect(resumed.result.step).toBe(4);
+  expect(recordOf(name)).toEqual(recordOf("undisturbed"));
   return error;
 }
 

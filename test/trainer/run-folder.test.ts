@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { train } from "../../src/index.js";
 import type { ConfigInput } from "../../src/index.js";
@@ -83,18 +83,38 @@ describe("before a worker is started, a run is refused when", () => {
     expect(await refusal(other)).toMatchObject({ code: "RESUME_ELSEWHERE" });
   });
 
-  it("the checkpoint is damaged, naming the file; an earlier one works", async () => {
-    const config = set.config("damaged");
+  it.each([
+    ["truncated", (file: string) => truncateSync(file, 5), /state\.json has 5 bytes instead of \d+/],
+    ["missing", (file: string) => rmSync(file), /state\.json is missing/],
+    [
+      "of another checkpoint",
+      (file: string) => copyFileSync(file.replace("step_000004", "step_000002"), file),
+      /state\.json has another content than was written/,
+    ],
+    [
+      "described by a manifest that is cut",
+      (file: string) => truncateSync(join(dirname(file), "manifest.json"), 40),
+      /manifest\.json is not what was written/,
+    ],
+  ])("a file of the newest checkpoint is %s, which is named, as is the newest whole one", async (name, harm, said) => {
+    const config = set.config(`damaged ${name}`);
     const { result } = await runFake(config);
     const checkpoints = join(config.output_dir!, "checkpoints");
-    truncateSync(join(checkpoints, "step_000004/state.json"), 5);
-    const error = await refusal({ ...config, resume_from_checkpoint: true });
+    harm(join(checkpoints, "step_000004/state.json"));
+    const error = await refusal({ ...config, resume_from_checkpoint: "auto" });
     expect(error).toMatchObject({ name: "RunError", code: "RUN_CHECKPOINT_DAMAGED" });
-    expect(error.message).toMatch(/step_000004 is damaged: state\.json has 5 bytes instead of \d+/);
+    expect(error.message).toMatch(said);
+    const whole = join(checkpoints, "step_000002");
+    expect(error.message).toContain(`The newest one that is whole: resume_from_checkpoint: ${whole}`);
 
-    const again = await runFake({ ...config, resume_from_checkpoint: join(checkpoints, "step_000002") });
+    const again = await runFake({ ...config, resume_from_checkpoint: whole });
     expect(again.result.metrics).toEqual(result.metrics);
     expect(existsSync(join(checkpoints, "step_000004.superseded"))).toBe(true);
+
+    rmSync(join(whole, "state.json"));
+    rmSync(join(checkpoints, "step_000004/state.json"));
+    const none = await refusal({ ...config, resume_from_checkpoint: true });
+    expect(none.message).toContain("None of its checkpoints is whole");
   });
 
   it("settings or data are not those of the checkpoint, naming each", async () => {

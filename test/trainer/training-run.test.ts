@@ -27,6 +27,17 @@ describe("a training run", () => {
     expect(await run.result).toBe(RESULT);
   });
 
+  it("keeps the last thousand events for who comes late, and all for who is there", async () => {
+    const run = startRun(async (control) => {
+      await pause();
+      for (let step = 1; step <= 1500; step += 1) control.emit(start(step));
+      return RESULT;
+    });
+    expect(await collect(run)).toHaveLength(1500);
+    const late = await collect(run);
+    expect([late.length, late[0], late.at(-1)]).toEqual([1000, start(501), start(1500)]);
+  });
+
   it("goes on when the reader leaves", async () => {
     const run = startRun(async (control) => {
       control.emit(start(1));

@@ -91,6 +91,13 @@ export const hardwareKeys = {
     .positive()
     .default(600)
     .describe("Seconds that the worker may go without any progress before the run is ended."),
+  heartbeat_timeout: z
+    .number()
+    .positive()
+    .default(60)
+    .describe(
+      "Seconds without a sign of life from a worker (it sends one twice a second) after which it counts as frozen and the run is ended.",
+    ),
   image_cache_bytes: z
     .int()
     .min(0)

@@ -20,7 +20,7 @@ export const outputKeys = {
     .transform((value): string | null => (value === true ? "latest" : value === false ? null : value))
     .prefault(null)
     .describe(
-      'Checkpoint folder to go on from. true or "latest": the newest complete one of `output_dir`. null or false: start anew.',
+      'Checkpoint folder to go on from. true or "latest": the newest complete one of `output_dir`. "auto": the same where there is one, else start, and begin again what was interrupted before its first checkpoint. null or false: start anew.',
     ),
   save_steps: z
     .int()
@@ -46,6 +46,13 @@ export const outputKeys = {
     .default(null)
     .describe(
       "Write checkpoints while training goes on, from a copy of weights and optimizer in the machine's memory (12 bytes per trained parameter, all ranks together). A checkpoint counts once all of it is on the disk. null: where the model is on CUDA; on a CPU the copy takes from the memory that training needs, and the writing from its cores.",
+    ),
+  termination_grace: z
+    .number()
+    .positive()
+    .default(30)
+    .describe(
+      "Seconds that the command has after SIGTERM, as schedulers send it: a step that is not over in half of them is given up, the state before it is saved, and nothing is exported.",
     ),
   logging_steps: z.int().min(1).default(1).describe("Optimizer steps between lines of metrics."),
   log_completions: z.boolean().default(true).describe("Write every completion with its rewards to `rollouts/`."),

@@ -12,7 +12,7 @@ import { machineFingerprint } from "../fingerprint.js";
 import type { Run } from "../milestones.js";
 import type { RunBasis } from "../prepare.js";
 import { readRollout } from "../replay/record.js";
-import { firstState } from "../run-folder.js";
+import { firstState, restoreState } from "../run-folder.js";
 import type { RunKind } from "../run-loop.js";
 import { compareCompletions } from "./completions.js";
 import { checkFingerprint, checkSources } from "./inputs.js";
@@ -53,7 +53,7 @@ export async function execute<Metrics extends StepValues, Prepared extends RunBa
 
   await using policy = await kind.open(prepared);
   const differences = await otherMachine(verified, start, machineFingerprint(policy.description));
-  if (start !== null) await policy.restore(start.folder);
+  if (start !== null) await restoreState(policy, start.folder, start.state);
   const state = start?.state ?? firstState(prepared, environment.fingerprint);
   const { writer, written } = createMemoryWriter(run.folder);
   let prompts: readonly Prompt<Row>[] = [];
@@ -66,7 +66,7 @@ export async function execute<Metrics extends StepValues, Prepared extends RunBa
     writer,
     state,
     saving: { current: null },
-    control: { emit: () => undefined, stopRequested: false },
+    control: { emit: () => undefined, stopRequested: false, hurried: false, givenUp: new AbortController().signal },
     callbacks: {},
     signal,
   };

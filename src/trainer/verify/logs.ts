@@ -25,6 +25,8 @@ const OF_THE_MODEL =
   /^(loss|policy_loss|kl|entropy|grad_norm|clip_ratio\/.*|sampling\/.*|entropy_mask\/.*|kl_in_reward\/.*)$/;
 /** Events that follow from the steps. */
 const EVENTS: readonly unknown[] = ["alarm", "fidelity-warmup-end"];
+/** Alarms that say something of the machine. */
+const OF_THE_MACHINE: readonly unknown[] = ["model", "memory"];
 
 /** Compares the metrics of a step by name. */
 export function compareMetrics(
@@ -62,7 +64,7 @@ export function compareEvents(
 ): void {
   const [then, now] = [recorded, found].map((events) =>
     events
-      .filter((event) => event["step"] === step && EVENTS.includes(event["type"]) && event["name"] !== "model")
+      .filter(({ step: at, type, name }) => at === step && EVENTS.includes(type) && !OF_THE_MACHINE.includes(name))
       .map(({ seq: _seq, time: _time, ...event }) => event),
   );
   for (let index = 0; index < Math.max(then!.length, now!.length); index += 1) {
