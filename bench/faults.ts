@@ -17,15 +17,7 @@ import { isDeepStrictEqual, parseArgs } from "node:util";
 import { table } from "../src/cli/table.js";
 import { train } from "../src/index.js";
 import type { ConfigInput } from "../src/index.js";
-import {
-  digestsOf,
-  faultsOf,
-  isWorkerLeft,
-  LIMIT,
-  OUTCOMES,
-  runWithFault,
-  variedReward,
-} from "./support/fault-runs.js";
+import { digestsOf, faultsOf, isWorkerLeft, OUTCOMES, runWithFault, variedReward } from "./support/fault-runs.js";
 import type { Fault } from "./support/fault-runs.js";
 import { makeSmallRun } from "./support/small-run.js";
 import { startNursery } from "./support/worker-nursery.js";
@@ -43,6 +35,7 @@ interface Row extends Fault {
   readonly outcome: string;
   /** From the fault to the end of the run. */
   readonly seconds: number;
+  readonly limit: number;
   readonly same: boolean;
   readonly left: boolean;
 }
@@ -51,10 +44,10 @@ interface Row extends Fault {
 const SLACK = 3;
 
 /** Where nothing ends it, a run has no limit; a slow rank among several has twice the others', which wait for it. */
-function limitOf({ kind }: Fault): number {
+function limitOf({ kind, limit }: Pick<Row, "kind" | "limit">): number {
   if (kind === "clock") return Number.POSITIVE_INFINITY;
-  if (kind === "freeze") return LIMIT + SLACK;
-  return kind === "slow" ? LIMIT * (ranks > 1 ? 2 : 1) + SLACK : SLACK;
+  if (kind === "freeze") return limit + SLACK;
+  return kind === "slow" ? limit * (ranks > 1 ? 2 : 1) + SLACK : SLACK;
 }
 
 function isMet(row: Row): boolean {
@@ -84,9 +77,9 @@ try {
   for (const fault of faultsOf(ranks)) {
     const name = `${fault.kind}-${fault.at}`;
     process.stderr.write(`faults  ${name}\n`);
-    const { outcome, seconds, workers } = await runWithFault(nursery, configOf(name), fault);
+    const { outcome, seconds, limit, workers } = await runWithFault(nursery, configOf(name), fault);
     const left = workers.some(isWorkerLeft);
-    rows.push({ ...fault, outcome, seconds, left, same: isDeepStrictEqual(await undisturbed(name), whole) });
+    rows.push({ ...fault, outcome, seconds, limit, left, same: isDeepStrictEqual(await undisturbed(name), whole) });
     rmSync(join(folder, name), { recursive: true });
   }
   const lines = rows.map((row) => [

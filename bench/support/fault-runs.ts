@@ -83,6 +83,8 @@ export interface FaultyRun {
   readonly message: string;
   /** From the fault to the end of the run. */
   readonly seconds: number;
+  /** Seconds that it was to be found within. */
+  readonly limit: number;
 }
 
 /**
@@ -112,6 +114,7 @@ async function attempt(
     workers: readFileSync(workers, "utf8").trim().split("\n").map(Number),
     outcome,
     message,
+    limit,
     seconds: (Date.now() - statSync(mark).mtimeMs) / 1000,
   });
   try {
