@@ -15,13 +15,45 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .batches import Group
+from .batches import Group, GroupBatch
 from .errors import EngineError
 from .families import LoadedModel
 from .images import Picture
+from .layers import Watcher
 from .logprobs import LOGITS_BYTES
 from .packing import packed_hidden
 from .vision import VisionTower
+
+
+def score_candidates(
+    loaded: LoadedModel,
+    tower: VisionTower,
+    batch: GroupBatch,
+    pictures: Sequence[Sequence[Picture]],
+    candidate_C: Tensor,
+    *,
+    temperature: float,
+    watcher: Watcher,
+) -> NDArray[np.float32]:
+    """`candidate_logprobs` of every group [tokens, C]. Where passes are made by all ranks, all call it together, and
+    one with fewer groups passes idly."""
+    found = np.zeros((batch.token_count, len(candidate_C)), np.float32)
+    scored = [
+        (group, own)
+        for group, own in zip(batch.groups, pictures, strict=True)
+        if group.tokens.stop > group.tokens.start
+    ]
+    idle = (Group.idle(loaded.pad_token_id), ())
+    for number in range(loaded.ranks.highest(len(scored))):
+        with loaded.ranks.together():
+            watcher.check_cancelled()
+        group, own = scored[number] if number < len(scored) else idle
+        with loaded.ranks.together():
+            logprobs_NC = candidate_logprobs(loaded, tower, group, own, candidate_C, temperature=temperature)
+        if number < len(scored):
+            found[group.tokens] = logprobs_NC
+        watcher.tick()
+    return found
 
 
 @torch.no_grad()
@@ -45,7 +77,12 @@ def candidate_logprobs(
         hidden_NH = packed_hidden(loaded, [group], [[encoded[picture.key] for picture in pictures]])
         ids_C = candidate_C.to(loaded.device)
         chunk = max(1, LOGITS_BYTES // (4 * loaded.vocab_size))
-        return torch.cat([_scores(loaded, hidden_MH, ids_C, temperature) for hidden_MH in hidden_NH.split(chunk)])
+        pieces = hidden_NH.split(chunk)
+        missing = loaded.ranks.highest(len(pieces)) - len(pieces)
+        found = [_scores(loaded, hidden_MH, ids_C, temperature) for hidden_MH in pieces]
+        for _ in range(missing):
+            loaded.family.head(loaded.model, hidden_NH[:1])
+        return torch.cat(found)
 
     logprobs_NC = loaded.run(scores).cpu()
     if not torch.isfinite(logprobs_NC).all():

@@ -12,7 +12,7 @@ import torch
 from . import chat, generation, verb_tables
 from .arguments import read
 from .batches import read_ids, read_vector
-from .candidates import candidate_logprobs, check_candidates
+from .candidates import check_candidates, score_candidates
 from .checkpoints import open_state
 from .context import CallContext
 from .description import describe_memory
@@ -118,10 +118,10 @@ class Engine:
             sampling = SamplingOptions(
                 **{name: asked[name] for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
             )
-        with session.whole_weights():
+        with session.sampling() as (loaded, tower):
             result = generation.generate(
-                session.loaded,
-                session.scorer.tower,
+                loaded,
+                tower,
                 [
                     generation.PromptInput(own.tolist(), int(key), images)
                     for own, key, images in zip(ids, keys, pictures, strict=True)
@@ -179,15 +179,10 @@ class Engine:
             pictures = session.pictures(asked["images"])
         context.set_phase("candidates")
         ids = to_torch(candidates).long()
-        found = np.zeros((batch.token_count, len(ids)), np.float32)
-        with session.whole_weights():
-            for group, own in zip(batch.groups, pictures, strict=True):
-                context.check_cancelled()
-                if group.tokens.stop > group.tokens.start:
-                    found[group.tokens] = candidate_logprobs(
-                        session.loaded, session.scorer.tower, group, own, ids, temperature=asked["temperature"]
-                    )
-                context.tick()
+        with session.sampling() as (loaded, tower):
+            found = score_candidates(
+                loaded, tower, batch, pictures, ids, temperature=asked["temperature"], watcher=context
+            )
         return {}, {"logprobs": found}
 
     @reports_full_memory

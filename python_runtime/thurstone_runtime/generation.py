@@ -3,6 +3,9 @@
 Rows that have ended leave the batch. Positions are always explicit, and every draw is a function of the row's own seed,
 so the batch, its order and its shrinking change no draw.
 
+Where weights lie in pieces, all ranks make every pass together: one that has nothing left passes idly until the last
+row of the last rank has ended. What a rank fails at between two passes, the others are told before the next.
+
 Suffixes: P prompts, B prompts of one prefill, L positions, R rows still in the cache, N = P * samples rows in all,
 H hidden size, V vocabulary, 3 axes of a position.
 """
@@ -25,6 +28,7 @@ from .errors import EngineError
 from .families import LoadedModel
 from .images import Picture
 from .kv_cache import DecodeLayout, PrefillLayout, PromptSection
+from .layers import heeded
 from .packing import forward_row, pack
 from .random_draws import row_seeds, token_uniforms
 from .sampling import SamplingOptions, check_finite, sample_tokens
@@ -110,27 +114,49 @@ def generate(
     options: GenerateOptions,
     context: Context,
 ) -> GenerationResult:
-    """Samples `options.samples` completions of every prompt.
+    """Samples `options.samples` completions of every prompt. Where passes are made by all ranks, all call it together.
 
     Raises EngineError `bad_argument`, `prompt_too_long`, `image_token_mismatch`, `non_finite_logits`, and whatever
     `context.check_cancelled` raises between steps.
     """
-    if not prompts:
+    if not prompts and not loaded.ranks.in_step:
         return GenerationResult.nothing()
-    _check_prompts(loaded, prompts, options)
-
-    def sampled() -> GenerationResult:
+    with loaded.ranks.together():
+        _check_prompts(loaded, prompts, options)
+        context.check_cancelled()
+    with loaded.autocast():
         started = _now(loaded)
         context.set_phase("prefill")
-        prefilled = _prefill(loaded, tower, prompts, context)
+        prefilled: list[_Prefilled] = []
+        # Kept aside: what comes out of the entrance DeepSpeed looks through for tensors.
+        loaded.entrance(lambda: prefilled.extend(_prefill(loaded, tower, prompts, context)))
         prefill_ended = _now(loaded)
         context.set_phase("decode")
-        rows = _Rows(loaded, prompts, prefilled, options)
-        while rows.decode(context):
-            pass
+        rows = _Rows(loaded, prompts, prefilled[0], options) if prefilled else None
+        _decode(loaded, rows, context)
+        if rows is None:
+            return GenerationResult.nothing()
         return rows.result(prefill_ended - started, _now(loaded) - prefill_ended)
 
-    return loaded.run(sampled)
+
+def _decode(loaded: LoadedModel, rows: _Rows | None, context: Context) -> None:
+    """Draws and passes until every row has ended, at the ranks that pass together."""
+    goes_on = rows is not None
+    while True:
+        with loaded.ranks.together():
+            context.check_cancelled()
+            goes_on = goes_on and rows is not None and rows.draw(context)
+            context.tick()
+        if not loaded.ranks.highest(int(goes_on)):
+            return
+        loaded.entrance(rows.feed if goes_on and rows is not None else lambda: _pass_idly(loaded))
+
+
+def _pass_idly(loaded: LoadedModel) -> None:
+    """The pass of other ranks, on a single token."""
+    token_11 = torch.full((1, 1), loaded.pad_token_id, device=loaded.device)
+    position_311 = torch.zeros(3, 1, 1, dtype=torch.long, device=loaded.device)
+    loaded.family.head(loaded.model, loaded.family.forward_hidden(loaded.model, token_11, position_311))
 
 
 @dataclass(frozen=True)
@@ -158,21 +184,25 @@ def _check_prompts(loaded: LoadedModel, prompts: Sequence[PromptInput], options:
             )
 
 
-def _prefill(loaded: LoadedModel, tower: VisionTower, prompts: Sequence[PromptInput], context: Context) -> _Prefilled:
-    """Runs every prompt once."""
+def _prefill(
+    loaded: LoadedModel, tower: VisionTower, prompts: Sequence[PromptInput], context: Context
+) -> list[_Prefilled]:
+    """Runs every prompt once; nothing where there is none."""
+    watcher = heeded(context, loaded.ranks)
 
     def between() -> None:
-        context.check_cancelled()
-        context.tick()
+        watcher.check_cancelled()
+        watcher.tick()
 
-    context.check_cancelled()
     encoded = tower.encode((picture for prompt in prompts for picture in prompt.pictures), between).pictures
     pictures = [[encoded[picture.key] for picture in prompt.pictures] for prompt in prompts]
     sections: list[PromptSection] = []
     logits_PV: list[Tensor | None] = [None] * len(prompts)
     next_position_P = torch.empty(len(prompts), dtype=torch.long, device=loaded.device)
-    for numbers in _prefill_batches([len(prompt.ids) for prompt in prompts]):
-        context.check_cancelled()
+    batches = _prefill_batches([len(prompt.ids) for prompt in prompts])
+    missing = loaded.ranks.highest(len(batches)) - len(batches)
+    for numbers in batches:
+        watcher.check_cancelled()
         row = pack(
             loaded,
             [Group.without_completions(prompts[number].ids) for number in numbers],
@@ -187,8 +217,13 @@ def _prefill(loaded: LoadedModel, tower: VisionTower, prompts: Sequence[PromptIn
         for block, own in enumerate(row.sections):
             layers = [layer[block] for layer in layout.kept]
             sections.append(PromptSection(np.array(numbers)[list(own)], layers))
-        context.tick()
-    return _Prefilled(sections, torch.stack([logits for logits in logits_PV if logits is not None]), next_position_P)
+        watcher.tick()
+    for _ in range(missing):
+        _pass_idly(loaded)
+    if not prompts:
+        return []
+    logits = torch.stack([logits for logits in logits_PV if logits is not None])
+    return [_Prefilled(sections, logits, next_position_P)]
 
 
 def _prefill_batches(lengths: Sequence[int]) -> list[list[int]]:
@@ -247,13 +282,13 @@ class _Rows:
         self._steps = 0
         own_prompt = torch.from_numpy(prompt_R).to(loaded.device)
         self._logits_RV = prefilled.logits[own_prompt]
+        self._tokens_R = torch.empty(0, dtype=torch.long, device=loaded.device)
         self._next_position_R = prefilled.next_position[own_prompt]
         seen_PV = _seen_tokens(loaded, prompts, options)
         self._seen_RV = None if seen_PV is None else seen_PV[own_prompt]
 
-    def decode(self, context: Context) -> bool:
-        """Draws one token for every running row, and runs the model on them unless all have ended (then False)."""
-        context.check_cancelled()
+    def draw(self, context: Context) -> bool:
+        """Draws one token for every running row; whether the model is to be fed with them, as not all have ended."""
         step = self._steps
         uniforms_R = torch.from_numpy(token_uniforms(self._seeds_N[self._origin_R], step)).to(
             "cpu" if self._loaded.device.type == "mps" else self._loaded.device
@@ -264,12 +299,13 @@ class _Rows:
         while len(self._drawn) > (0 if last else self._behind):
             self._record(self._drawn.popleft())
         self._report(context, step)
-        if last or not self._running_N.any():
-            return False
-        tokens_R = self._drop_ended(tokens_R)
-        self._forward(tokens_R)
+        self._tokens_R = tokens_R
+        return not last and bool(self._running_N.any())
+
+    def feed(self) -> None:
+        """Runs the model on what was drawn."""
+        self._forward(self._drop_ended(self._tokens_R))
         self._steps += 1
-        return True
 
     def result(self, prefill_seconds: float, decode_seconds: float) -> GenerationResult:
         """What has been drawn, flat."""
@@ -299,9 +335,7 @@ class _Rows:
         self._running_N[ended] = False
 
     def _report(self, context: Context, step: int) -> None:
-        if step % STEPS_PER_PROGRESS:
-            context.tick()
-        else:
+        if step % STEPS_PER_PROGRESS == 0:
             finished = int((~self._running_N).sum())
             context.progress(tokens=int(self._lengths_N.sum()), finished=finished)
 

@@ -12,12 +12,29 @@ from torch.nn.modules.dropout import _DropoutNd
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from .ranks import Ranks
+
 
 class Watcher(Protocol):
     """The part of `context.CallContext` that is used here."""
 
     def check_cancelled(self) -> None: ...
     def tick(self) -> None: ...
+
+
+class _Ticking:
+    """Shows life and hears nothing."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.tick = watcher.tick
+
+    def check_cancelled(self) -> None:
+        """Not here."""
+
+
+def heeded(watcher: Watcher, ranks: Ranks) -> Watcher:
+    """The watcher inside a pass: one that all ranks make together is not left by one of them alone."""
+    return _Ticking(watcher) if ranks.in_step else watcher
 
 
 def enable_checkpointing(model: PreTrainedModel) -> None:

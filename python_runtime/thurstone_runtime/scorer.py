@@ -10,7 +10,7 @@ from .batches import Group
 from .errors import EngineError, non_finite_logits
 from .families import LoadedModel
 from .images import Picture
-from .layers import Watcher, watched_layers
+from .layers import Watcher, heeded, watched_layers
 from .logprob_store import LogprobStore
 from .logprobs import Scores, group_scores
 from .reference import Reference
@@ -46,7 +46,7 @@ class Scorer:
     ) -> Scores:
         """Under the weights as they are now; with gradient where one is recorded."""
         loaded = self.loaded
-        with watched_layers(loaded.model, self._heeded(watcher)):
+        with watched_layers(loaded.model, heeded(watcher, loaded.ranks)):
             scores = loaded.run(lambda: self._scores(loaded, self.tower, groups, pictures, temperature, entropy))
         return self._finite(scores)
 
@@ -69,7 +69,7 @@ class Scorer:
                 "load it with reference true, or set beta to 0.",
             )
         loaded = reference.loaded
-        with reference.entered(), watched_layers(loaded.model, self._heeded(watcher)):
+        with reference.entered(), watched_layers(loaded.model, heeded(watcher, loaded.ranks)):
             scores = loaded.run(lambda: self._scores(loaded, reference.tower, groups, pictures, temperature, entropy))
         return self._finite(scores)
 
@@ -93,17 +93,3 @@ class Scorer:
         if self.loaded.ranks.highest(int(not torch.isfinite(scores.logprobs).all())):
             raise non_finite_logits()
         return scores
-
-    def _heeded(self, watcher: Watcher) -> Watcher:
-        """A pass that all ranks make together is not left by one of them alone."""
-        return _Ticking(watcher) if self.loaded.ranks.in_step else watcher
-
-
-class _Ticking:
-    """Shows life and hears nothing."""
-
-    def __init__(self, watcher: Watcher) -> None:
-        self.tick = watcher.tick
-
-    def check_cancelled(self) -> None:
-        """Not here."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,14 @@ class Session:
         """Those that make every pass with this one; alone where each has all weights."""
         return self.loaded.ranks
 
-    def whole_weights(self) -> AbstractContextManager[None]:
-        """Around work that each rank does by itself."""
-        return nullcontext() if self.trainer is None else self.trainer.strategy.whole()
+    @contextmanager
+    def sampling(self) -> Iterator[tuple[LoadedModel, VisionTower]]:
+        """What to sample from and to score with without a gradient; see `Strategy.sampling`."""
+        if self.trainer is None:
+            yield self.loaded, self.scorer.tower
+            return
+        with self.trainer.strategy.sampling() as loaded:
+            yield loaded, self.scorer.tower.within(loaded)
 
     def in_training(self) -> Trainer:
         if self.trainer is None:
@@ -157,7 +162,9 @@ def _spread(
             loaded.family.vision_tower(loaded.model).requires_grad_(False)
         if settings["gradient_checkpointing"]:
             enable_checkpointing(loaded.model)
-        strategy = make_strategy(settings["strategy"], ranks, settings["deepspeed"])
+        strategy = make_strategy(
+            settings["strategy"], ranks, settings["deepspeed"], gathers=settings["gather_for_generation"]
+        )
         loaded = strategy.prepare(loaded, AdamWSettings(**settings["optimizer"], vision=_vision_names(loaded)))
         copied = copied and strategy.place(copied)
     tower = VisionTower(loaded, settings["image_cache_bytes"] if frozen else None)

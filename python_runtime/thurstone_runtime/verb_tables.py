@@ -50,6 +50,7 @@ LOAD: Table = {
     "four_bit": optional(flag, False),
     "strategy": choice(*STRATEGIES),
     "deepspeed": optional(anything),
+    "gather_for_generation": optional(flag, True),
     "ranks": optional(
         record({"rank": integer(0), "world_size": integer(1), "rendezvous": optional(text), "timeout": number(0)}),
     ),

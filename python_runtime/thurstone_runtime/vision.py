@@ -41,29 +41,62 @@ class Encoded(NamedTuple):
     what becomes the loss, so that this rank takes part in the backward pass as well."""
 
 
+class _Kept:
+    """Features by picture, up to `limit` bytes, the least recently used leaving first. On the CPU: a large model's
+    device has no room to spare."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pictures: OrderedDict[str, EncodedPicture] = OrderedDict()
+        self._bytes = 0
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._pictures
+
+    def get(self, key: str, device: torch.device) -> EncodedPicture:
+        self._pictures.move_to_end(key)
+        kept = self._pictures[key]
+        return EncodedPicture(kept.features.to(device), kept.grid)
+
+    def put(self, key: str, encoded: EncodedPicture) -> None:
+        size = encoded.features.nbytes
+        if size > self._limit:
+            return
+        while self._bytes + size > self._limit:
+            self._bytes -= self._pictures.popitem(last=False)[1].features.nbytes
+        self._pictures[key] = EncodedPicture(encoded.features.cpu(), encoded.grid)
+        self._bytes += size
+
+
 class VisionTower:
     """The tower of one model. `kept_bytes` None is a tower in training, of which nothing is kept; a number freezes it:
-    no gradient flows into it, and so many bytes of features are kept, the least recently used leaving first."""
+    no gradient flows into it, and so many bytes of features are kept."""
 
     def __init__(self, loaded: LoadedModel, kept_bytes: int | None = None) -> None:
         self._loaded = loaded
-        self._kept_bytes = kept_bytes
-        self._kept: OrderedDict[str, EncodedPicture] = OrderedDict()
-        """On the CPU: a large model's device has no room to spare."""
-        self._bytes = 0
+        self._kept = None if kept_bytes is None else _Kept(kept_bytes)
 
     @property
     def frozen(self) -> bool:
         """Whether its weights never change."""
-        return self._kept_bytes is not None
+        return self._kept is not None
+
+    def within(self, loaded: LoadedModel) -> VisionTower:
+        """The tower of another holder of the same weights; what is kept is kept for both."""
+        other = VisionTower(loaded)
+        other._kept = self._kept
+        return other
 
     def encode(self, pictures: Iterable[Picture], between: Callable[[], None] = lambda: None) -> Encoded:
         """Each picture once. To be called inside `LoadedModel.run`; `between` is called after every pass."""
         unique = {picture.key: picture.pixels for picture in pictures}
-        if self.frozen:
-            found = {key: self._found(key) for key in unique if key in self._kept}
+        kept = self._kept
+        if kept is not None:
+            found = {key: kept.get(key, self._loaded.device) for key in unique if key in kept}
             missing = self._missing(len(unique) - len(found))
-            made = {key: self._make(key, pixels, between) for key, pixels in unique.items() if key not in found}
+            made = {key: self._make(pixels, between) for key, pixels in unique.items() if key not in found}
+            for key, own in made.items():
+                kept.put(key, own)
             with torch.no_grad():
                 self._idle(missing)
             return Encoded({**found, **made})
@@ -93,29 +126,12 @@ class VisionTower:
     def _patches(self, pixels: Tensor) -> ImagePatches:
         return self._loaded.family.patchify(pixels.to(self._loaded.device))
 
-    def _found(self, key: str) -> EncodedPicture:
-        self._kept.move_to_end(key)
-        kept = self._kept[key]
-        return EncodedPicture(kept.features.to(self._loaded.device), kept.grid)
-
     @torch.no_grad()
-    def _make(self, key: str, pixels: Tensor, between: Callable[[], None]) -> EncodedPicture:
+    def _make(self, pixels: Tensor, between: Callable[[], None]) -> EncodedPicture:
         patches = self._patches(pixels)
         (features,) = self._loaded.family.encode_images(self._loaded.model, [patches])
-        made = EncodedPicture(features, patches.grid)
-        self._keep(key, EncodedPicture(features.cpu(), patches.grid))
         between()
-        return made
-
-    def _keep(self, key: str, encoded: EncodedPicture) -> None:
-        limit = self._kept_bytes or 0
-        size = encoded.features.nbytes
-        if size > limit:
-            return
-        while self._bytes + size > limit:
-            self._bytes -= self._kept.popitem(last=False)[1].features.nbytes
-        self._kept[key] = encoded
-        self._bytes += size
+        return EncodedPicture(features, patches.grid)
 
 
 def _passes(patches: Mapping[str, ImagePatches]) -> list[list[str]]:

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { countAdapter, countParameters, MEMORY_PARTS, sum } from "../config/index.js";
+import { countAdapter, countParameters, isSharded, MEMORY_PARTS, sum } from "../config/index.js";
 import type { MemoryOptions } from "../config/index.js";
 import { remedyText } from "../trainer/index.js";
 import type { MemoryForecast } from "../trainer/index.js";
@@ -24,6 +24,7 @@ export function memoryLines(model: string, forecast: MemoryForecast | null): str
   const there = available.bytes === null ? "unknown" : bytesText(available.bytes);
   return [
     ...modelLines(options),
+    ...(isSharded(options) && options.work.sampled ? [GENERATION[options.generation]] : []),
     ...table(["", ...stages], [...rows, total]),
     `${place}, with libraries and fragments: about ${bytesText(needed)} at its peak (${plan.peak})`,
     ...(plan.host === 0 ? [] : [`in the machine's memory besides: about ${bytesText(plan.host)}`]),
@@ -31,6 +32,13 @@ export function memoryLines(model: string, forecast: MemoryForecast | null): str
     ...(fits ? [] : remedyLines(remedies)),
   ];
 }
+
+/** What `ds3_gather_for_generation` says, or was chosen for it. */
+const GENERATION = {
+  gather: "weights in pieces are put together at each rank to sample",
+  layerwise:
+    "weights in pieces are sampled from layer by layer, all ranks in step: together they do not fit, or are not to be",
+} as const;
 
 function remedyLines(remedies: MemoryForecast["remedies"]): string[] {
   if (remedies.length === 0) return ["no change that the configuration knows makes it fit"];

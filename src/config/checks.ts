@@ -19,6 +19,7 @@ import { orderContradiction } from "./order-contradiction.js";
 import { BUILT_IN_REWARDS, readerChecks } from "./reward-readers.js";
 import { savingChecks } from "./saving.js";
 import type { ParsedConfig } from "./schema.js";
+import { trainingStrategy } from "./training.js";
 
 /** The floor `fidelity_variance` takes when none is given, in squared score points; "fixed" is Thurstone's case V. */
 export function defaultVarianceFloor(kind: ParsedConfig["fidelity_variance"]): number {
@@ -70,6 +71,18 @@ const modelChecks: readonly Check[] = [
       return strategy === null || strategy === "deepspeed"
         ? null
         : conflict(`deepspeed is "${deepspeed}", and strategy is "${strategy}". Remove one of them.`);
+    },
+  },
+  {
+    keys: ["ds3_gather_for_generation", "strategy", "num_processes", "deepspeed"],
+    find: (config) => {
+      const strategy = trainingStrategy(config);
+      return config.ds3_gather_for_generation === false && (strategy === "single" || strategy === "ddp")
+        ? conflict(
+            `ds3_gather_for_generation is false, and under strategy "${strategy}" each process has all weights: there is ` +
+              'nothing to gather. Use "fsdp2" with several processes, or deepspeed with ZeRO stage 3, or remove it.',
+          )
+        : null;
     },
   },
   {

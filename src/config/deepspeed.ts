@@ -27,6 +27,7 @@ export type DeepSpeedKeys = Pick<
   | "num_processes"
   | "torch_dtype"
   | "bf16"
+  | "ds3_gather_for_generation"
 >;
 
 /** DeepSpeed's settings, as its documentation names them. */
@@ -128,6 +129,9 @@ function refusals(settings: DeepSpeedSettings, config: DeepSpeedKeys): string[] 
     stage === 2 || stage === 3
       ? null
       : `zero_optimization.stage is ${JSON.stringify(stage) ?? "missing"}; it must be 2 or 3 (for less there is strategy "ddp")`,
+    stage === 2 && config.ds3_gather_for_generation === false
+      ? "zero_optimization.stage is 2, which leaves all weights at each rank, and ds3_gather_for_generation is false: there is nothing to gather; remove it, or use stage 3"
+      : null,
     type === undefined || type === "AdamW"
       ? null
       : `optimizer.type is ${JSON.stringify(type)}, and only AdamW is built; remove the section`,

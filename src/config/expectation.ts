@@ -13,6 +13,7 @@ export function inputSchema(schema: z.ZodType): Json {
 }
 
 function alternatives(json: Json): Json[] {
+  if (Array.isArray(json.type)) return json.type.map((type) => ({ ...json, type }));
   return (json.anyOf as Json[] | undefined)?.flatMap(alternatives) ?? [json];
 }
 

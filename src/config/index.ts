@@ -24,7 +24,7 @@ export { readArchitecture, releasedArchitecture } from "./memory/architecture.js
 export type { Architecture } from "./memory/architecture.js";
 export { findRemedies } from "./memory/changes.js";
 export type { Leeway, Remedy } from "./memory/changes.js";
-export { chooseGeneration, MEMORY_PARTS, planMemory, sum } from "./memory/memory-plan.js";
+export { chooseGeneration, isSharded, MEMORY_PARTS, planMemory, sum } from "./memory/memory-plan.js";
 export type { MemoryOptions, MemoryParts, MemoryPlan, MemoryStage } from "./memory/memory-plan.js";
 export { readModelFiles } from "./memory/model-files.js";
 export type { ModelFiles } from "./memory/model-files.js";

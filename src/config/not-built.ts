@@ -18,11 +18,6 @@ interface NotBuiltKey {
 
 /** Keys of which only the "off" values are accepted. */
 export const NOT_BUILT_KEYS = {
-  ds3_gather_for_generation: {
-    off: [true],
-    feature: "sampling with weights in pieces under ZeRO stage 3",
-    instead: "All weights are brought together for it: remove ds3_gather_for_generation.",
-  },
   fsdp: {
     off: [null, ""],
     feature: "torch's FSDP as the Trainer configures it",

@@ -33,6 +33,7 @@ const FREE_KEYS: readonly (keyof ResolvedConfig)[] = [
   "worker_wait",
   "strategy",
   "deepspeed",
+  "ds3_gather_for_generation",
   // These three count only as their product.
   "num_processes",
   "per_device_train_batch_size",

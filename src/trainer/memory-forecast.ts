@@ -4,9 +4,11 @@
  * @module
  */
 import {
+  chooseGeneration,
   computeDtype,
   deepSpeedSpread,
   findRemedies,
+  isSharded,
   planMemory,
   readDeepSpeed,
   readModelFiles,
@@ -84,6 +86,16 @@ export async function forecastSft({ config, plan, ...run }: PreparedSft): Promis
   return forecast(config, { model, work, reference: false, leastPrompts: Number.POSITIVE_INFINITY, sizes });
 }
 
+/** What the forecast decided: how to sample where weights lie in pieces and the configuration leaves it open. */
+export function withForecast<T extends { readonly config: SharedConfig }>(
+  prepared: T,
+  forecast: MemoryForecast | null,
+): T {
+  if (forecast === null || !isSharded(forecast.options)) return prepared;
+  const ds3_gather_for_generation = forecast.options.generation === "gather";
+  return { ...prepared, config: { ...prepared.config, ds3_gather_for_generation } };
+}
+
 /**
  * @throws ConfigError CONFIG_MEMORY, with what would help, when a run does not fit into the memory that there is
  */
@@ -130,7 +142,7 @@ interface Asked {
 async function forecast(config: ResolvedConfig | ResolvedSftConfig, asked: Asked): Promise<MemoryForecast> {
   const { model, work, sizes } = asked;
   const available = await findDeviceMemory(config);
-  const options: MemoryOptions = {
+  const use: MemoryOptions = {
     architecture: model.architecture,
     precision: precisionOf(config, model, available),
     device: available.device,
@@ -141,19 +153,22 @@ async function forecast(config: ResolvedConfig | ResolvedSftConfig, asked: Asked
     gradientCheckpointing: config.gradient_checkpointing,
     optimizer: "adamw",
     reference: asked.reference,
-    // As the worker does it.
-    generation: "gather",
+    generation: config.ds3_gather_for_generation === false ? "layerwise" : "gather",
     asyncSave: savesBesideTraining(config, available.device),
     work,
   };
-  const plan = planMemory(options);
   const { bytes } = available;
+  // On a CPU only where it is asked for.
+  const choosesGeneration = config.ds3_gather_for_generation === null && available.device === "cuda";
+  const options = choosesGeneration && bytes !== null ? { ...use, generation: chooseGeneration(use, bytes) } : use;
+  const plan = planMemory(options);
   const ranksPerDevice = available.device === "cpu" ? options.ranks : 1;
   const fits = bytes === null || plan.needed * ranksPerDevice <= bytes;
   const leeway = {
     devices: available.devices,
     leastPrompts: asked.leastPrompts,
     pixels: sizes.pixelsOfOne === 0 ? null : sizes.pixelsOfOne,
+    choosesGeneration,
   };
   return {
     options,

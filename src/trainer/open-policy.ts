@@ -110,6 +110,7 @@ export async function openModel(config: SharedConfig, options: OpenModelOptions)
         ...loadParameters(config, { inference, reference, writable: options.writable ?? [] }),
         strategy,
         deepspeed: deepspeed as PlainMap | null,
+        gather_for_generation: config.ds3_gather_for_generation ?? true,
       },
       ...(strategy !== "single" &&
         connection.rendezvous !== undefined && {

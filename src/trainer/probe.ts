@@ -8,7 +8,7 @@ import { closeRewards, openRewards } from "../rewards/index.js";
 import { completionMetrics, rewardMetrics, rolloutMetrics } from "./metrics.js";
 import type { MetricValues } from "./metrics.js";
 import { openPolicy } from "./open-policy.js";
-import { forecastTraining, refuseTooLarge } from "./memory-forecast.js";
+import { forecastTraining, refuseTooLarge, withForecast } from "./memory-forecast.js";
 import { prepareRun } from "./prepare.js";
 import { rollOut, spreadAdvantages } from "./rollout.js";
 import { rolloutRecords } from "./rollout-records.js";
@@ -43,8 +43,9 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
 
   const { signal } = options;
   const prepared = await prepareRun(config, options.rewards);
-  refuseTooLarge(await forecastTraining(prepared));
-  const resolved = prepared.config;
+  const forecast = await forecastTraining(prepared);
+  refuseTooLarge(forecast);
+  const resolved = withForecast(prepared, forecast).config;
   await openRewards(prepared.rewards, { ...(signal && { signal }) });
   await using _closed = { [Symbol.asyncDispose]: () => closeRewards(prepared.rewards) };
   const customRewards = prepared.rewards.map(({ name }) => name);

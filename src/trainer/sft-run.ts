@@ -16,7 +16,7 @@ import type { RunKind, RunOptions } from "./run-loop.js";
 import { evaluateSft } from "./sft-evaluate.js";
 import { encodeExamples } from "./sft-examples.js";
 import type { SftExample } from "./sft-examples.js";
-import { forecastSft, refuseTooLarge } from "./memory-forecast.js";
+import { forecastSft, refuseTooLarge, withForecast } from "./memory-forecast.js";
 import { prepareSft } from "./sft-prepare.js";
 import type { PreparedSft } from "./sft-prepare.js";
 import { sftStep } from "./sft.js";
@@ -47,8 +47,9 @@ export function sftKind(
   return {
     prepare: async () => {
       const prepared = await prepareSft(config);
-      refuseTooLarge(await forecastSft(prepared));
-      return prepared;
+      const forecast = await forecastSft(prepared);
+      refuseTooLarge(forecast);
+      return withForecast(prepared, forecast);
     },
     open: (prepared) => openModel(prepared.config, { ...options, ...modelUse(prepared.config) }),
     recipe: sftRecipe,

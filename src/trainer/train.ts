@@ -13,7 +13,7 @@ import type { StepMetrics } from "./events.js";
 import { grpoStep } from "./grpo.js";
 import type { GrpoObjective } from "./grpo.js";
 import { ratingOptions } from "./hold-out.js";
-import { forecastTraining, refuseTooLarge } from "./memory-forecast.js";
+import { forecastTraining, refuseTooLarge, withForecast } from "./memory-forecast.js";
 import type { Recipe, Run } from "./milestones.js";
 import { openPolicy } from "./open-policy.js";
 import type { OpenPolicyOptions } from "./open-policy.js";
@@ -51,9 +51,10 @@ export function grpoKind(
   return {
     prepare: async () => {
       const prepared = await prepareRun(config, options.rewards, options.curriculum);
-      refuseTooLarge(await forecastTraining(prepared));
+      const forecast = await forecastTraining(prepared);
+      refuseTooLarge(forecast);
       await openRewards(prepared.rewards, options);
-      return prepared;
+      return withForecast(prepared, forecast);
     },
     release: ({ rewards }) => closeRewards(rewards),
     open: (prepared) =>

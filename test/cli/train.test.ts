@@ -59,6 +59,9 @@ describe("thurstone train --dry-run", () => {
       /: IT DOES NOT FIT\n {2}what would fit, cheapest first:\n {4}.*use_peft: true.* GiB\)\n/,
     );
     expect((await thurstone(file, "--dry-run", ...flags, "1000")).code).toBe(0);
+    const spread = ["1000", "--num_processes", "3", "--strategy", "fsdp2"];
+    const { out: pieces } = await thurstone(file, "--dry-run", ...flags, ...spread);
+    expect(pieces).toMatch(/^ {2}weights in pieces are put together at each rank to sample$/m);
   });
 
   it("gives the resolved configuration and the plan as JSON", async () => {

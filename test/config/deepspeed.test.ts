@@ -53,6 +53,19 @@ describe("the files that come along", () => {
   });
 });
 
+it("has nothing to gather where every rank has all weights", async () => {
+  const layerwise = { ds3_gather_for_generation: false };
+  const asked = { ...layerwise, deepspeed: "settings.json" };
+  expect(await problems({ zero_optimization: { stage: 2 } }, asked)).toEqual([
+    expect.stringMatching(/^zero_optimization\.stage is 2, .* ds3_gather_for_generation is false/),
+  ]);
+  expect(await problems(zero, asked)).toEqual([]);
+  expect(() => resolveConfig({ ...model, ...layerwise })).toThrowError(
+    expect.objectContaining({ code: "CONFIG_CONFLICT" }) as Error,
+  );
+  expect(resolveConfig({ ...model, ...layerwise, strategy: "fsdp2" })).toMatchObject(layerwise);
+});
+
 it("is the strategy where it is named, with one process as well", () => {
   expect(trainingStrategy(resolveConfig({ model_name_or_path: "m", deepspeed: "zero3.json" }))).toBe("deepspeed");
   for (const wrong of [{ strategy: "deepspeed" as const }, { strategy: "ddp" as const, deepspeed: "zero3.json" }]) {

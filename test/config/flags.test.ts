@@ -33,6 +33,7 @@ describe("parseFlags", () => {
     ["--run_name=a=b", { run_name: "a=b" }],
     ["--max_prompt_length None", { max_prompt_length: null }],
     ["--save_total_limit null", { save_total_limit: null }],
+    ["--ds3_gather_for_generation False", { ds3_gather_for_generation: false }],
     ["--deepspeed none", { deepspeed: null }],
     ["--deepspeed zero3.json", { deepspeed: "zero3.json" }],
     ["--lora_target_modules q_proj v_proj", { lora_target_modules: ["q_proj", "v_proj"] }],

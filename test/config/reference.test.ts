@@ -54,7 +54,6 @@ it("forbids unknown keys and knows those that are not built by their off values"
   expect(schema.required).toEqual(["model_name_or_path"]);
   expect(schema.properties).toMatchObject({
     num_generations: { type: "integer", minimum: 2, default: 6 },
-    ds3_gather_for_generation: { enum: [true] },
     use_vllm: { enum: [false] },
   });
 });

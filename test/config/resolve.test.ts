@@ -218,7 +218,6 @@ describe("wrong values", () => {
 
 describe("what is known and not built", () => {
   it.each([
-    ["ds3_gather_for_generation", false, true],
     ["fsdp", "full_shard", ""],
     ["sync_ref_model", true, false],
     ["ref_model_mixup_alpha", 0.6, null],

@@ -2,7 +2,8 @@
 
     python rank_program.py RANK WORLD FOLDER CASE...
 
-A case is a strategy, or a file of DeepSpeed's in configs/, with what else there is: lora, frozen, checkpointing.
+A case is a strategy, or a file of DeepSpeed's in configs/, with what else there is: lora, frozen, checkpointing,
+bfloat16, which only samples.
 
 `test_ranks.py` starts the ranks and holds what they leave against a single process that runs the same script.
 """
@@ -42,15 +43,31 @@ def shares(image_token: int, world: int) -> list[list[Part | None]]:
     )
 
 
-def steps(worker: Worker, rank: int, world: int, folder: Path) -> dict[str, Any]:
+def in_pieces(case: str) -> bool:
+    """Whether no rank has all weights."""
+    return case.startswith(("fsdp2", "zero3"))
+
+
+def sampling(case: str, worker: Worker, rank: int, world: int) -> dict[str, Any]:
+    """What is sampled and scored, with all weights at each rank and, where they lie in pieces, layer by layer."""
+    seen = {}
+    for gathers in (True, False)[: 1 + in_pieces(case)]:
+        worker.engine._session.trainer.strategy.gathers = gathers
+        found = {"tokens": sampled(worker, rank, world), "candidates": candidates(worker, rank)}
+        seen["gathered" if gathers else "layerwise"] = found
+    return seen
+
+
+def steps(case: str, worker: Worker, rank: int, world: int, folder: Path) -> dict[str, Any]:
     """Samples, trains two updates against a reference, saves, exports; returns what was answered. A snapshot taken
     behind the first update is written behind the second."""
-    seen: dict[str, Any] = {"tokens": sampled(worker, rank, world), "sums": [], "norms": []}
+    seen: dict[str, Any] = {**sampling(case, worker, rank, world), "sums": [], "norms": [], "scores": []}
     for number, update in enumerate(shares(worker.description["image_token_id"], world)):
         sums, norm = trained(worker, update[rank], f"batch {number}")
         seen["sums"] += sums
         seen["norms"].append(norm)
         save(worker, folder / f"step {number + 1}")
+        seen["scores"].append(scores(worker))
         if number == 0:
             worker.engine.snapshot({}, {}, worker.context)
     (folder / "snapshot").mkdir(exist_ok=True)
@@ -60,6 +77,7 @@ def steps(worker: Worker, rank: int, world: int, folder: Path) -> dict[str, Any]
     # Back to the first update, from files that all ranks have written, and the second once more.
     worker.engine.restore({"path": str(folder / "step 1")}, {}, worker.context)
     seen["restored"] = worker.version
+    seen["scores"].append(scores(worker))
     trained(worker, shares(worker.description["image_token_id"], world)[1][rank], "batch 1")
     save(worker, folder / "step 2 again")
     return seen
@@ -94,12 +112,19 @@ def settings_of(case: str) -> dict[str, Any]:
             zero["zero_optimization"] |= CUT_ANOTHER_WAY[zero["zero_optimization"]["stage"]]
     return {
         "strategy": strategy,
+        "torch_dtype": "bfloat16" if "bfloat16" in kinds else "float32",
         "deepspeed": zero,
         "reference": True,
         "freeze_vision": "frozen" in kinds,
         "gradient_checkpointing": "checkpointing" in kinds,
         "lora": {"seed": 1, "r": 4} if "lora" in kinds else None,
     }
+
+
+def script(case: str, worker: Worker, rank: int, world: int, folder: Path) -> dict[str, Any]:
+    """What the case runs."""
+    own = (case, worker, rank, world)
+    return sampling(*own) if "bfloat16" in case else steps(*own, folder)
 
 
 EMPTY = Part([], [], [], advantages=[np.zeros(0)], weights=[np.zeros(0)])
@@ -114,13 +139,27 @@ def sampled(worker: Worker, rank: int, world: int) -> dict[str, list[int]]:
         there = own < len(part.keys)
         one = Part(part.keys[own : own + 1], part.prompts[own : own + 1], [[[0]]] * there)
         tensors = {name: array for name, array in one.tensors().items() if name in ("prompt_ids", "prompt_lengths")}
-        params = {"policy_version": 0, "images": [list(keys) for keys in one.keys], "samples": 2, "max_new_tokens": 6}
+        params = {"policy_version": 0, "images": [list(keys) for keys in one.keys], "samples": 2, "max_new_tokens": 12}
         _, answer = worker.engine.generate(
             {**params, **SAMPLING}, {**tensors, "keys": np.arange(own, own + there)}, worker.context
         )
         if there:
             found[str(own)] = answer["tokens"].tolist()
     return found
+
+
+def candidates(worker: Worker, rank: int) -> list[list[float]]:
+    """Scores of two tokens, of one group more at the first rank than at the others."""
+    part = worker.part(keys=("a", "bc")[rank:])
+    tensors = {name: array for name, array in part.tensors().items() if name not in ("advantages", "weights")}
+    params = {"policy_version": worker.version, "images": [list(keys) for keys in part.keys], "temperature": 1.0}
+    tensors["candidate_ids"] = np.array([17, 399], np.int32)
+    return worker.engine.candidates(params, tensors, worker.context)[1]["logprobs"].tolist()
+
+
+def scores(worker: Worker) -> list[float]:
+    """Log-probabilities of the same completions, without a gradient."""
+    return worker.logprobs(worker.part(keys=("a",)))["logprobs"].tolist()
 
 
 def broken(worker: Worker, rank: int) -> None:
@@ -187,12 +226,12 @@ def main() -> None:
             allowed_roots=[str(folder)],
             ranks={"rank": rank, "world_size": world, "rendezvous": str(own / "meeting"), "timeout": 60},
         )
-        seen = steps(worker, rank, world, own)
+        seen = script(case, worker, rank, world, own)
         other = before(case, cases)
         if other is not None:
             worker.engine.restore({"path": str(folder / other / "step 1")}, {}, worker.context)
             save(worker, own / "taken over")
-        if worker.engine._session.ranks.in_step:
+        if "bfloat16" not in case and worker.engine._session.ranks.in_step:
             refusals(worker, rank)
             broken(worker, rank)
             without_pictures(worker)

@@ -13,10 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rank_program import before, settings_of, steps
+from rank_program import before, in_pieces, script, settings_of
 from training_task import Worker
 
 CASES = [f"{strategy}{kind}" for kind in ("", " lora") for strategy in ("ddp", "zero2", "zero3", "fsdp2")]
+SAMPLED = [*CASES, "fsdp2 bfloat16"]
 WORLD = 2
 SECONDS = 600
 
@@ -26,15 +27,25 @@ def alone(case: str) -> str:
     return " ".join(["single", *case.split(" ")[1:]])
 
 
-ALONE = list(dict.fromkeys(map(alone, CASES)))
+ALONE = list(dict.fromkeys(map(alone, SAMPLED)))
+
+
+def with_many_ends(checkpoint: Path, folder: Path) -> None:
+    """The same checkpoint, of which every eighth token ends a completion, so that some end early."""
+    folder.mkdir()
+    for file in checkpoint.iterdir():
+        (folder / file.name).symlink_to(file)
+    config = json.loads((checkpoint / "generation_config.json").read_text())
+    (folder / "generation_config.json").unlink()
+    (folder / "generation_config.json").write_text(json.dumps({**config, "eos_token_id": list(range(0, 512, 8))}))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
     """What two ranks left in every case, and one process alone."""
     own = tmp_path_factory.mktemp("ranks")
-    (own / "checkpoint").symlink_to(tiny_checkpoint)
-    for case in (*ALONE, *CASES):
+    with_many_ends(tiny_checkpoint, own / "checkpoint")
+    for case in (*ALONE, *SAMPLED):
         (own / case).mkdir()
     environment = {
         **os.environ,
@@ -44,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> P
     program = [sys.executable, str(Path(__file__).with_name("rank_program.py"))]
     ranks = [
         subprocess.Popen(
-            [*program, str(rank), str(WORLD), str(own), *CASES],
+            [*program, str(rank), str(WORLD), str(own), *SAMPLED],
             env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -54,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> P
     ]
     for case in ALONE:
         worker = Worker(own / "checkpoint", **settings_of(case), allowed_roots=[str(own)])
-        (own / case / "rank 0.json").write_text(json.dumps(steps(worker, 0, 1, own / case)))
+        (own / case / "rank 0.json").write_text(json.dumps(script(case, worker, 0, 1, own / case)))
     said = [rank.communicate(timeout=SECONDS)[0] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0] * WORLD, "\n".join(said)
     return own
@@ -75,10 +86,22 @@ def state(folder: Path, kind: str) -> dict[str, torch.Tensor]:
     return found
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_sampled_tokens_are_those_of_one_process(folder, case):
-    merged = {number: tokens for rank in seen(folder, case) for number, tokens in rank["tokens"].items()}
-    assert merged == seen(folder, alone(case))[0]["tokens"]
+@pytest.mark.parametrize("case", SAMPLED)
+def test_sampled_tokens_and_scores_are_those_of_one_process(folder, case):
+    ranks, [one] = (seen(folder, name) for name in (case, alone(case)))
+    expected = one["gathered"]
+    merged = {number: tokens for rank in ranks for number, tokens in rank["gathered"]["tokens"].items()}
+    assert merged == expected["tokens"]
+    # Some rows ended long before others.
+    assert len({len(tokens) for tokens in merged.values()}) > 1
+    for found, row in zip(ranks[0]["gathered"]["candidates"], expected["candidates"], strict=True):
+        assert found == pytest.approx(row, abs=1e-5)
+
+
+@pytest.mark.parametrize("case", [case for case in SAMPLED if in_pieces(case)])
+def test_layer_by_layer_every_token_and_score_is_that_of_whole_weights(folder, case):
+    for rank in seen(folder, case):
+        assert rank["layerwise"] == rank["gathered"]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -112,6 +135,9 @@ def test_weights_and_exports_are_those_of_one_process_and_any_rank_count_reads_t
     # An update moves a weight by up to the learning rate, whatever the gradient's size.
     assert max((found[name] - weight).abs().max().item() for name, weight in expected.items()) < 2e-5
     assert [rank["restored"] for rank in seen(folder, case)] == [1] * WORLD
+    for rank in seen(folder, case):
+        first, second, restored = rank["scores"]
+        assert restored == first != second
 
     worker = Worker(tiny_checkpoint, **settings_of(alone(case)), allowed_roots=[str(folder)])
     answer, _ = worker.engine.restore({"path": str(folder / case / "step 2")}, {}, worker.context)

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ConfigInput } from "../../src/config/index.js";
 import { forecastSft, forecastTraining, prepareRun, prepareSft, probe, train } from "../../src/trainer/index.js";
+import { withForecast } from "../../src/trainer/memory-forecast.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
 
@@ -72,6 +73,21 @@ describe("what a run asks of memory", () => {
     expect(two.options).toMatchObject({ strategy: "fsdp2", ranks: 2 });
     expect(two.needed).toBe(2 * two.plan.needed);
     expect(two.plan.stages.update.optimizer).toBe(one.plan.stages.update.optimizer! / 2);
+  });
+
+  it("samples layer by layer where whole weights do not fit on a device, and does what it is told", async () => {
+    const seven = { model_name_or_path: SEVEN, num_processes: 16, strategy: "fsdp2" as const, device: "cuda" };
+    const prepared = async (changes: Partial<ConfigInput>) => {
+      const run = await prepareRun(config({ ...seven, ...changes }));
+      const found = (await forecastTraining(run))!;
+      return [found.options.generation, withForecast(run, found).config.ds3_gather_for_generation];
+    };
+    expect(await prepared({ device_memory_gb: 80 })).toEqual(["gather", true]);
+    expect(await prepared({ device_memory_gb: 20 })).toEqual(["layerwise", false]);
+    expect(await prepared({ device_memory_gb: 20, ds3_gather_for_generation: true })).toEqual(["gather", true]);
+    expect(await prepared({ device_memory_gb: 80, ds3_gather_for_generation: false })).toEqual(["layerwise", false]);
+    expect(await prepared({ device_memory_gb: 20, device: "cpu" })).toEqual(["gather", true]);
+    expect(await prepared({ device_memory_gb: 20, strategy: "ddp" })).toEqual(["gather", null]);
   });
 
   it("takes pictures at the size at which the model sees them", async () => {

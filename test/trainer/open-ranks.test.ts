@@ -27,9 +27,11 @@ it("ranks that train share the machine's cores, and are told how to meet and spr
   );
   const asked = await loadsOf({ num_processes: 2, strategy: "fsdp2", worker_threads: 3 });
   expect(asked).toMatchObject([
-    { strategy: "fsdp2", threads: 3 },
-    { strategy: "fsdp2", threads: 3 },
+    { strategy: "fsdp2", threads: 3, gather_for_generation: true },
+    { strategy: "fsdp2", threads: 3, gather_for_generation: true },
   ]);
+  const layerwise = { num_processes: 2, strategy: "fsdp2", ds3_gather_for_generation: false } as const;
+  expect(await loadsOf(layerwise)).toMatchObject([0, 1].map(() => ({ gather_for_generation: false })));
 });
 
 it("one worker leaves its threads to PyTorch, and ranks that only score have a model each", async () => {

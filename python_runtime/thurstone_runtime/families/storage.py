@@ -14,6 +14,11 @@ from torch import nn
 _PRODUCTS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
 
+def is_product(module: nn.Module) -> bool:
+    """Whether the module does nothing with its weights but multiply by them."""
+    return isinstance(module, _PRODUCTS)
+
+
 def store_as_multiplied(model: nn.Module, dtype: torch.dtype, keep: Set[nn.Parameter] = frozenset()) -> None:
     """Weights that only matrix products read in this type, all others in float32 or better; `keep` are left alone."""
     readers: dict[nn.Parameter, list[nn.Module]] = {}
@@ -24,5 +29,5 @@ def store_as_multiplied(model: nn.Module, dtype: torch.dtype, keep: Set[nn.Param
         if parameter in keep or not parameter.is_floating_point():
             continue
         # A head tied to the embedding stays float32: the embedding reads it without rounding.
-        multiplied = len(modules) == 1 and isinstance(modules[0], _PRODUCTS)
+        multiplied = len(modules) == 1 and is_product(modules[0])
         parameter.data = parameter.data.to(dtype if multiplied else torch.promote_types(parameter.dtype, torch.float32))

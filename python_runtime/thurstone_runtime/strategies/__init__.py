@@ -13,13 +13,16 @@ from .zero import ZeroStrategy
 STRATEGIES = ("single", "ddp", "fsdp2", "deepspeed")
 
 
-def make_strategy(name: str, ranks: Ranks, deepspeed: dict[str, Any] | None) -> Strategy:
-    """The strategy of this rank. Raises `bad_argument` unless DeepSpeed's settings and its strategy are both there."""
+def make_strategy(name: str, ranks: Ranks, deepspeed: dict[str, Any] | None, *, gathers: bool) -> Strategy:
+    """The strategy of this rank; `gathers` as in `Strategy`.
+
+    Raises `bad_argument` unless DeepSpeed's settings and its strategy are both there.
+    """
     if (name == "deepspeed") != (deepspeed is not None):
         raise EngineError("bad_argument", f'load: strategy is "{name}", and deepspeed is {deepspeed}.')
     if deepspeed is not None:
-        return ZeroStrategy(ranks, deepspeed)
-    return {"single": SingleStrategy, "ddp": DdpStrategy, "fsdp2": Fsdp2Strategy}[name](ranks)
+        return ZeroStrategy(ranks, deepspeed, gathers=gathers)
+    return {"single": SingleStrategy, "ddp": DdpStrategy, "fsdp2": Fsdp2Strategy}[name](ranks, gathers=gathers)
 
 
 __all__ = ["STRATEGIES", "Held", "SingleStrategy", "Strategy", "make_strategy"]

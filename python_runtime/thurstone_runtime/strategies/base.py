@@ -58,8 +58,12 @@ class Strategy(Protocol):
         """Spreads another model, which is not trained, in the same way."""
         ...
 
-    def whole(self) -> AbstractContextManager[None]:
-        """All weights of the trained model at this rank, which then passes for itself; all ranks enter and leave."""
+    gathers: bool
+    """Whether all weights are put together for sampling, where they lie in pieces."""
+
+    def sampling(self) -> AbstractContextManager[LoadedModel]:
+        """The trained model, to sample from without a gradient: with all weights at this rank, which then passes for
+        itself, or in pieces, and then all ranks make every pass together. All ranks enter and leave."""
         ...
 
     def clear(self) -> None:

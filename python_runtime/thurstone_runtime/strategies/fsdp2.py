@@ -3,6 +3,9 @@
 Every layer of the text model and of the vision tower is a unit of its own, the tower's remainder another, and the root
 holds what is left: embedding, final norm, head. Passes go through the root's `forward`, whatever they consist of,
 because that is where the root's weights are brought together.
+
+To sample, weights are put together in the type that they are multiplied in (`lent`), or a layer at a time by the same
+passes as ever.
 """
 
 from __future__ import annotations
@@ -23,17 +26,22 @@ from ..layers import layers_of
 from ..optim import AdamWSettings, MasterAdamW, StepResult
 from ..ranks import Ranks, naming_lost_ranks
 from .base import Held, Root
+from .lent import LentModel
 
 
 class Fsdp2Strategy:
     """See `Strategy`."""
 
-    def __init__(self, ranks: Ranks) -> None:
+    def __init__(self, ranks: Ranks, *, gathers: bool) -> None:
         self._ranks = ranks
+        self.gathers = gathers
+        self._sampling = False
 
     def prepare(self, loaded: LoadedModel, settings: AdamWSettings) -> LoadedModel:
         """See `Strategy.prepare`."""
+        self._lent = LentModel(loaded)
         placed, self._root = self._spread(loaded)
+        self._placed = placed
         self._parameters: dict[str, Any] = dict(placed.model.named_parameters())
         self._trained = {name: parameter for name, parameter in self._parameters.items() if parameter.requires_grad}
         self._optimizer = MasterAdamW(self._trained, settings)
@@ -44,20 +52,18 @@ class Fsdp2Strategy:
         return self._spread(loaded)[0]
 
     @contextmanager
-    def whole(self) -> Iterator[None]:
-        """See `Strategy.whole`."""
-        units = [module for module in self._root.modules() if isinstance(module, FSDPModule)]
-        with naming_lost_ranks(self._ranks.rank):
-            for unit in units:
-                unit.set_reshard_after_forward(False, recurse=False)
-                unit.unshard()
+    def sampling(self) -> Iterator[LoadedModel]:
+        """See `Strategy.sampling`."""
+        if self.gathers:
+            with self._lent.lend(self._whole) as loaded:
+                yield loaded
+            return
+        self._sampling = True
         try:
-            with self._ranks.apart():
-                yield
+            yield self._placed
         finally:
-            for unit in units:
-                unit.set_reshard_after_forward(unit is not self._root, recurse=False)
-                unit.reshard()
+            self._sampling = False
+            self._root.reshard()
 
     def clear(self) -> None:
         """See `Strategy.clear`."""
@@ -93,26 +99,36 @@ class Fsdp2Strategy:
         self._optimizer.load_state(_Pieces(optimizer_state, self._parameters))
         self._optimizer.clear()
 
-    def _spread(self, loaded: LoadedModel) -> tuple[LoadedModel, nn.Module]:
+    def _whole(self, name: str, dtype: torch.dtype) -> Tensor:
+        """Cast before it travels: the same bits, and half as many."""
+        with naming_lost_ranks(self._ranks.rank):
+            return self._parameters[name].detach().to(dtype).full_tensor()
+
+    def _spread(self, loaded: LoadedModel) -> tuple[LoadedModel, FSDPModule]:
         mesh = init_device_mesh(loaded.device.type, (self._ranks.world_size,))
         root = Root(loaded.model)
         for unit in (*layers_of(loaded.model), loaded.family.vision_tower(loaded.model)):
             _shard(unit, mesh)
-        _shard(root, mesh)
+        sharded = _shard(root, mesh)
 
         def enter(work: Callable[[], Any]) -> Any:
             self._ranks.passes += self._ranks.in_step
             with naming_lost_ranks(self._ranks.rank):
-                return root(work)
+                result = root(work)
+            # The backward pass lets go of the root's weights. Where there is none they would stay, as they are now.
+            if not torch.is_grad_enabled() and not self._sampling:
+                sharded.reshard()
+            return result
 
-        return replace(loaded, entrance=enter, ranks=self._ranks), root
+        return replace(loaded, entrance=enter, ranks=self._ranks), sharded
 
 
-def _shard(module: nn.Module, mesh: DeviceMesh) -> None:
+def _shard(module: nn.Module, mesh: DeviceMesh) -> FSDPModule:
     unit: Any = fully_shard(module, mesh=mesh)
     # Sums, not means: both settings together, because the factor alone asks for a reduction that gloo does not have.
     unit.set_gradient_divide_factor(1.0)
     unit.set_force_sum_reduction_for_comms(True)
+    return unit
 
 
 def _held(tensor: Tensor) -> Held:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -17,11 +17,13 @@ from .base import Held
 class SingleStrategy:
     """See `Strategy`."""
 
-    def __init__(self, ranks: Ranks) -> None:
+    def __init__(self, ranks: Ranks, *, gathers: bool = True) -> None:
         self._ranks = ranks
+        self.gathers = gathers
 
     def prepare(self, loaded: LoadedModel, settings: AdamWSettings) -> LoadedModel:
         """See `Strategy.prepare`."""
+        self._loaded = loaded
         self._parameters = dict(loaded.model.named_parameters())
         self._trained = {name: parameter for name, parameter in self._parameters.items() if parameter.requires_grad}
         self._optimizer = MasterAdamW(self._trained, settings)
@@ -31,9 +33,10 @@ class SingleStrategy:
         """See `Strategy.place`."""
         return loaded
 
-    def whole(self) -> AbstractContextManager[None]:
-        """See `Strategy.whole`."""
-        return nullcontext()
+    @contextmanager
+    def sampling(self) -> Iterator[LoadedModel]:
+        """See `Strategy.sampling`."""
+        yield self._loaded
 
     def clear(self) -> None:
         """See `Strategy.clear`."""

@@ -32,9 +32,10 @@ from .zero_settings import check_values, engine_settings, import_deepspeed
 class ZeroStrategy:
     """See `Strategy`."""
 
-    def __init__(self, ranks: Ranks, settings: dict[str, Any]) -> None:
+    def __init__(self, ranks: Ranks, settings: dict[str, Any], *, gathers: bool) -> None:
         """`settings`: DeepSpeed's own."""
         self._ranks = ranks
+        self.gathers = gathers
         self._settings = settings
         self._stage3 = settings["zero_optimization"]["stage"] == 3
         self._reached: set[int] = set()
@@ -51,7 +52,7 @@ class ZeroStrategy:
             for parameter in group["params"]:
                 parameter.register_post_accumulate_grad_hook(lambda _, number=number: self._reached.add(number))
         placed, engine = self._spread(loaded, self._adamw)
-        self._engine = engine
+        self._placed, self._engine = placed, engine
         self._partitions: Partitions = (Stage3 if self._stage3 else Stage2)(engine, self._adamw)
         return placed
 
@@ -65,12 +66,15 @@ class ZeroStrategy:
         return replace(loaded, ranks=self._ranks)
 
     @contextmanager
-    def whole(self) -> Iterator[None]:
-        """See `Strategy.whole`."""
+    def sampling(self) -> Iterator[LoadedModel]:
+        """See `Strategy.sampling`."""
+        if self._stage3 and not self.gathers:
+            yield self._placed
+            return
         with naming_lost_ranks(self._ranks.rank), self._partitions.gathered(), self._ranks.apart():
             self._apart = True
             try:
-                yield
+                yield self._placed
             finally:
                 self._apart = False
 

@@ -38,6 +38,16 @@ export const hardwareKeys = {
         'of your own, with ZeRO stage 2 or 3. "auto" in it is filled in from this configuration. `npx thurstone setup` ' +
         "does not install DeepSpeed: `pip install deepspeed==0.19.8`.",
     ),
+  ds3_gather_for_generation: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe(
+      "How ranks sample that hold the weights in pieces (fsdp2, and DeepSpeed's ZeRO stage 3): true, all weights are put " +
+        "together at each rank for the length of a call, in the type of the computation; false, a layer at a time, all " +
+        "ranks in step, which takes less memory and far longer. The tokens are the same. null: put together where the " +
+        "memory plan says that it fits, and always on a CPU.",
+    ),
   rank_timeout: z
     .number()
     .positive()

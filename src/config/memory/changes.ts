@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { planMemory } from "./memory-plan.js";
+import { chooseGeneration, isSharded, planMemory } from "./memory-plan.js";
 import type { MemoryOptions, MemoryPlan } from "./memory-plan.js";
 
 /** A set of changes with which a run fits. */
@@ -32,6 +32,8 @@ export interface Leeway {
   readonly leastPrompts: number;
   /** Pixels of a picture now; null: pictures have none to lose. */
   readonly pixels: number | null;
+  /** Whether sampling goes layer by layer where whole weights do not fit, or only when it is told to. */
+  readonly choosesGeneration: boolean;
 }
 
 /** Sets of more changes than this are not tried. */
@@ -50,8 +52,9 @@ export function findRemedies(options: MemoryOptions, available: number, leeway: 
     if (found.length === most) break;
     const settings: Remedy["settings"] = Object.assign({}, ...set.map((change) => change.settings));
     if (found.some((other) => holds(settings, other.settings))) continue;
-    const changed = set.reduce<MemoryOptions | null>((made, { apply }) => made && apply(made), options);
-    if (changed === null) continue;
+    const made = set.reduce<MemoryOptions | null>((before, { apply }) => before && apply(before), options);
+    if (made === null) continue;
+    const changed = leeway.choosesGeneration ? { ...made, generation: chooseGeneration(made, available) } : made;
     const plan = planMemory(changed);
     if (plan.needed > available) continue;
     found.push({ settings, cost: costOf(set), plan });
@@ -88,6 +91,7 @@ function changesOf(options: MemoryOptions, leeway: Leeway): Change[] {
     ...smallerPictures(leeway),
     ...fewerPrompts(options, leeway),
     ...moreRanks(options, leeway),
+    ...layerwise(leeway),
   ];
 }
 
@@ -219,6 +223,17 @@ function fewerPrompts({ work, ranks }: MemoryOptions, { leastPrompts }: Leeway):
       },
     ];
   });
+}
+
+function layerwise({ choosesGeneration }: Leeway): Change[] {
+  if (choosesGeneration) return [];
+  return [
+    {
+      settings: { ds3_gather_for_generation: false },
+      cost: 60,
+      apply: (made) => (isSharded(made) && made.generation === "gather" ? { ...made, generation: "layerwise" } : null),
+    },
+  ];
 }
 
 function moreRanks({ ranks, device }: MemoryOptions, { devices }: Leeway): Change[] {

@@ -103,7 +103,8 @@ export function sum(parts: MemoryParts): number {
  *
  * @param available bytes of the device
  */
-export function chooseGeneration(options: MemoryOptions, available: number): "gather" | "layerwise" {
+export function chooseGeneration(options: MemoryOptions, available: number): MemoryOptions["generation"] {
+  if (!isSharded(options)) return "gather";
   const { stages } = planMemory({ ...options, generation: "gather" });
   return neededFor(options, sum(stages.generate)) <= available ? "gather" : "layerwise";
 }
@@ -153,7 +154,8 @@ function passKind({ adapter, architecture, precision }: MemoryOptions): PassKind
   };
 }
 
-function isSharded({ strategy }: ModelUse): boolean {
+/** Whether no rank has all weights. */
+export function isSharded({ strategy }: Pick<ModelUse, "strategy">): boolean {
   return strategy === "fsdp2" || strategy === "zero3";
 }
 
@@ -262,6 +264,22 @@ function bucket({ strategy }: MemoryOptions, { gradients, headGradient }: Storag
   return strategy === "ddp" ? Math.max(headGradient, Math.min(BUCKET, gradients)) : 0;
 }
 
+/** What is sampled from, besides the weights that a rank holds. */
+function sampledFrom(options: MemoryOptions, held: Storage): MemoryParts {
+  if (!isSharded(options)) return { "cast weights": held.cast };
+  const whole = options.adapter === null;
+  // Whole weights have the type of the computation already, but for an adapter's.
+  if (options.generation === "gather") {
+    return { "cast weights": whole ? 0 : held.cast, "gathered weights": held.gathered };
+  }
+  const { embedding, head, textLayer } = countParameters(options.architecture);
+  const headCast = whole || head === 0 ? 2 * embedding : 0;
+  return {
+    "cast weights": held.cast === 0 ? 0 : headCast + (whole ? 2 * textLayer : 0),
+    "gathered weights": held.root + held.layers,
+  };
+}
+
 /** Prompts of one pass when sampling begins; `generation.TOKENS_PER_PREFILL`. */
 const PREFILL_TOKENS = 16_384;
 /** Patches of one pass of the tower; `vision.PATCHES_PER_PASS`. */
@@ -293,11 +311,7 @@ function generating(options: MemoryOptions, held: Storage, fixed: MemoryParts): 
   const own = Math.min(FIRST_ROOM, work.completionTokens) * (grown ? GROWTH : COPIED);
   const grownOwn = grown ? Math.max(own, work.completionTokens * COPIED) : own;
 
-  const gathered = isSharded(options)
-    ? { "gathered weights": options.generation === "gather" ? held.whole : held.root + held.layers }
-    : {};
-  const cast = isSharded(options) && options.generation === "layerwise" ? 0 : held.cast;
-  const common = { ...fixed, "cast weights": cast, ...gathered };
+  const common = { ...fixed, ...sampledFrom(options, held) };
   const promptLogits = prompts * text.vocabulary * bytes;
   const drawn = 3 * 8 * Math.min(Math.max(DRAWN, text.vocabulary), rows * text.vocabulary);
   return [

@@ -38,9 +38,9 @@ export interface Storage {
   readonly reference: number;
   /** Weights cast for the computation, all at once. */
   readonly cast: number;
-  /** All weights, put together on one rank. */
-  readonly whole: number;
-  /** What stays together for the length of a pass: embedding, head and, of a reference beside the model, the same. */
+  /** All weights, put together on one rank to sample from: those that only products read in the type of the computation. */
+  readonly gathered: number;
+  /** What stays together for the length of a pass: embedding and head. */
   readonly root: number;
   /** Layers that are put together ahead and worked with, and their gradients. */
   readonly layers: number;
@@ -93,6 +93,9 @@ export function storageOf(use: ModelUse): Storage {
   const copied = adapter === null && reference;
   const referenceWhole = copied ? copy + (frozenVision ? 0 : frozenBytes(counts.vision, bytes)) : 0;
   const gradientBytes = (strategy === "zero2" ? bytes : 0) + 4 * part(sharded || deepspeed);
+  // A head that is the embedding is there twice, as the latter is read in float32.
+  const tiedHead = bytes === 2 && counts.head === 0 ? 2 * counts.embedding : 0;
+  const multiplied = adapter === null ? copy + frozenBytes(counts.vision, bytes) : whole;
   const layer = counts.textLayer * (adapter === null ? (deepspeed ? bytes : 4) : bytes);
   const held = {
     weights: whole * part(sharded) + masters,
@@ -100,8 +103,8 @@ export function storageOf(use: ModelUse): Storage {
     optimizer: trained * (use.optimizer === "adamw" ? 8 : EIGHT_BIT_STATE) * part(sharded || deepspeed),
     reference: referenceWhole * part(sharded),
     cast: bytes === 2 && !deepspeed ? 2 * (products + castHead) : 0,
-    whole,
-    root: (adapter === null ? (deepspeed ? bytes : 4) * (counts.embedding + counts.head) : ends) + (copied ? ends : 0),
+    gathered: deepspeed ? whole : multiplied + tiedHead,
+    root: adapter === null ? (deepspeed ? bytes : 4) * (counts.embedding + counts.head) : ends,
     layers: LAYERS_TOGETHER * layer + (adapter === null ? 2 * layer : 0),
     headGradient: headTrained ? 4 * counts.embedding : 0,
     visionGradients: frozenVision ? 0 : vision * gradientBytes,

@@ -9,7 +9,7 @@ import { findRemedies, planMemory } from "../../../src/config/index.js";
 import type { Leeway, Remedy } from "../../../src/config/index.js";
 import { ADAPTER, GIB, kadidUse } from "../../../bench/support/memory-table.js";
 
-const LEEWAY: Leeway = { devices: 1, leastPrompts: 2, pixels: 512 * 384 };
+const LEEWAY: Leeway = { devices: 1, leastPrompts: 2, pixels: 512 * 384, choosesGeneration: true };
 
 const settings = (remedies: readonly Remedy[]) => remedies.map((remedy) => remedy.settings);
 
@@ -38,6 +38,13 @@ it("on a CPU the copy that checkpoints are written from goes first", () => {
   const use = kadidUse("3B", { device: "cpu", asyncSave: true });
   const without = planMemory({ ...use, asyncSave: false }).needed;
   expect(settings(findRemedies(use, without, LEEWAY))[0]).toEqual({ async_save: false });
+});
+
+it("proposes to sample layer by layer where whole weights were asked for and do not fit", () => {
+  const use = kadidUse("32B", { strategy: "fsdp2", ranks: 16 });
+  const found = findRemedies(use, 80 * GIB, { ...LEEWAY, choosesGeneration: false });
+  expect(settings(found)).toContainEqual({ ds3_gather_for_generation: false });
+  expect(findRemedies(use, 80 * GIB, LEEWAY)[0]!.plan.needed).toBeLessThanOrEqual(80 * GIB);
 });
 
 it("has nothing for a model that no change brings onto the device", () => {

@@ -172,9 +172,29 @@ describe("sampling from weights in pieces", () => {
   });
 
   it("holds all weights at once in one case, embedding, head and a few layers in the other", () => {
-    const gathered = planMemory(use).stages.generate["gathered weights"];
+    const gathered = planMemory(use).stages.generate["gathered weights"]!;
     const layerwise = planMemory({ ...use, generation: "layerwise" }).stages.generate["gathered weights"]!;
-    expect(gathered).toBe(4 * countParameters(use.architecture).total);
-    expect(layerwise / gathered!).toBeLessThan(0.2);
+    const { total, embedding } = countParameters(use.architecture);
+    // 2 bytes each; the embedding and what no product reads have 4.
+    expect(gathered / (2 * total + 2 * embedding)).toBeCloseTo(1, 3);
+    expect(layerwise / gathered).toBeLessThan(0.3);
+    const { stages } = planMemory({ ...use, precision: "float32" });
+    expect(stages.generate["gathered weights"]).toBe(4 * total);
+  });
+
+  it("is never asked where each rank has all of them", () => {
+    for (const strategy of ["ddp", "zero2"] as const) {
+      const whole = kadidUse("72B", { strategy, ranks: 8 });
+      expect(chooseGeneration(whole, 24 * GIB)).toBe("gather");
+      expect(planMemory({ ...whole, generation: "layerwise" })).toEqual(planMemory(whole));
+    }
+  });
+
+  it("takes an embedding that is the head once in float32 and once as it is multiplied", () => {
+    const tied = kadidUse("3B", { strategy: "fsdp2", ranks: 4 });
+    const { total, embedding } = countParameters(tied.architecture);
+    const { generate } = planMemory(tied).stages;
+    expect(generate["gathered weights"]! / (2 * total + 4 * embedding)).toBeCloseTo(1, 3);
+    expect(generate["cast weights"]).toBe(0);
   });
 });
