@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setMaxListeners } from "node:events";
 import { ThurstoneError, WorkerError } from "../errors.js";
 import type { Caller, Reply } from "../bridge/index.js";
 
@@ -58,6 +59,8 @@ export function createRanks(calls: readonly Caller["call"][], grace = GRACE): Ra
     const abort = new AbortController();
     const signals = signal === undefined ? [abort.signal] : [abort.signal, signal];
     const options = { signal: AbortSignal.any(signals) };
+    // One listener for each rank's call is no leak.
+    setMaxListeners(0, options.signal);
     const unanswered = new Set(ranks);
     const lost = new Promise<unknown>((resolve) => {
       abort.signal.addEventListener("abort", () => {

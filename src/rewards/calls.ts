@@ -100,7 +100,7 @@ export function createCalls(
       return { error, late: false, tries: 1 };
     } finally {
       signal.removeEventListener("abort", giveUp);
-      own.abort();
+      own.abort(OVER);
     }
   }
 
@@ -122,6 +122,9 @@ export function createCalls(
     return outcome;
   };
 }
+
+/** Why a call's signal ends with it; made once, since every completion has a call and an exception its stack. */
+const OVER = new DOMException("the call is over.", "AbortError");
 
 const LATE = { error: null, late: true, tries: 1 } as const;
 

@@ -98,19 +98,21 @@ export function opponentsOf(groups: readonly ComparedGroup[], options: Compariso
     const valid = validScores(group);
     return opponent === "samples" ? valid : valid.length > 0 ? [mean(valid)!] : [];
   });
+  // Plain loops: a step with 256 pictures has 65,280 comparisons, of six completions each.
   return groups.map((own, index) => {
+    const met: Opponent[] = [];
     const first = index - (index % comparisonSet);
-    return groups
-      .slice(first, first + comparisonSet)
-      .map((other, offset) => ({ other, index: first + offset }))
-      .filter((met) => met.index !== index && scores[met.index]!.length > 0)
-      .filter((met) => acrossDatasets || met.other.dataset === own.dataset)
-      .flatMap((met) => {
-        const preference = preferenceOf(own, met.other, options);
-        if (preference === null) return [];
-        const mosGap = (own.mos ?? Number.NaN) - (met.other.mos ?? Number.NaN);
-        return [{ index: met.index, scores: scores[met.index]!, preference, mosGap }];
-      });
+    const end = Math.min(first + comparisonSet, groups.length);
+    for (let other = first; other < end; other += 1) {
+      const group = groups[other]!;
+      if (other === index || scores[other]!.length === 0) continue;
+      if (!acrossDatasets && group.dataset !== own.dataset) continue;
+      const preference = preferenceOf(own, group, options);
+      if (preference === null) continue;
+      const mosGap = (own.mos ?? Number.NaN) - (group.mos ?? Number.NaN);
+      met.push({ index: other, scores: scores[other]!, preference, mosGap });
+    }
+    return met;
   });
 }
 
@@ -166,15 +168,14 @@ export function averageOverPairs(
     return group.scores.map((score) => {
       if (met.length === 0) return null;
       if (score === null) return 0;
-      const rewards = met.map((opponent) =>
-        average(opponent.scores.map((other) => rewardOf(score, other, opponent, own))),
-      );
-      return average(rewards);
+      let sum = 0;
+      for (const opponent of met) {
+        let ofOpponent = 0;
+        for (const other of opponent.scores) ofOpponent += rewardOf(score, other, opponent, own);
+        sum += ofOpponent / opponent.scores.length;
+      }
+      // A plain mean stays within the range of its values, which the corrected mean of stats need not.
+      return sum / met.length;
     });
   });
-}
-
-/** Plain mean of a few numbers; stays within their range, which the corrected mean of stats need not. */
-function average(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

@@ -67,10 +67,12 @@ export type SharedGradients = Map<number, number>;
  * The verbs of one fake worker; its only weights are the number of updates and the sum of their losses.
  *
  * @param shared the same for workers that train one model
+ * @param rank of this worker; as with real ones, the first alone writes what all of them have
  */
 export function fakeVerbs(
   options: FakeVerbsOptions = {},
   shared: SharedGradients = new Map(),
+  rank = 0,
 ): Record<string, FakeVerb> {
   const { complete = defaultCompletion, probability = () => 1 / FAKE_TOKENS.vocabulary } = options;
   const { logprob = () => -1, entropy = () => 1, memory = Number.POSITIVE_INFINITY } = options;
@@ -105,6 +107,7 @@ export function fakeVerbs(
   };
   const stateText = (): string => JSON.stringify({ version, weight });
   const write = async (params: PlainMap, text: string): Promise<Reply> => {
+    if (rank > 0) return reply({ files: [] });
     await writeFile(join(params["path"] as string, "state.json"), text);
     const sha256 = createHash("sha256").update(text).digest("hex");
     return reply({ files: [{ name: "state.json", bytes: Buffer.byteLength(text), sha256 }] as Plain });
@@ -292,6 +295,7 @@ export function fakeVerbs(
       return reply({ step: version, policy_version: version });
     },
     export: async (params) => {
+      if (rank > 0) return reply({});
       await mkdir(params["path"] as string);
       await writeFile(join(params["path"] as string, "weight.json"), JSON.stringify(weight));
       return reply({});

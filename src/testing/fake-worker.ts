@@ -78,7 +78,7 @@ export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {
   };
 
   function connectOne(rank: number, shared: SharedGradients): Peer {
-    const verbs = Object.entries(fakeVerbs(options, shared)).map(([name, verb]) => {
+    const verbs = Object.entries(fakeVerbs(options, shared, rank)).map(([name, verb]) => {
       const kind: MethodKind = STATEFUL.includes(name) ? "stateful" : "pure";
       const handle = (params: PlainMap, tensors: Tensors, context: HandlerContext): ReturnType<typeof verb> => {
         calls.push({ rank, method: name, params, tensors });

@@ -22,6 +22,27 @@ const withoutProgress = (events: readonly TrainerEvent[]): string[] =>
     .map((event) => ("step" in event ? `${event.type} ${event.step}` : event.type));
 
 describe("train", () => {
+  it("of twelve workers is that of one: its rewards, one model on disk, no warning", async () => {
+    const warnings: Error[] = [];
+    const collect = (warning: Error): void => void warnings.push(warning);
+    process.on("warning", collect);
+    const more = { prompts_per_step: 4, max_steps: 2, save_steps: 1 };
+    const [one, twelve] = await Promise.all(
+      [1, 12].map(async (ranks) => {
+        const worker = createFakeWorker({ ranks });
+        const connect = async () => ({ ...(await worker.connect()), rendezvous: null });
+        const config = set.config(`ranks-${ranks}`, { ...more, num_processes: ranks });
+        const { events, result } = await runFake(config, { connect });
+        const rewards = eventsOf(events, "step-end").map(({ metrics }) => metrics["reward"]);
+        return { rewards, model: readdirSync(result.model!) };
+      }),
+    );
+    await turn();
+    process.off("warning", collect);
+    expect(twelve).toEqual(one);
+    expect(warnings).toEqual([]);
+  });
+
   it("tells every event in order", async () => {
     const { events } = await runFake(set.config("order", { val_split_ratio: 0.25, eval_steps: 2, max_steps: 3 }));
     expect(withoutProgress(events)).toEqual([
