@@ -30,17 +30,18 @@ CUT_ANOTHER_WAY = {
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
-def shares(image_token: int, world: int) -> list[list[Part | None]]:
-    """Per update and rank its parts; None is one without groups. Uneven, with pictures at one rank only, and in the
-    second update with more ranks than groups."""
+def shares(image_token: int, world: int) -> list[list[list[Part | None]]]:
+    """[update][rank][part]; None is a part without groups. Uneven, with pictures at some ranks only, and in the second
+    update with more ranks than groups."""
     first = make_part(image_token, keys=("a", "", "bc", "a"), seed=1).split()
     second = make_part(image_token, keys=("c",), seed=2).split()
-    spread: Any = [[[first[0], first[2]], [first[1], first[3]]], [[second[0]], [None]]]
-    return (
-        [[[part for rank in update for part in rank if part is not None]] for update in spread]
-        if world == 1
-        else spread
-    )
+    return [dealt(parts, world) for parts in (first, second)]
+
+
+def dealt(parts: list[Part], world: int) -> list[list[Part | None]]:
+    """One part after the other to each rank in turn; all ranks have as many."""
+    padded = [*parts, *[None] * (-len(parts) % world)]
+    return [padded[rank::world] for rank in range(world)]
 
 
 def in_pieces(case: str) -> bool:
