@@ -30,9 +30,17 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** Bytes of memory: the most the process ever had, and what it has now. */
-export function residentBytes(pid: number): { readonly peak: number; readonly now: number } {
+/** Bytes of memory that are resident. */
+export interface ResidentBytes {
+  /** The most that the process ever had. */
+  readonly peak: number;
+  readonly now: number;
+  /** Of it what belongs to no file: other pages the system takes and brings back as it sees fit. */
+  readonly own: number;
+}
+
+export function residentBytes(pid: number): ResidentBytes {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const read = (name: string): number => 1024 * Number(new RegExp(`^${name}:\\s*(\\d+) kB$`, "m").exec(status)![1]);
-  return { peak: read("VmHWM"), now: read("VmRSS") };
+  return { peak: read("VmHWM"), now: read("VmRSS"), own: read("RssAnon") };
 }
