@@ -78,7 +78,7 @@ try {
     const name = `${fault.kind}-${fault.at}`;
     process.stderr.write(`faults  ${name}\n`);
     const { outcome, seconds, limit, workers } = await runWithFault(nursery, configOf(name), fault);
-    const left = workers.some(isWorkerLeft);
+    const left = !(await areGone(workers));
     rows.push({ ...fault, outcome, seconds, limit, left, same: isDeepStrictEqual(await undisturbed(name), whole) });
     rmSync(join(folder, name), { recursive: true });
   }

@@ -6,6 +6,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { ThurstoneError } from "../../src/errors.js";
 import { defineReward, train } from "../../src/index.js";
 import type { ConfigInput } from "../../src/index.js";
@@ -144,8 +145,18 @@ function limitsFor({ kind }: Fault, limit: number, ranks: number): Partial<Confi
   return ranks === 1 ? { worker_timeout: limit } : { rank_timeout: limit, worker_timeout: 2 * limit };
 }
 
-/** Whether a process is still there. */
-export function isWorkerLeft(pid: number): boolean {
+/** Milliseconds in which the nursery follows where Node has killed what stood for a worker. */
+const FOLLOWS_IN = 5000;
+
+/** Whether all these processes are gone. */
+export async function areGone(workers: readonly number[]): Promise<boolean> {
+  for (const until = Date.now() + FOLLOWS_IN; Date.now() < until; await setTimeout(20)) {
+    if (!workers.some(isThere)) return true;
+  }
+  return false;
+}
+
+function isThere(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
