@@ -17,7 +17,7 @@ import { isDeepStrictEqual, parseArgs } from "node:util";
 import { table } from "../src/cli/table.js";
 import { train } from "../src/index.js";
 import type { ConfigInput } from "../src/index.js";
-import { digestsOf, faultsOf, isWorkerLeft, OUTCOMES, runWithFault, variedReward } from "./support/fault-runs.js";
+import { areGone, digestsOf, faultsOf, OUTCOMES, runWithFault, variedReward } from "./support/fault-runs.js";
 import type { Fault } from "./support/fault-runs.js";
 import { makeSmallRun } from "./support/small-run.js";
 import { startNursery } from "./support/worker-nursery.js";
