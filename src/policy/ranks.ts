@@ -4,6 +4,7 @@
  * @module
  */
 import { setMaxListeners } from "node:events";
+import { setTimeout as wait } from "node:timers/promises";
 import { ThurstoneError, WorkerError } from "../errors.js";
 import type { Caller, Reply } from "../bridge/index.js";
 
@@ -43,11 +44,17 @@ const FOLLOWING: readonly string[] = ["BRIDGE_CANCELLED", "OTHER_RANK_FAILED", L
 /** Milliseconds in which a rank answers after another one gave up waiting for it; then it is the one that is stuck. */
 const GRACE = 5000;
 
+/** Milliseconds in which the end of a process is told: those that waited for it may notice first, and cannot say why. */
+const NOTICE = 1000;
+
 /**
  * @param calls one per rank, at least one
- * @param grace see `GRACE`
+ * @param times see `GRACE` and `NOTICE`
  */
-export function createRanks(calls: readonly Caller["call"][], grace = GRACE): Ranks {
+export function createRanks(
+  calls: readonly Caller["call"][],
+  { grace = GRACE, notice = NOTICE }: { readonly grace?: number; readonly notice?: number } = {},
+): Ranks {
   const ranks = calls.map((call, number): Rank => ({ number, call }));
   const [first] = ranks as [Rank];
 
@@ -62,6 +69,9 @@ export function createRanks(calls: readonly Caller["call"][], grace = GRACE): Ra
     // One listener for each rank's call is no leak.
     setMaxListeners(0, options.signal);
     const unanswered = new Set(ranks);
+    const aborted = new Promise<void>((resolve) => {
+      abort.signal.addEventListener("abort", () => resolve(), { once: true });
+    });
     const lost = new Promise<unknown>((resolve) => {
       abort.signal.addEventListener("abort", () => {
         if (codeOf(abort.signal.reason) === LOST_RANKS) setTimeout(resolve, grace, abort.signal.reason).unref();
@@ -72,6 +82,7 @@ export function createRanks(calls: readonly Caller["call"][], grace = GRACE): Ra
         try {
           return await work(rank, options);
         } catch (error) {
+          if (codeOf(error) === LOST_RANKS) await Promise.race([wait(notice), aborted]);
           abort.abort(error);
           throw error;
         } finally {

@@ -148,12 +148,22 @@ describe("createRanks", () => {
   it("names the rank that does not answer after another gave up waiting for it", async () => {
     const ranks = createRanks(
       [0, 1].map(() => async () => ({ result: {}, tensors: {} })),
-      10,
+      { grace: 10, notice: 10 },
     );
     const work = ranks.each(undefined, ({ number }) =>
       number === 0 ? Promise.reject(new WorkerError("COLLECTIVE_FAILED", "timed out")) : new Promise<never>(() => {}),
     );
     await expect(work).rejects.toMatchObject({ code: "COLLECTIVE_FAILED", fields: { ranks: [1] } });
     await expect(work).rejects.toThrow("rank 1 did not come to where the others waited");
+  });
+
+  it("says which rank died, also when those that waited for it notice first", async () => {
+    const ranks = createRanks([0, 1].map(() => async () => ({ result: {}, tensors: {} })));
+    const work = ranks.each(undefined, async ({ number }, { signal }) => {
+      if (number === 0) throw new WorkerError("COLLECTIVE_FAILED", "connection closed by peer");
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      throw new WorkerError(signal!.aborted ? "BRIDGE_CANCELLED" : "WORKER_DIED", "rank 1 ended");
+    });
+    await expect(work).rejects.toMatchObject({ code: "WORKER_DIED" });
   });
 });
