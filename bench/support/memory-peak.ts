@@ -81,7 +81,7 @@ export async function plannedMemory(task: MemoryTask): Promise<MemoryMeasurement
     adapter: task.loraRank === null ? null : { rank: task.loraRank, targets: null, magnitudes: false, fourBit: false },
     freezeVision: task.freezeVision,
     gradientCheckpointing: task.gradientCheckpointing,
-    optimizer: "adamw",
+    optimizer: "adamw_torch",
     reference: task.reference,
     generation: "gather",
     work: {

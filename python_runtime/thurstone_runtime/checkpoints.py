@@ -1,7 +1,8 @@
 """Training state on disk, read back; `state_files` writes it.
 
 It is a folder with `weights.safetensors` (what is trained: float32, by parameter name, tied ones once),
-`optimizer.safetensors` (`<parameter name>.<exp_avg | exp_avg_sq | step>`) and `state.json`, which has digests of the
+`optimizer.safetensors` (`<parameter name>.<exp_avg | exp_avg_sq | step>`, float32, of 8-bit AdamW the fields of
+`optim_8bit.layout_8bit`) and `state.json`, which has digests of the
 weights that are not trained: they are those of the model that the run began with, and are not written again.
 Safetensors and JSON only: nothing that is read here can run code.
 """
@@ -18,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import EngineError
-from .optim import STATE_FIELDS
-from .state_files import FORMAT, OPTIMIZER, STATE, WEIGHTS, shard_name
+from .optim import ADAMW, state_layout
+from .state_files import FORMAT, OPTIMIZER, STATE, TYPE_NAMES, WEIGHTS, shard_name
 from .strategies import Held
 
 
@@ -45,7 +46,7 @@ def open_state(
     """What `write_state` wrote, as (state, weights, optimizer), checked against the model in memory.
 
     `trained` are the model's own weights, by name; `same` is what of the state must be as it is now: `frozen`, the
-    digests of all other weights, and `adapter`. Anything that does not fit is `checkpoint_invalid`, before the block
+    digests of all other weights, `adapter`, and `optim`, the optimizer's name. Anything that does not fit is `checkpoint_invalid`, before the block
     begins; tensors are read one by one as they are asked for, so a large model is not held twice.
     """
     state = _read_json(folder / STATE)
@@ -55,7 +56,8 @@ def open_state(
         _open_tensors(folder, OPTIMIZER, state, tick) as moments,
     ):
         _check_weights(saved_weights, expected)
-        _check_optimizer(moments, expected)
+        _check_optim(folder / STATE, state, same["optim"])
+        _check_optimizer(moments, expected, same["optim"])
         _check_frozen(folder / STATE, state.get("frozen"), same["frozen"])
         _check_adapter(folder / STATE, state.get("adapter"), same["adapter"])
         yield state, saved_weights, moments
@@ -159,14 +161,23 @@ def _check_adapter(path: Path, saved: Any, adapter: Any) -> None:
         raise _invalid(path, f"has an adapter of settings {saved}, and the model one of {adapter}: load it as then")
 
 
-def _check_optimizer(saved: _SavedTensors, trained: Mapping[str, tuple[int, ...]]) -> None:
+def _check_optim(path: Path, state: Mapping[str, Any], optim: str) -> None:
+    saved = state.get("optim", ADAMW)
+    if saved != optim:
+        raise _invalid(path, f'is of optimizer "{saved}", and the model trains with "{optim}": load it as then')
+
+
+def _check_optimizer(saved: _SavedTensors, trained: Mapping[str, tuple[int, ...]], optim: str) -> None:
     path, found = saved.path, saved.found
-    stepped = {name for name in trained if f"{name}.step" in found}
-    required = {f"{name}.{field}" for name in stepped for field in STATE_FIELDS}
-    _check_names(path, found, required, required)
-    for name in stepped:
-        for field in STATE_FIELDS:
-            _check_tensor(path, f"{name}.{field}", found[f"{name}.{field}"], () if field == "step" else trained[name])
+    required = {
+        f"{name}.{field}": layout
+        for name, shape in trained.items()
+        if f"{name}.step" in found
+        for field, layout in state_layout(optim, shape).items()
+    }
+    _check_names(path, found, set(required), set(required))
+    for name, (dtype, shape) in required.items():
+        _check_tensor(path, name, found[name], shape, TYPE_NAMES[dtype])
 
 
 def _check_names(path: Path, found: Found, required: set[str], known: set[str]) -> None:
@@ -177,12 +188,14 @@ def _check_names(path: Path, found: Found, required: set[str], known: set[str]) 
         raise _invalid(path, f"has {some(unknown)}, which this model does not train: it belongs to another model")
 
 
-def _check_tensor(path: Path, name: str, found: tuple[str, tuple[int, ...]], shape: tuple[int, ...]) -> None:
-    dtype, found_shape = found
+def _check_tensor(
+    path: Path, name: str, found: tuple[str, tuple[int, ...]], shape: tuple[int, ...], dtype: str = "F32"
+) -> None:
+    found_dtype, found_shape = found
     if found_shape != shape:
         raise _invalid(path, f"{name} has shape {list(found_shape)}, but this model's is {list(shape)}")
-    if dtype != "F32":
-        raise _invalid(path, f"{name} is of type {dtype}; training state is F32")
+    if found_dtype != dtype:
+        raise _invalid(path, f"{name} is of type {found_dtype}; training state is {dtype}")
 
 
 def some(names: Sequence[str], limit: int = 3) -> str:

@@ -16,6 +16,7 @@ from .families import LoadedModel
 from .layers import active_dropout
 from .lora import lora_layers
 from .memory import peak_resident_bytes, resident_bytes
+from .optim import ADAMW_8BIT
 
 PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "numpy")
 
@@ -38,8 +39,8 @@ def set_up_torch(*, threads: int, deterministic: bool) -> None:
         torch.backends.cudnn.benchmark = False
 
 
-def describe_model(loaded: LoadedModel, strategy: str = "single") -> dict[str, Any]:
-    """The result of `load`, without the policy version."""
+def describe_model(loaded: LoadedModel, strategy: str = "single", optim: str | None = None) -> dict[str, Any]:
+    """The result of `load`, without the policy version. `optim`: None for inference."""
     constants = loaded.family.image_constants
     parameters = list(loaded.model.parameters())
     return {
@@ -64,7 +65,7 @@ def describe_model(loaded: LoadedModel, strategy: str = "single") -> dict[str, A
         "eos_token_ids": list(loaded.eos_token_ids),
         "pad_token_id": loaded.pad_token_id,
         "image_token_id": loaded.family.image_token_id,
-        "versions": versions(loaded.model, strategy),
+        "versions": versions(loaded.model, strategy, optim),
         "cpu_features": cpu_features(),
         "threads": torch.get_num_threads(),
         "activation_bytes_per_token": activation_bytes_per_token(loaded),
@@ -87,13 +88,16 @@ def activation_bytes_per_token(loaded: LoadedModel) -> int:
     return kept * loaded.compute_dtype.itemsize
 
 
-def versions(model: nn.Module, strategy: str) -> dict[str, str]:
-    """Of everything that can change a result of the model; peft where it has an adapter, DeepSpeed where it trains."""
+def versions(model: nn.Module, strategy: str, optim: str | None) -> dict[str, str]:
+    """Of everything that can change a result of the model; peft where it has an adapter, DeepSpeed and bitsandbytes
+    where they train."""
     used = [*PACKAGES]
     if lora_layers(model):
         used.append("peft")
     if strategy == "deepspeed":
         used.append("deepspeed")
+    if optim == ADAMW_8BIT:
+        used.append("bitsandbytes")
     found = {name: metadata.version(name) for name in used}
     return {"python": platform.python_version(), **found, "runtime": __version__}
 

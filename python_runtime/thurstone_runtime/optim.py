@@ -1,6 +1,6 @@
 """AdamW on float32 master weights, with clipping by the global norm and steps that a broken gradient cannot spoil.
 
-AdamW: Loshchilov and Hutter, arXiv 1711.05101, as torch implements it. Weight decay leaves out what has fewer than two
+AdamW: Loshchilov and Hutter, arXiv 1711.05101, as torch implements it, or bitsandbytes in 8 bits. Weight decay leaves out what has fewer than two
 dimensions (norms and biases), as Hugging Face's Trainer means to (docs/parity.md has where it does not).
 """
 
@@ -16,16 +16,24 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from .optim_8bit import adamw_8bit, layout_8bit
+
+ADAMW, ADAMW_8BIT = "adamw_torch", "adamw_bnb_8bit"
+OPTIMIZERS = (ADAMW, ADAMW_8BIT)
+"""Names, as in Hugging Face's TrainingArguments."""
+
 STATE_FIELDS = ("exp_avg", "exp_avg_sq", "step")
-"""What AdamW keeps per parameter: two running means of the parameter's shape, and a scalar count, all float32."""
+"""What torch's AdamW keeps per parameter: two running means of the parameter's shape, and a scalar count, all float32."""
 
 _FUSED_DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
 class AdamWSettings:
-    """Hyperparameters that stay the same over a run; the learning rate comes with each step."""
+    """What stays the same over a run; the learning rate comes with each step."""
 
+    optim: str = ADAMW
+    """One of `OPTIMIZERS`."""
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -68,12 +76,26 @@ def adamw_options(parameters: Mapping[str, nn.Parameter], settings: AdamWSetting
     }
 
 
+def state_layout(optim: str, shape: tuple[int, ...]) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    """Type and shape of everything that an optimizer keeps of a parameter that was stepped, by field."""
+    if optim == ADAMW_8BIT:
+        return layout_8bit(shape)
+    return {field: (torch.float32, () if field == "step" else shape) for field in STATE_FIELDS}
+
+
 class MasterAdamW:
     """Optimizer over named float32 parameters."""
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], settings: AdamWSettings) -> None:
         self._parameters = dict(parameters)
-        self._adamw = torch.optim.AdamW(parameter_groups(parameters, settings), **adamw_options(parameters, settings))
+        self._optim = settings.optim
+        groups, options = parameter_groups(parameters, settings), adamw_options(parameters, settings)
+        self._fused = options.pop("fused")
+        self._adamw = (
+            adamw_8bit(groups, options)
+            if settings.optim == ADAMW_8BIT
+            else torch.optim.AdamW(groups, fused=self._fused, **options)
+        )
 
     def clear(self) -> None:
         """Drops all gradients."""
@@ -100,12 +122,15 @@ class MasterAdamW:
         return StepResult(grad_norm, skipped)
 
     def state(self) -> dict[str, Tensor]:
-        """`<parameter name>.<field>` for every parameter that was ever stepped; the tensors themselves, no copies."""
+        """`<parameter name>.<field>` for every parameter that was ever stepped; the tensors themselves, no copies.
+
+        bitsandbytes counts steps in Python: that number is made one.
+        """
         return {
-            f"{name}.{field}": self._adamw.state[parameter][field]
+            f"{name}.{field}": value if isinstance(value, Tensor) else torch.tensor(float(value))
             for name, parameter in self._parameters.items()
             if parameter in self._adamw.state
-            for field in STATE_FIELDS
+            for field, value in self._adamw.state[parameter].items()
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -114,9 +139,13 @@ class MasterAdamW:
         for name, parameter in self._parameters.items():
             if f"{name}.step" not in state:
                 continue
-            step_device = parameter.device if self._adamw.defaults["fused"] else torch.device("cpu")
+            fields = state_layout(self._optim, tuple(parameter.shape)).keys() - {"step"}
             self._adamw.state[parameter] = {
-                "step": state[f"{name}.step"].to(step_device, copy=True),
-                "exp_avg": state[f"{name}.exp_avg"].to(parameter.device, copy=True),
-                "exp_avg_sq": state[f"{name}.exp_avg_sq"].to(parameter.device, copy=True),
+                "step": self._count(state[f"{name}.step"], parameter.device),
+                **{field: state[f"{name}.{field}"].to(parameter.device, copy=True) for field in fields},
             }
+
+    def _count(self, step: Tensor, device: torch.device) -> Tensor | int:
+        if self._optim == ADAMW_8BIT:
+            return int(step.item())
+        return step.to(device if self._fused else torch.device("cpu"), copy=True)

@@ -24,7 +24,8 @@ from .images import ImageStore, Picture
 from .joining import own_roots
 from .layers import enable_checkpointing
 from .logprob_store import LogprobStore
-from .optim import AdamWSettings
+from .optim import ADAMW_8BIT, AdamWSettings
+from .optim_8bit import check_8bit
 from .ranks import ALONE, Ranks, join, rank_device
 from .reference import Reference, freeze
 from .scorer import Scorer
@@ -94,8 +95,12 @@ class Session:
         )
 
     def unchanging(self, tick: Callable[[], None]) -> dict[str, Any]:
-        """What training state belongs to: the weights that are not trained, and the adapter's settings."""
-        return {"frozen": self.in_training().frozen_digests(tick), "adapter": self.adapter and self.adapter.settings()}
+        """What training state belongs to: the weights that are not trained, the adapter's settings, the optimizer."""
+        return {
+            "frozen": self.in_training().frozen_digests(tick),
+            "adapter": self.adapter and self.adapter.settings(),
+            "optim": self.settings["optimizer"]["optim"],
+        }
 
     def state_contents(self, tick: Callable[[], None]) -> dict[str, Content]:
         """The files of the training state as it is now. All ranks call it together."""
@@ -135,6 +140,9 @@ def open_session(settings: dict[str, Any], context: CallContext) -> tuple[Sessio
         raise EngineError(
             "bad_argument", f'load: strategy "{settings["strategy"]}" and ranks {settings["ranks"]} do not go together.'
         )
+    optim = settings["optimizer"]["optim"] if settings["train"] else None
+    if optim == ADAMW_8BIT:
+        check_8bit(settings["strategy"])
     device = rank_device(settings["device"], torch.cuda.device_count(), os.environ)
     with ranks.together(context.tick):
         loaded, adapter = open_adapted({**settings, "device": device})
@@ -144,7 +152,7 @@ def open_session(settings: dict[str, Any], context: CallContext) -> tuple[Sessio
     scorer, trainer = _spread(loaded, adapter, settings, ranks, packed=warning is None)
     loaded = scorer.loaded
     snapshots = Snapshots(loaded.device)
-    described = describe_model(loaded, settings["strategy"])
+    described = describe_model(loaded, settings["strategy"], optim)
     session = Session(loaded, adapter, images, ranks, scorer, trainer, snapshots, settings, described)
     return session, [] if warning is None else [warning]
 

@@ -27,7 +27,14 @@ from .strategies import Held
 WEIGHTS, OPTIMIZER, STATE = "weights", "optimizer", "state.json"
 FORMAT = 2
 
-_TYPE_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64"}
+TYPE_NAMES = {
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.float64: "F64",
+    torch.uint8: "U8",
+}
+"""As safetensors spells them."""
 _HEADER_ALIGNMENT = 8
 _CHUNK_BYTES = 64 * 2**20
 
@@ -159,18 +166,20 @@ def _pieces(tensor: Tensor) -> Iterator[memoryview]:
 
 
 def _safetensors(tensors: Mapping[str, Held], step: int, ranks: Ranks) -> Content:
-    """This rank's safetensors file, names in order.
+    """This rank's safetensors file: wide types first, so that each tensor begins at a multiple of its type's size,
+    which reading relies on; then by name.
 
     The library's own writer holds the interpreter lock for the whole file, which stops the heartbeat for the minutes
     that a large model takes, and the hash would need a second pass. It does the reading.
     """
     header: dict[str, Any] = {"__metadata__": {"step": str(step)}}
     offset = 0
-    own = sorted(tensors)[ranks.rank :: ranks.world_size]
+    names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+    own = names[ranks.rank :: ranks.world_size]
     for name in own:
         held = tensors[name]
         end = offset + prod(held.shape) * held.dtype.itemsize
-        header[name] = {"dtype": _TYPE_NAMES[held.dtype], "shape": list(held.shape), "data_offsets": [offset, end]}
+        header[name] = {"dtype": TYPE_NAMES[held.dtype], "shape": list(held.shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _HEADER_ALIGNMENT)
@@ -178,8 +187,8 @@ def _safetensors(tensors: Mapping[str, Held], step: int, ranks: Ranks) -> Conten
 
     def parts() -> Iterator[bytes | Tensor]:
         yield begin
-        for name, held in sorted(tensors.items()):
-            whole = held.whole()
+        for name in names:
+            whole = tensors[name].whole()
             if name in header:
                 yield whole
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import losses
 from .arguments import Table, anything, choice, flag, integer, list_of, number, optional, record, text
+from .optim import ADAMW, OPTIMIZERS
 from .strategies import STRATEGIES
 
 _SMALLEST = 1e-6
@@ -27,6 +28,7 @@ LOAD: Table = {
     "freeze_vision": flag,
     "optimizer": record(
         {
+            "optim": optional(choice(*OPTIMIZERS), ADAMW),
             "beta1": number(0, _LARGEST_BETA),
             "beta2": number(0, _LARGEST_BETA),
             "epsilon": number(0),

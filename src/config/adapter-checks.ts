@@ -1,5 +1,6 @@
 /**
- * Contradictions between keys about what is trained: all weights, an adapter, the vision tower at a pace of its own.
+ * Contradictions between keys about what is trained, and how: all weights or an adapter, by which optimizer, the vision tower
+ * at a pace of its own.
  *
  * @module
  */
@@ -49,6 +50,18 @@ export const adapterChecks: readonly Check[] = [
         ? conflict(
             `load_in_4bit is true, and strategy is "${strategy}", which cannot cut weights of 4 bits into pieces. Use strategy ` +
               '"ddp", or set load_in_4bit to false.',
+          )
+        : null;
+    },
+  },
+  {
+    keys: ["optim", "strategy", "deepspeed", "num_processes"],
+    find: (config) => {
+      const strategy = trainingStrategy(config);
+      return config.optim === "adamw_bnb_8bit" && (strategy === "fsdp2" || strategy === "deepspeed")
+        ? conflict(
+            `optim is "adamw_bnb_8bit", and strategy is "${strategy}", which cuts parameters into pieces that bitsandbytes does ` +
+              'not take. Use strategy "ddp", or optim "adamw_torch".',
           )
         : null;
     },

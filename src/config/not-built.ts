@@ -49,11 +49,6 @@ export const NOT_BUILT_KEYS = {
     feature: "a reward chosen by task name",
     instead: "Use reward_funcs, or a module of own rewards (rewards).",
   },
-  optim: {
-    off: ["adamw_torch"],
-    feature: "another optimizer than AdamW",
-    instead: 'Use "adamw_torch", or remove optim.',
-  },
   fp16: { off: [false], feature: "float16 computation", instead: "Use bf16, or float32." },
   trust_remote_code: {
     off: [false],
@@ -70,6 +65,7 @@ export type NotBuiltInput = {
 /** Values of built keys that are known elsewhere and not built here. */
 const NOT_BUILT_VALUES: Readonly<Record<string, readonly string[]>> = {
   loss_type: ["vespo"],
+  optim: ["adamw_torch_fused", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "lion_8bit", "sgd"],
   report_to: ["wandb", "mlflow", "comet_ml", "swanlab", "trackio", "clearml", "all"],
   torch_dtype: ["float16"],
   attn_implementation: ["flash_attention_3", "flex_attention"],

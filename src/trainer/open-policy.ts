@@ -205,6 +205,7 @@ function loadParameters(config: SharedConfig, { inference, reference, writable }
     // Without training no weight changes, so that features are made once, whatever is asked about a picture.
     freeze_vision: inference || config.freeze_vision_modules,
     optimizer: {
+      optim: config.optim,
       beta1: config.adam_beta1,
       beta2: config.adam_beta2,
       epsilon: config.adam_epsilon,

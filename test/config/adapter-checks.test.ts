@@ -56,6 +56,26 @@ describe("an adapter", () => {
   });
 });
 
+describe("optim adamw_bnb_8bit", () => {
+  const optim = "adamw_bnb_8bit";
+
+  it("goes with one process, and with ddp", () => {
+    expect(said({ optim })).toEqual([]);
+    expect(said({ optim, num_processes: 2, per_device_train_batch_size: 4 })).toEqual([]);
+  });
+
+  it.each([
+    ["fsdp2", { num_processes: 2, strategy: "fsdp2" }],
+    ["deepspeed", { deepspeed: "configs/zero3.json" }],
+  ])("is refused under %s, which cuts parameters into pieces", (strategy, keys) => {
+    expect(said({ optim, ...keys })).toEqual([
+      `CONFIG_CONFLICT: optim is "adamw_bnb_8bit", and strategy is "${strategy}", which cuts parameters into pieces that ` +
+        'bitsandbytes does not take. Use strategy "ddp", or optim "adamw_torch".',
+    ]);
+    expect(said({ optim: "adamw_torch", ...keys })).toEqual([]);
+  });
+});
+
 describe("vision_learning_rate", () => {
   it.each([{ freeze_vision_modules: true }, { use_peft: true }])(
     "is refused with %o, which trains no tower",

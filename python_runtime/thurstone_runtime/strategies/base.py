@@ -83,7 +83,7 @@ class Strategy(Protocol):
         ...
 
     def optimizer_state(self) -> dict[str, Held]:
-        """`<parameter name>.<exp_avg | exp_avg_sq | step>`, of the parameters that were ever stepped."""
+        """`<parameter name>.<field of optim.state_layout>`, of the parameters that were ever stepped."""
         ...
 
     def trainable(self) -> set[str]:

@@ -6,6 +6,15 @@
 import { z } from "zod";
 
 export const optimiserKeys = {
+  optim: z
+    .enum(["adamw_torch", "adamw_bnb_8bit"])
+    .default("adamw_torch")
+    .describe(
+      "The optimizer, by its name in Hugging Face's TrainingArguments. adamw_torch: AdamW with 8 bytes of float32 state per " +
+        "trained parameter (arXiv 1711.05101). adamw_bnb_8bit: AdamW of the Python package bitsandbytes (`pip install " +
+        "bitsandbytes`), 2 bytes and a float32 scale per 256 values of each moment (arXiv 2110.02861); parameters below 4096 " +
+        "values keep float32. Not under fsdp2 and deepspeed. A checkpoint goes on with the optimizer it was taken with.",
+    ),
   learning_rate: z.number().min(0).default(1e-6).describe("Highest learning rate of the schedule."),
   vision_learning_rate: z
     .number()

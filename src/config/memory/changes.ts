@@ -87,6 +87,7 @@ function changesOf(options: MemoryOptions, leeway: Leeway): Change[] {
   return [
     ...withoutCopy(options),
     ...smallerPasses(options),
+    ...smallerState(options),
     ...trainedLess(options),
     ...smallerPictures(leeway),
     ...fewerPrompts(options, leeway),
@@ -125,6 +126,21 @@ function smallerPasses({ work }: MemoryOptions): Change[] {
           : { ...made, work: { ...made.work, tokensPerPass: tokens } },
     };
   });
+}
+
+/** On a CPU what it saves goes into working memory. */
+function smallerState({ device }: MemoryOptions): Change[] {
+  if (device === "cpu") return [];
+  return [
+    {
+      settings: { optim: "adamw_bnb_8bit" },
+      cost: 30,
+      apply: (made) =>
+        made.optimizer === "adamw_torch" && (made.strategy === "single" || made.strategy === "ddp")
+          ? { ...made, optimizer: "adamw_bnb_8bit" }
+          : null,
+    },
+  ];
 }
 
 function trainedLess({ device }: MemoryOptions): Change[] {
@@ -236,19 +252,24 @@ function layerwise({ choosesGeneration }: Leeway): Change[] {
   ];
 }
 
-function moreRanks({ ranks, device }: MemoryOptions, { devices }: Leeway): Change[] {
+function moreRanks({ ranks, device, optimizer }: MemoryOptions, { devices }: Leeway): Change[] {
   // On a CPU ranks share one memory.
   if (device === "cpu") return [];
   return [1, 2, 4, 8, 16, 32, 64].flatMap((count, doublings) => {
     if (count < ranks || count > devices || count === 1) return [];
     return [
       {
-        settings: { num_processes: count, strategy: "fsdp2" },
+        settings: {
+          num_processes: count,
+          strategy: "fsdp2",
+          // Which does not cut its state into pieces.
+          ...(optimizer === "adamw_bnb_8bit" && { optim: "adamw_torch" }),
+        },
         cost: 30 + 10 * (doublings - Math.log2(ranks)),
         apply: (made: MemoryOptions): MemoryOptions | null =>
-          made.strategy === "fsdp2" && made.ranks === count
+          (made.strategy === "fsdp2" && made.ranks === count) || made.optimizer !== optimizer
             ? null
-            : { ...made, strategy: "fsdp2", ranks: count, offload: false },
+            : { ...made, strategy: "fsdp2", ranks: count, offload: false, optimizer: "adamw_torch" },
       },
     ];
   });

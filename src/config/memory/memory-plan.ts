@@ -78,7 +78,12 @@ export function planMemory(options: MemoryOptions): MemoryPlan {
   const stages = {
     generate: options.work.sampled ? highest(generating(options, held, fixed)) : fixed,
     train: highest(training(options, held, fixed)),
-    update: { ...fixed, gradients: held.gradients, "gathered weights": bucket(options, held) },
+    update: {
+      ...fixed,
+      gradients: held.gradients,
+      "gathered weights": bucket(options, held),
+      activations: scratch(options, held),
+    },
   };
   const peak = (["train", "generate", "update"] as const).reduce((best, stage) =>
     sum(stages[stage]) > sum(stages[best]) ? stage : best,
@@ -262,6 +267,14 @@ const BUCKET = 64 * 2 ** 20;
 
 function bucket({ strategy }: MemoryOptions, { gradients, headGradient }: Storage): number {
   return strategy === "ddp" ? Math.max(headGradient, Math.min(BUCKET, gradients)) : 0;
+}
+
+/**
+ * On a CPU bitsandbytes makes float32 of a parameter's moments and goes on from there: five tensors of its size, for the
+ * largest one. Its kernels for CUDA work in place.
+ */
+function scratch({ optimizer, device }: MemoryOptions, { headGradient }: Storage): number {
+  return optimizer === "adamw_bnb_8bit" && device === "cpu" ? 5 * headGradient : 0;
 }
 
 /** What is sampled from, besides the weights that a rank holds. */

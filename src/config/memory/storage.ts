@@ -25,7 +25,7 @@ export interface ModelUse {
   /** An adapter of the language model, which is then all that is trained; null: the model itself is. */
   readonly adapter: (AdapterShape & { readonly fourBit: boolean }) | null;
   readonly freezeVision: boolean;
-  readonly optimizer: "adamw" | "adamw_8bit";
+  readonly optimizer: "adamw_torch" | "adamw_bnb_8bit";
   /** Whether the weights as they were loaded are scored as well. */
   readonly reference: boolean;
 }
@@ -57,8 +57,8 @@ export interface Storage {
 /** NF4 in blocks of 64 with an 8-bit scale each, which have a float32 scale per 256 (QLoRA, arXiv 2305.14314). */
 const FOUR_BIT = 0.5 + 1 / 64 + 4 / (64 * 256);
 
-/** Moments of 8 bits with a float32 scale per 256 (Dettmers et al., arXiv 2110.02861). */
-const EIGHT_BIT_STATE = 2 * (1 + 4 / 256);
+/** Bytes of state per trained parameter: float32 moments, or 8 bits with a float32 scale per 256 (arXiv 2110.02861). */
+const STATE_BYTES = { adamw_torch: 2 * 4, adamw_bnb_8bit: 2 * (1 + 4 / 256) } as const;
 
 /** DeepSpeed's own margin for buffers in the machine's memory. */
 const OFFLOAD_BUFFERS = 1.5;
@@ -100,7 +100,7 @@ export function storageOf(use: ModelUse): Storage {
   const held = {
     weights: whole * part(sharded) + masters,
     gradients: trained * gradientBytes,
-    optimizer: trained * (use.optimizer === "adamw" ? 8 : EIGHT_BIT_STATE) * part(sharded || deepspeed),
+    optimizer: trained * STATE_BYTES[use.optimizer] * part(sharded || deepspeed),
     reference: referenceWhole * part(sharded),
     cast: bytes === 2 && !deepspeed ? 2 * (products + castHead) : 0,
     gathered: deepspeed ? whole : multiplied + tiedHead,
@@ -108,7 +108,7 @@ export function storageOf(use: ModelUse): Storage {
     layers: LAYERS_TOGETHER * layer + (adapter === null ? 2 * layer : 0),
     headGradient: headTrained ? 4 * counts.embedding : 0,
     visionGradients: frozenVision ? 0 : vision * gradientBytes,
-    saved: (trained * 12) / ranks,
+    saved: (trained * (4 + STATE_BYTES[use.optimizer])) / ranks,
   };
   if (!(use.offload && strategy === "zero3")) return { ...held, offloaded: 0 };
   const moved = held.weights + held.gradients + held.optimizer;

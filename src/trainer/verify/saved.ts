@@ -71,14 +71,16 @@ async function openScratch(): Promise<AsyncDisposable & { readonly folder: strin
 
 /**
  * How far apart two machines can bring a weight in the steps that were executed. What rounding makes of a gradient close
- * to 0 AdamW scales up, but no update is larger than the bound of Adam's section 2.1 (arXiv 1412.6980).
+ * to 0 AdamW scales up, but no update is larger than the bound of Adam's section 2.1 (arXiv 1412.6980). A second moment of 8
+ * bits may be rounded to 0 beside a first one that is not: then there is no bound.
  */
 export function reachOf(
-  config: Pick<SharedConfig, "adam_beta1" | "adam_beta2" | "vision_learning_rate" | "learning_rate">,
+  config: Pick<SharedConfig, "optim" | "adam_beta1" | "adam_beta2" | "vision_learning_rate" | "learning_rate">,
   written: Pick<Written, "metrics">,
   from: number,
 ): number {
   const { adam_beta1: beta1, adam_beta2: beta2, vision_learning_rate: vision, learning_rate: rate } = config;
+  if (config.optim !== "adamw_torch") return Number.POSITIVE_INFINITY;
   const rates = [...written.metrics].filter(([step]) => step >= from).map(([, line]) => Number(line["learning_rate"]));
   const way = rates.reduce((total, one) => total + one, 0);
   const largest = Math.max(1, (1 - beta1) / Math.sqrt(1 - beta2));

@@ -26,6 +26,20 @@ it("more devices are proposed where there are some", () => {
   expect(settings(found)[0]).toHaveProperty("strategy", "fsdp2");
 });
 
+it("moments in 8 bits go before checkpointing, and never into pieces", () => {
+  const use = kadidUse("3B", { gradientCheckpointing: false });
+  const eight = planMemory({ ...use, optimizer: "adamw_bnb_8bit" }).needed;
+  const found = findRemedies(use, eight, { ...LEEWAY, devices: 8 });
+  expect(settings(found)).toContainEqual({ optim: "adamw_bnb_8bit" });
+  for (const { settings: changed } of found) {
+    if ("strategy" in changed) expect(changed).not.toHaveProperty("optim");
+  }
+  const spread = findRemedies({ ...use, optimizer: "adamw_bnb_8bit" }, eight / 2, { ...LEEWAY, devices: 8 });
+  const onMore = settings(spread).filter((changed) => "strategy" in changed);
+  expect(onMore).not.toHaveLength(0);
+  for (const changed of onMore) expect(changed).toMatchObject({ strategy: "fsdp2", optim: "adamw_torch" });
+});
+
 it("tries smaller passes first where the activations are too large", () => {
   const use = kadidUse("3B", { adapter: ADAPTER, gradientCheckpointing: false });
   const wide = { ...use, work: { ...use.work, tokensPerPass: 32_768, promptsPerUpdate: 32, prompts: 32 } };

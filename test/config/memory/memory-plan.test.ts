@@ -62,7 +62,17 @@ describe("what a rank holds of Qwen2.5-VL-7B", () => {
   });
 
   it("is a quarter of the moments in 8 bits", () => {
-    expect(held({ optimizer: "adamw_8bit" }).optimizer! / (8 * P)).toBeCloseTo((2 * (1 + 1 / 64)) / 8, 9);
+    const optimizer = "adamw_bnb_8bit";
+    expect(held({ optimizer }).optimizer! / (8 * P)).toBeCloseTo((2 * (1 + 1 / 64)) / 8, 9);
+    const copied = held({ optimizer, device: "cpu", asyncSave: true })["copy to be saved"]!;
+    expect(copied / P).toBeCloseTo(4 + 2 * (1 + 1 / 64), 9);
+  });
+
+  it("counts what 8 bits take while they are worked with, on a CPU alone", () => {
+    const update = (changes: object) => planMemory(kadidUse("7B", changes)).stages.update.activations;
+    expect(update({ optimizer: "adamw_bnb_8bit", device: "cpu" })).toBe(5 * 4 * 152_064 * 3584);
+    expect(update({ optimizer: "adamw_bnb_8bit" })).toBe(0);
+    expect(update({ device: "cpu" })).toBe(0);
   });
 
   it("is what DeepSpeed's own estimators say under ZeRO", () => {
@@ -119,7 +129,7 @@ describe("for every use", () => {
         const atMost = (other: number) => expect(other).toBeLessThanOrEqual(needed);
         atMost(neededWith(use, { freezeVision: true }));
         atMost(neededWith(use, { reference: false }));
-        atMost(neededWith(use, { optimizer: "adamw_8bit" }));
+        atMost(neededWith(use, { optimizer: "adamw_bnb_8bit" }));
         // An update in one pass has no gradients yet while its activations are there.
         const inSeveral = work.prompts / use.ranks > 2;
         if (inSeveral) atMost(neededWith(use, {}, { tokensPerPass: work.promptTokens + work.completionTokens }));
