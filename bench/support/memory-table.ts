@@ -55,7 +55,7 @@ export function kadidUse(size: Size, changes: Partial<MemoryOptions> = {}): Memo
 const WAYS: readonly (readonly [string, Partial<MemoryOptions>])[] = [
   ["single", {}],
   ["single, frozen tower", { freezeVision: true }],
-  ["single, 8-bit AdamW *", { optimizer: "adamw_bnb_8bit" }],
+  ["single, 8-bit AdamW", { optimizer: "adamw_bnb_8bit" }],
   ["single, no checkpointing", { gradientCheckpointing: false }],
   ["ddp x 8", { strategy: "ddp", ranks: 8 }],
   ["fsdp2 x 8", { strategy: "fsdp2", ranks: 8 }],

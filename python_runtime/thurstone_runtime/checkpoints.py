@@ -46,8 +46,9 @@ def open_state(
     """What `write_state` wrote, as (state, weights, optimizer), checked against the model in memory.
 
     `trained` are the model's own weights, by name; `same` is what of the state must be as it is now: `frozen`, the
-    digests of all other weights, `adapter`, and `optim`, the optimizer's name. Anything that does not fit is `checkpoint_invalid`, before the block
-    begins; tensors are read one by one as they are asked for, so a large model is not held twice.
+    digests of all other weights, `adapter`, and `optim`, the optimizer's name. Anything that does not fit is
+    `checkpoint_invalid`, before the block begins; tensors are read one by one as they are asked for, so a large model
+    is not held twice.
     """
     state = _read_json(folder / STATE)
     expected = {name: held.shape for name, held in trained.items()}

@@ -1,7 +1,8 @@
 """AdamW on float32 master weights, with clipping by the global norm and steps that a broken gradient cannot spoil.
 
-AdamW: Loshchilov and Hutter, arXiv 1711.05101, as torch implements it, or bitsandbytes in 8 bits. Weight decay leaves out what has fewer than two
-dimensions (norms and biases), as Hugging Face's Trainer means to (docs/parity.md has where it does not).
+AdamW: Loshchilov and Hutter, arXiv 1711.05101, as torch implements it, or bitsandbytes with moments of 8 bits. Weight
+decay leaves out what has fewer than two dimensions (norms and biases), as Hugging Face's Trainer means to
+(docs/parity.md has where it does not).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ OPTIMIZERS = (ADAMW, ADAMW_8BIT)
 """Names, as in Hugging Face's TrainingArguments."""
 
 STATE_FIELDS = ("exp_avg", "exp_avg_sq", "step")
-"""What torch's AdamW keeps per parameter: two running means of the parameter's shape, and a scalar count, all float32."""
+"""What torch's AdamW keeps per parameter: two running means of the parameter's shape, and a scalar count; float32."""
 
 _FUSED_DEVICES = ("cpu", "cuda")
 

@@ -41,7 +41,7 @@ def check_8bit(strategy: str, *, installed: bool | None = None) -> None:
 def adamw_8bit(groups: list[dict[str, Any]], options: dict[str, Any]) -> torch.optim.Optimizer:
     """The optimizer. Raises `device_unavailable` where bitsandbytes has no kernel for the parameters' device."""
     # Imported here because it takes seconds and most runs never use it.
-    from bitsandbytes.optim import AdamW8bit
+    from bitsandbytes.optim.adamw import AdamW8bit
 
     others = {parameter.device.type for group in groups for parameter in group["params"]} - {*_DEVICES}
     if others:

@@ -61,7 +61,7 @@ describe("optim adamw_bnb_8bit", () => {
 
   it("goes with one process, and with ddp", () => {
     expect(said({ optim })).toEqual([]);
-    expect(said({ optim, num_processes: 2, per_device_train_batch_size: 4 })).toEqual([]);
+    expect(said({ optim, num_processes: 2, per_device_train_batch_size: 6 })).toEqual([]);
   });
 
   it.each([

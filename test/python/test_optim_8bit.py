@@ -1,4 +1,4 @@
-"""AdamW in 8 bits: close to AdamW, safe against broken gradients, resumable to the bit, refused where it cannot work."""
+"""AdamW in 8 bits: close to AdamW, safe against broken gradients, resumable to the bit, refused where it must be."""
 
 import json
 import math
