@@ -156,7 +156,13 @@ it("numbers are close in parts of themselves, and near 0 by a thousandth of that
 
 it("weights of two machines can part by twice the way that AdamW can go", () => {
   const metrics = new Map([1, 2, 3].map((step) => [step, { learning_rate: step / 1000 }]));
-  const keys = { optim: "adamw_torch" as const, adam_beta1: 0.9, adam_beta2: 0.999, learning_rate: 1e-3, vision_learning_rate: null };
+  const keys = {
+    optim: "adamw_torch" as const,
+    adam_beta1: 0.9,
+    adam_beta2: 0.999,
+    learning_rate: 1e-3,
+    vision_learning_rate: null,
+  };
   expect(reachOf(keys, { metrics }, 2)).toBeCloseTo(2 * 0.005 * (0.1 / Math.sqrt(0.001)), 12);
   expect(reachOf({ ...keys, adam_beta2: 0.99, vision_learning_rate: 4e-3 }, { metrics }, 3)).toBeCloseTo(
     2 * 0.003 * 4,
