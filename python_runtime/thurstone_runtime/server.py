@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from math import ceil
@@ -33,6 +32,7 @@ from .dial import secure
 from .errors import CancelledError, EngineError, MethodUnknownError, WireError, describe_error
 from .launch import Launch
 from .memory import resident_bytes
+from .outbox import Outbox
 from .protocol import VERSION, Buffer, Limits, Message, decode, encode
 from .tensors import ITEM_SIZES, to_wire
 from .verbs import EngineTable
@@ -71,24 +71,6 @@ ENDS = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 )
 """What ends a worker that dialled in when it happens to one of its connections."""
-
-
-class Outbox:
-    """Messages that wait for a socket. Any thread appends, the owner of the socket sends."""
-
-    def __init__(self, connection: zmq.Socket[bytes]) -> None:
-        self.connection = connection
-        self.messages: deque[list[Buffer]] = deque()
-        self.interest = 0
-
-    def flush(self) -> None:
-        """Sends until nothing is left or the socket is full. Large frames are not copied."""
-        while self.messages:
-            try:
-                self.connection.send_multipart(self.messages[0], zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            self.messages.popleft()
 
 
 class Server:

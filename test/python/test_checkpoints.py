@@ -14,29 +14,19 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from conftest import OpenContext
 from thurstone_runtime import snapshots
 from thurstone_runtime.checkpoints import allowed_path
-from thurstone_runtime.errors import EngineError
 from thurstone_runtime.families import load_model
 from thurstone_runtime.joining import ALLOWED
 from thurstone_runtime.make_checkpoint import make_checkpoint
-from thurstone_runtime.state_files import state_contents, write_state
-from thurstone_runtime.strategies import Held
 from training_task import Worker, groups_of, plain_logprobs, refused, scores_of
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 FILES = [OPTIMIZER, STATE, WEIGHTS]
-
-
-def held(tensors: dict[str, torch.Tensor]) -> dict[str, Held]:
-    """As a strategy hands them out."""
-    return {name: Held.here(tensor) for name, tensor in tensors.items()}
 
 
 @contextlib.contextmanager
@@ -293,26 +283,6 @@ def test_saving_needs_an_existing_folder(worker, tmp_path):
     refused("bad_argument", worker.engine.save, {"path": str(tmp_path / "absent")}, {}, worker.context)
 
 
-@given(
-    st.dictionaries(
-        st.text("abc.", min_size=1, max_size=6),
-        st.tuples(st.lists(st.integers(0, 4), max_size=3), st.sampled_from([torch.float32, torch.bfloat16])),
-        max_size=5,
-    )
-)
-@settings(max_examples=40, deadline=None)
-def test_the_safetensors_writer_is_read_back_by_the_library(tmp_path_factory, shapes):
-    folder = tmp_path_factory.mktemp("state")
-    generator = torch.Generator().manual_seed(0)
-    tensors = {name: torch.randn(shape, generator=generator).to(dtype) for name, (shape, dtype) in shapes.items()}
-    write_state(folder, state_contents(held(tensors), {}, {"step": 0}))
-    found = load_file(folder / "weights.safetensors")
-    assert found.keys() == tensors.keys()
-    for name, tensor in tensors.items():
-        assert found[name].dtype == tensor.dtype
-        assert torch.equal(found[name], tensor)
-
-
 def test_an_exported_model_gives_exactly_the_same_logits(worker, tmp_path):
     export(worker, tmp_path / "model")
     loaded = worker.engine._session.loaded
@@ -394,12 +364,3 @@ def test_what_an_interrupted_export_left_is_replaced(worker, tmp_path):
     export(worker, tmp_path / "model")
     assert not (tmp_path / "model" / "half.bin").exists()
     assert not (tmp_path / "model.partial").exists()
-
-
-def test_errors_of_other_kinds_pass_through_the_writer(tmp_path):
-    def stop() -> None:
-        raise EngineError("bad_argument", "stop")
-
-    with pytest.raises(EngineError, match="stop"):
-        write_state(tmp_path, state_contents(held({"a": torch.ones(2)}), {}, {"step": 0}), stop)
-    assert list(tmp_path.iterdir()) == []
