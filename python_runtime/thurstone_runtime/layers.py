@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import save_on_cpu
 from torch.nn.modules.dropout import _DropoutNd
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -37,9 +38,25 @@ def heeded(watcher: Watcher, ranks: Ranks) -> Watcher:
     return _Ticking(watcher) if ranks.in_step else watcher
 
 
-def enable_checkpointing(model: PreTrainedModel) -> None:
-    """Layers keep only their inputs and compute the rest again in the backward pass, inside `checkpointed_layers`."""
+def enable_checkpointing(model: PreTrainedModel, *, offload: bool = False) -> None:
+    """Layers keep only their inputs and compute the rest again in the backward pass, inside `checkpointed_layers`.
+
+    `offload`: keep them in the machine's memory, pinned for CUDA, from which the backward pass fetches them.
+    (transformers' own option of that name asks for pinned memory on a machine without CUDA as well, and fails.)
+    """
     model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    if offload:
+        for layer in layers_of(model):
+            layer._gradient_checkpointing_func = _inputs_moved(layer._gradient_checkpointing_func)
+
+
+def _inputs_moved(checkpoint: Callable[..., Any]) -> Callable[..., Any]:
+    # What is computed inside is not saved at all, so the hooks see the inputs alone.
+    def moved(*args: Any, **kwargs: Any) -> Any:
+        with save_on_cpu(pin_memory=torch.cuda.is_available()):
+            return checkpoint(*args, **kwargs)
+
+    return moved
 
 
 @contextmanager

@@ -169,7 +169,7 @@ def _spread(
         if settings["freeze_vision"]:
             loaded.family.vision_tower(loaded.model).requires_grad_(False)
         if settings["gradient_checkpointing"]:
-            enable_checkpointing(loaded.model)
+            enable_checkpointing(loaded.model, offload=settings["activation_offloading"])
         strategy = make_strategy(
             settings["strategy"], ranks, settings["deepspeed"], gathers=settings["gather_for_generation"]
         )

@@ -25,6 +25,7 @@ LOAD: Table = {
     "reference": flag,
     "attention": choice("auto", "sdpa", "eager", "flash_attention_2"),
     "gradient_checkpointing": flag,
+    "activation_offloading": optional(flag, False),
     "freeze_vision": flag,
     "optimizer": record(
         {

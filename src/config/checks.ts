@@ -96,6 +96,13 @@ const modelChecks: readonly Check[] = [
         : null,
   },
   {
+    keys: ["activation_offloading", "gradient_checkpointing"],
+    find: ({ activation_offloading, gradient_checkpointing }) =>
+      activation_offloading && !gradient_checkpointing
+        ? conflict("activation_offloading is true and gradient_checkpointing is false. Set it to true.")
+        : null,
+  },
+  {
     keys: ["gradient_checkpointing_kwargs", "gradient_checkpointing"],
     find: ({ gradient_checkpointing_kwargs: kwargs, gradient_checkpointing }) =>
       kwargs !== null && !gradient_checkpointing

@@ -34,6 +34,7 @@ const FREE_KEYS: readonly (keyof ResolvedConfig)[] = [
   "strategy",
   "deepspeed",
   "ds3_gather_for_generation",
+  "activation_offloading",
   // These three count only as their product.
   "num_processes",
   "per_device_train_batch_size",

@@ -151,6 +151,7 @@ async function forecast(config: ResolvedConfig | ResolvedSftConfig, asked: Asked
     adapter: adapterOf(config, model),
     freezeVision: config.freeze_vision_modules,
     gradientCheckpointing: config.gradient_checkpointing,
+    activationOffloading: config.activation_offloading,
     optimizer: config.optim,
     reference: asked.reference,
     generation: config.ds3_gather_for_generation === false ? "layerwise" : "gather",

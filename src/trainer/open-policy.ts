@@ -202,6 +202,7 @@ function loadParameters(config: SharedConfig, { inference, reference, writable }
     reference: !inference && reference,
     attention: config.attn_implementation,
     gradient_checkpointing: config.gradient_checkpointing,
+    activation_offloading: config.activation_offloading,
     // Without training no weight changes, so that features are made once, whatever is asked about a picture.
     freeze_vision: inference || config.freeze_vision_modules,
     optimizer: {

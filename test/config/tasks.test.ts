@@ -103,6 +103,14 @@ describe("a configuration of sft", () => {
   });
 });
 
+it("activation_offloading goes with gradient_checkpointing only", () => {
+  const input = { ...model, activation_offloading: true };
+  expect(problemsOf(() => resolveConfig(input)).map(({ message }) => message)).toEqual([
+    "activation_offloading is true and gradient_checkpointing is false. Set it to true.",
+  ]);
+  expect(resolveConfig({ ...input, gradient_checkpointing: true }).activation_offloading).toBe(true);
+});
+
 describe("gradient_checkpointing_kwargs", () => {
   it("takes what the worker does, as a map, and as JSON in a flag", () => {
     const kwargs = { use_reentrant: false } as const;

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.autograd.graph import save_on_cpu
 
 from conftest import OpenContext
+from thurstone_runtime import layers
 from thurstone_runtime.batches import GroupBatch
 from thurstone_runtime.families import load_model
 from thurstone_runtime.logprob_store import LogprobStore
@@ -170,10 +172,27 @@ def test_a_group_split_in_two_gives_the_same_gradients(tiny_checkpoint):
 
 
 @pytest.mark.parametrize("freeze_vision", [False, True])
-def test_checkpointed_layers_give_the_same_gradients(tiny_checkpoint, freeze_vision):
+def test_checkpointed_layers_give_the_same_gradients(tiny_checkpoint, freeze_vision, monkeypatch):
     plain = Worker(tiny_checkpoint, freeze_vision=freeze_vision)
-    saving = Worker(tiny_checkpoint, freeze_vision=freeze_vision, gradient_checkpointing=True)
-    forwards = {plain: 0, saving: 0}
+    saving, moving = (
+        Worker(tiny_checkpoint, freeze_vision=freeze_vision, gradient_checkpointing=True, activation_offloading=moved)
+        for moved in (False, True)
+    )
+    forwards = {plain: 0, saving: 0, moving: 0}
+    saved = []
+
+    class Recorded(save_on_cpu):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            pack = self.pack_hook
+
+            def record(tensor: torch.Tensor) -> Any:
+                saved.append(tuple(tensor.shape))
+                return pack(tensor)
+
+            self.pack_hook = record
+
+    monkeypatch.setattr(layers, "save_on_cpu", Recorded)
     for worker in forwards:
         layer = worker.model.model.language_model.layers[0].self_attn
 
@@ -182,6 +201,13 @@ def test_checkpointed_layers_give_the_same_gradients(tiny_checkpoint, freeze_vis
 
         layer.register_forward_pre_hook(count)
         worker.forward_backward(worker.part(keys=("a",)))
-    assert forwards == {plain: 1, saving: 2}
+    assert forwards == {plain: 1, saving: 2, moving: 2}
     assert_close(saving.gradients(), plain.gradients(), 1e-6)
+    config = moving.model.config
+    inputs = [shape for shape in saved if shape[-1] == config.text_config.hidden_size]
+    assert len(inputs) >= config.text_config.num_hidden_layers, saved
+    # Nothing of what a layer computes is among them.
+    assert not any(shape[-1] == config.text_config.intermediate_size for shape in saved), saved
+    moved = moving.gradients()
+    assert all(torch.equal(moved[name], gradient) for name, gradient in saving.gradients().items())
     assert not any(module.training for module in saving.model.modules())

@@ -98,6 +98,14 @@ export const modelKeys = {
     .boolean()
     .default(false)
     .describe("Recompute activations in the backward pass: less memory, about a third more time."),
+  activation_offloading: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Keep what gradient_checkpointing keeps, the input of every layer, in the machine's memory instead of the device's: " +
+        "less of it per token, and a copy in both directions. Needs `gradient_checkpointing`; changes no number, and saves " +
+        "nothing on a CPU.",
+    ),
   gradient_checkpointing_kwargs: z
     .strictObject({ use_reentrant: z.literal(false) })
     .nullable()

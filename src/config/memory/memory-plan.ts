@@ -19,6 +19,8 @@ import type { ModelUse, Storage } from "./storage.js";
 export interface MemoryOptions extends ModelUse {
   readonly work: Workload;
   readonly gradientCheckpointing: boolean;
+  /** Inputs of layers that compute again are kept in the machine's memory. Default false. */
+  readonly activationOffloading?: boolean;
   /** How ranks that hold pieces sample: with all weights put together, or layer by layer, all ranks in step. */
   readonly generation: "gather" | "layerwise";
   readonly device: "cpu" | "cuda";
@@ -94,8 +96,13 @@ export function planMemory(options: MemoryOptions): MemoryPlan {
     peak,
     tensors,
     needed: neededFor(options, tensors),
-    host: options.device === "cpu" ? 0 : CUDA_PROCESS + held.offloaded + pictures(options) + copyToSave(options, held),
+    host: options.device === "cpu" ? 0 : inMachine(options, held),
   };
+}
+
+/** What a rank on CUDA has in the machine's memory. */
+function inMachine(options: MemoryOptions, held: Storage): number {
+  return CUDA_PROCESS + held.offloaded + pictures(options) + copyToSave(options, held) + inputsMoved(options);
 }
 
 /** Bytes of all parts together. */
@@ -169,17 +176,46 @@ const EXPONENTIALS = 2 ** 24;
 /** Float32 logits held at once; `logprobs.LOGITS_BYTES`. */
 const LOGITS = 512 * 2 ** 20;
 
+/** The largest pass with a gradient, what of a token and of a patch it keeps, and whether the vision tower is trained. */
+function largest(options: MemoryOptions): {
+  readonly pass: Pass;
+  readonly kept: ReturnType<typeof keptPerToken>;
+  readonly seen: ReturnType<typeof keptPerPatch>;
+  readonly live: boolean;
+} {
+  const { text, vision } = options.architecture;
+  const kind = passKind(options);
+  return {
+    pass: largestPass(options.work, options.ranks, toldPerToken(text, kind.bytes, options.gradientCheckpointing)),
+    kept: keptPerToken(text, kind),
+    seen: keptPerPatch(vision, kind),
+    live: !(options.freezeVision || options.adapter !== null),
+  };
+}
+
+/** Whether the inputs of layers leave the device; on a CPU there is nowhere to go. */
+function movesInputs({ gradientCheckpointing, activationOffloading = false, device }: MemoryOptions): boolean {
+  return gradientCheckpointing && activationOffloading && device === "cuda";
+}
+
+/** Bytes of the inputs that leave it. */
+function inputsMoved(options: MemoryOptions): number {
+  if (!movesInputs(options)) return 0;
+  const { text, vision } = options.architecture;
+  const { pass, kept, seen, live } = largest(options);
+  return pass.tokens * text.layers * kept.input + (live ? pass.patches * vision.depth * seen.input : 0);
+}
+
 function training(options: MemoryOptions, held: Storage, fixed: MemoryParts): MemoryParts[] {
-  const { architecture, work, gradientCheckpointing: saving } = options;
+  const { architecture, gradientCheckpointing: saving } = options;
   const { text, vision } = architecture;
   const kind = passKind(options);
-  const pass = largestPass(work, options.ranks, toldPerToken(text, kind.bytes, saving));
-  const kept = keptPerToken(text, kind);
-  const seen = keptPerPatch(vision, kind);
-  const live = !(options.freezeVision || options.adapter !== null);
+  const { pass, kept, seen, live } = largest(options);
 
-  const textInputs = pass.tokens * (saving ? text.layers * kept.input : kept.layers);
-  const towerKept = live ? pass.patches * ((saving ? vision.depth * seen.input : seen.layers) + seen.ends) : 0;
+  const moved = movesInputs(options);
+  const textInputs = pass.tokens * (saving ? (moved ? 1 : text.layers) * kept.input : kept.layers);
+  const towerInputs = saving ? (moved ? 1 : vision.depth) * seen.input : seen.layers;
+  const towerKept = live ? pass.patches * (towerInputs + seen.ends) : 0;
   const textLayer = saving ? pass.tokens * kept.layer : 0;
   const towerLayer = live && saving ? pass.patches * seen.layer : 0;
   const working = pass.tokens * (4 * text.hiddenSize + 2 * kind.bytes * text.intermediateSize);

@@ -161,6 +161,19 @@ describe("for every use", () => {
     );
   });
 
+  it("inputs of layers that leave the device are in the machine's memory instead, where there are two", () => {
+    fc.assert(
+      fc.property(uses, (use) => {
+        const saving = { ...use, gradientCheckpointing: true };
+        const [kept, moved] = [saving, { ...saving, activationOffloading: true }].map(planMemory);
+        expect(moved!.host).toBeGreaterThan(kept!.host);
+        expect(moved!.needed).toBeLessThanOrEqual(kept!.needed);
+        const onCpu = { ...saving, device: "cpu" as const };
+        expect(planMemory({ ...onCpu, activationOffloading: true })).toEqual(planMemory(onCpu));
+      }),
+    );
+  });
+
   it("the peak is the largest stage", () => {
     fc.assert(
       fc.property(uses, (use) => {
