@@ -46,7 +46,8 @@ def enable_checkpointing(model: PreTrainedModel, *, offload: bool = False) -> No
     """
     model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     if offload:
-        for layer in layers_of(model):
+        layers: list[Any] = layers_of(model)
+        for layer in layers:
             layer._gradient_checkpointing_func = _inputs_moved(layer._gradient_checkpointing_func)
 
 
