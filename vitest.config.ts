@@ -10,12 +10,15 @@ const FUNCTIONS = ["advantages", "config", "data", "images", "losses", "policy",
   (folder) => `test/${folder}/**/*.test.ts`,
 );
 
-/** What starts processes comes first: the long files are not the last ones, when all cores but one have nothing to do. */
-class ProcessesFirst extends BaseSequencer {
+const RUNS = ["test/e2e/**/*.test.ts"];
+
+/** Projects in the order in which they run: the long files are not the last ones, when all cores but one have nothing to do. */
+const ORDER = ["runs", "processes", "functions"];
+
+class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    const first = (file: TestSpecification): boolean => file.project.name === "processes";
-    return [...sorted.filter(first), ...sorted.filter((file) => !first(file))];
+    return ORDER.flatMap((name) => sorted.filter((file) => file.project.name === name));
   }
 }
 
@@ -34,9 +37,10 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Models as small as these run several times slower on threads that wait for each other.
     env: { OMP_NUM_THREADS: "1" },
-    sequence: { sequencer: ProcessesFirst },
+    sequence: { sequencer: LongestFirst },
     projects: [
-      { extends: true, test: { name: "processes", include: ["test/**/*.test.ts"], exclude: FUNCTIONS } },
+      { extends: true, test: { name: "runs", include: RUNS, globalSetup: "test/support/nursery.ts" } },
+      { extends: true, test: { name: "processes", include: ["test/**/*.test.ts"], exclude: [...FUNCTIONS, ...RUNS] } },
       {
         extends: true,
         test: {
