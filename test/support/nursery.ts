@@ -12,5 +12,7 @@ export async function setup({ config }: TestProject): Promise<(() => Promise<voi
   if (process.platform !== "linux") return undefined;
   const nursery = await startNursery();
   config.env["PYTHON_BIN"] = nursery.python(null, "/dev/null");
-  return () => nursery[Symbol.asyncDispose]();
+  return async () => {
+    await nursery[Symbol.asyncDispose]();
+  };
 }
