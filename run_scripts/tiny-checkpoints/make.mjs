@@ -69,10 +69,10 @@ function keepRecipe(out, recipe) {
 }
 
 /** Runs a command that makes `folder`, unless it is there. */
-function make(folder, [command, args]) {
+async function make(folder, [command, args]) {
   if (existsSync(folder)) return say(`${folder}: kept`);
   const started = performance.now();
-  const code = run(command, args);
+  const code = await run(command, args);
   if (code !== 0) throw new Problem(`making ${folder} failed (exit code ${code}).`);
   say(`${folder}: made in ${seconds(started)}`);
 }
@@ -90,7 +90,7 @@ await main(async () => {
     throw new Problem(
       `${more} is not complete (${found} of ${count ?? "?"} photographs): run fetch-training-photos.mjs.`,
     );
-  if (run(process.execPath, [join(ROOT, "run_scripts/build.mjs")]) !== 0) throw new Problem("the build failed.");
+  if ((await run(process.execPath, [join(ROOT, "run_scripts/build.mjs")])) !== 0) throw new Problem("the build failed.");
   keepRecipe(out, recipe);
 
   const train = join(out, "crops", "train.jsonl");
@@ -99,19 +99,19 @@ await main(async () => {
     const flags = { out: join(out, folder), count: part(count), seed, size: recipe.size, question: recipe.question };
     return tsx("training-crops.ts", ...flagged(flags), ...from);
   };
-  make(train, crops("crops", CROPS, 1, [...bundled("train"), more]));
-  make(validation, crops("validation", VALIDATION_CROPS, 2, bundled("validation")));
+  await make(train, crops("crops", CROPS, 1, [...bundled("train"), more]));
+  await make(validation, crops("validation", VALIDATION_CROPS, 2, bundled("validation")));
 
   const folder = join(out, `seed-${values.seed}`);
   mkdirSync(folder, { recursive: true });
   const at = (name) => join(folder, name);
   const seed = ["--seed", values.seed];
   const warm = ["--data", train, "--validation", validation, "--steps", String(part(STEPS.warm)), ...seed];
-  make(at("warm"), python("warm_up.py", at("warm"), ...warm));
+  await make(at("warm"), python("warm_up.py", at("warm"), ...warm));
 
   for (const scores of ["uniform", "true"]) {
     const file = join(out, "crops", `${scores}-${values.seed}.jsonl`);
-    make(file, tsx("answers.ts", "--data", train, "--out", file, "--scores", scores, ...seed));
+    await make(file, tsx("answers.ts", "--data", train, "--out", file, "--scores", scores, ...seed));
   }
   const teach = (name, start, scores, steps) => {
     const flags = {
@@ -122,7 +122,7 @@ await main(async () => {
       output_dir: at(name),
       seed: values.seed,
     };
-    make(join(at(name), "model"), [
+    await make(join(at(name), "model"), [
       process.execPath,
       [join(ROOT, "dist/cli/main.js"), "sft", join(HERE, "sft.yaml"), ...flagged(flags)],
     ]);
