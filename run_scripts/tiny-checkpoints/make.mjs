@@ -113,7 +113,7 @@ await main(async () => {
     const file = join(out, "crops", `${scores}-${values.seed}.jsonl`);
     await make(file, tsx("answers.ts", "--data", train, "--out", file, "--scores", scores, ...seed));
   }
-  const teach = (name, start, scores, steps) => {
+  const teach = async (name, start, scores, steps) => {
     const flags = {
       model_name_or_path: join(at(start), start === "warm" ? "" : "model"),
       data_file_paths: join(out, "crops", `${scores}-${values.seed}.jsonl`),
@@ -127,9 +127,9 @@ await main(async () => {
       [join(ROOT, "dist/cli/main.js"), "sft", join(HERE, "sft.yaml"), ...flagged(flags)],
     ]);
   };
-  teach("zero", "warm", "uniform", STEPS.zero);
-  teach("part", "zero", "true", STEPS.part);
-  teach("rated", "warm", "true", STEPS.rated);
+  await teach("zero", "warm", "uniform", STEPS.zero);
+  await teach("part", "zero", "true", STEPS.part);
+  await teach("rated", "warm", "true", STEPS.rated);
 
   if (!values.install) return;
   for (const name of ["zero", "part", "rated"]) {
