@@ -90,7 +90,8 @@ await main(async () => {
     throw new Problem(
       `${more} is not complete (${found} of ${count ?? "?"} photographs): run fetch-training-photos.mjs.`,
     );
-  if ((await run(process.execPath, [join(ROOT, "run_scripts/build.mjs")])) !== 0) throw new Problem("the build failed.");
+  if ((await run(process.execPath, [join(ROOT, "run_scripts/build.mjs")])) !== 0)
+    throw new Problem("the build failed.");
   keepRecipe(out, recipe);
 
   const train = join(out, "crops", "train.jsonl");
