@@ -10,11 +10,8 @@ const FUNCTIONS = ["advantages", "config", "data", "images", "losses", "policy",
   (folder) => `test/${folder}/**/*.test.ts`,
 );
 
-/**
- * Runs whose workers are forked, see test/support/nursery.ts. The others look for the processes of theirs, limit them, or
- * start them otherwise.
- */
-const RUNS = ["test/e2e/!(async-save|cli|metric-files|ranks).test.ts"];
+/** Runs whose workers are forked, see test/support/nursery.ts; ranks that dial in start by themselves. */
+const RUNS = ["test/e2e/!(ranks).test.ts"];
 
 /** Projects in the order in which they run: the long files are not the last ones, when all cores but one have nothing to do. */
 const ORDER = ["runs", "processes", "functions"];

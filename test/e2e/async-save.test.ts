@@ -8,11 +8,13 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { variedReward } from "../../bench/support/fault-runs.js";
 import type { PlainMap } from "../../src/bridge/index.js";
-import { defineReward, train } from "../../src/index.js";
+import { train } from "../../src/index.js";
 import type { ConfigInput, TrainOptions } from "../../src/index.js";
 import { verifyCheckpoint } from "../../src/runs/index.js";
 import { connectPython } from "../../src/trainer/index.js";
+import { meddle } from "../support/fake-run.js";
 import { startReusedWorker } from "./reused-worker.js";
 import type { ReusedWorker } from "./reused-worker.js";
 import { recordOf, workersOf } from "./run-child.js";
@@ -33,32 +35,10 @@ afterAll(async () => {
 const configOf = (name: string, more: Partial<ConfigInput> = {}): ConfigInput =>
   workspace.config(name, { async_save: true, save_steps: 1, ...more });
 
-/** Differs from completion to completion, so that every step moves the weights. */
-const varied = defineReward({
-  name: "varied",
-  score: ({ completion }) => completion.tokenIds[0]! / 512 + completion.tokenIds.length / 10,
-});
-
 type Connect = NonNullable<TrainOptions["connect"]>;
 
-/** With something that happens before a call is sent. */
-function meddled(connect: Connect, before: (method: string, params: PlainMap) => void | Promise<void>): Connect {
-  return async (config) => {
-    const connection = await connect(config);
-    return {
-      ...connection,
-      callers: connection.callers.map((caller) => ({
-        close: () => caller.close(),
-        async call(method, params, options) {
-          await before(method, params);
-          return caller.call(method, params, options);
-        },
-      })),
-    };
-  };
-}
-
-const run = (config: ConfigInput, connect: Connect) => train(config, { rewards: { varied }, connect }).result;
+const run = (config: ConfigInput, connect: Connect) =>
+  train(config, { rewards: { varied: variedReward }, connect }).result;
 const checkpointsOf = (config: ConfigInput): string => join(config.output_dir!, "checkpoints");
 
 /** What the second checkpoint's weights are written into. */
@@ -75,9 +55,11 @@ it("a run that saves while it trains is the run that waits, to the bit", async (
   await run(waiting, shared.connect);
   // Each is written while the next step's gradients are computed.
   let onPass = (): void => undefined;
-  const overlapping = meddled(shared.connect, (method) => {
-    if (method === "forwardBackward") onPass();
-    return method === "writeSnapshot" ? new Promise<void>((resolve) => (onPass = resolve)) : undefined;
+  const overlapping = meddle(shared, {
+    before(method) {
+      if (method === "forwardBackward") onPass();
+      return method === "writeSnapshot" ? new Promise<void>((resolve) => (onPass = resolve)) : undefined;
+    },
   });
   await run(beside, overlapping);
   expect(recordOf(beside.output_dir!)).toEqual(recordOf(waiting.output_dir!));
@@ -103,11 +85,16 @@ describe("keeps the last good checkpoint, and goes on from it to the same end,",
     const config = configOf("killed");
     const others = workersOf(process.pid);
     const blocked = secondWeights((path) => execFileSync("mkfifo", [path]));
-    const connect = meddled(connectPython, (method, params) => {
-      blocked(method, params);
-      if (method !== "optimStep" || params["step"] !== 3) return;
-      for (const pid of workersOf(process.pid)) if (!others.includes(pid)) process.kill(pid, "SIGKILL");
-    });
+    const connect = meddle(
+      { connect: (asked: Parameters<Connect>[0]) => connectPython(asked) },
+      {
+        before(method, params) {
+          blocked(method, params);
+          if (method !== "optimStep" || params["step"] !== 3) return;
+          for (const pid of workersOf(process.pid)) if (!others.includes(pid)) process.kill(pid, "SIGKILL");
+        },
+      },
+    );
     await expect(run(config, connect)).rejects.toMatchObject({
       code: "WORKER_DIED",
       message: expect.stringMatching(/The run can be resumed from step 1 \(resume_from_checkpoint\)\.$/) as string,
@@ -117,10 +104,7 @@ describe("keeps the last good checkpoint, and goes on from it to the same end,",
 
   it.runIf(existsSync("/dev/full"))("when the disk is full", async () => {
     const config = configOf("full");
-    const connect = meddled(
-      shared.connect,
-      secondWeights((path) => symlinkSync("/dev/full", path)),
-    );
+    const connect = meddle(shared, { before: secondWeights((path) => symlinkSync("/dev/full", path)) });
     await expect(run(config, connect)).rejects.toMatchObject({
       code: "RUN_WRITE_FAILED",
       message: expect.stringContaining("No space left on device") as string,

@@ -105,7 +105,7 @@ describe("thurstone train", () => {
 
     it("and keeps its last checkpoint when there is no room for another", async () => {
       // A limit on the size of files makes every write of the worker beyond it fail, as a full disk does.
-      const { python } = findPython();
+      const { python } = findPython({ env: {} });
       const limited = join(workspace.folder, "limited-python");
       writeFileSync(limited, `#!/bin/sh\nulimit -f 8\nexec "${python}" "$@"\n`);
       chmodSync(limited, 0o755);

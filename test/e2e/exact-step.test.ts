@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { variedScore } from "../../bench/support/fault-runs.js";
 import type { Row } from "../../src/data/index.js";
 import {
   defineReward,
@@ -34,10 +35,7 @@ interface ReferenceResult {
 }
 
 /** Random weights write no scores, so this one rates ids. */
-const ids = defineReward({
-  name: "ids",
-  score: ({ completion }) => completion.tokenIds[0]! / 512 + completion.tokenIds.length / 10,
-});
+const ids = defineReward({ name: "ids", score: ({ completion }) => variedScore(completion) });
 
 let workspace: Workspace;
 let policy: Policy<Row>;

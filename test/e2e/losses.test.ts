@@ -5,6 +5,7 @@
  * @module
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { variedScore } from "../../bench/support/fault-runs.js";
 import type { Row } from "../../src/data/index.js";
 import { defineReward, loadRows, openPolicy, resolveConfig, toTrainBatch, train } from "../../src/index.js";
 import type { ConfigInput, LossSpec, Policy, RolloutGroup, TrainBatch } from "../../src/index.js";
@@ -136,10 +137,7 @@ describe("on a real worker", () => {
 });
 
 /** Random weights write no scores, so this one rates ids. */
-const ids = defineReward({
-  name: "ids",
-  score: ({ completion }) => completion.tokenIds[0]! / 512 + completion.tokenIds.length / 10,
-});
+const ids = defineReward({ name: "ids", score: ({ completion }) => variedScore(completion) });
 
 /** Metrics of the steps of a run, which begins with the weights as they were loaded. */
 async function stepsOf(config: ConfigInput): Promise<Readonly<Record<string, number | null>>[]> {

@@ -34,12 +34,15 @@ export function runChild(
   return new Promise((resolve) => child.on("close", (code, signal) => resolve({ code, signal, stderr })));
 }
 
+/** What stands for a worker among the children of a process: itself, or the client of a nursery, whose end is the worker's. */
+const WORKER = /thurstone_runtime|nursed_worker/;
+
 /** Process ids of the Python workers of a process. */
 export function workersOf(pid: number): number[] {
   const lines = execFileSync("ps", ["-A", "-o", "pid=,ppid=,args="], { encoding: "utf8" }).split("\n");
   const processes = lines.map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line));
   return processes
-    .filter((found) => Number(found?.[2]) === pid && found![3]!.includes("thurstone_runtime"))
+    .filter((found) => Number(found?.[2]) === pid && WORKER.test(found![3]!))
     .map((found) => Number(found![1]));
 }
 

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { variedScore } from "../../bench/support/fault-runs.js";
 import { defineReward, sft, train } from "../../src/index.js";
 import type { ConfigInput } from "../../src/index.js";
 import { watchedWorker } from "./watched-worker.js";
@@ -14,11 +15,7 @@ const config = JSON.parse(process.argv[2]!) as ConfigInput;
 const [point, count] = (process.argv[3] ?? "").split(":");
 const die = (): void => void process.kill(process.pid, "SIGKILL");
 
-/** Differs from completion to completion, so that every step moves the weights. */
-const firstToken = defineReward({
-  name: "first-token",
-  score: ({ completion }) => completion.tokenIds[0]! / 512 + completion.tokenIds.length / 10,
-});
+const firstToken = defineReward({ name: "first-token", score: ({ completion }) => variedScore(completion) });
 
 /** Pays many groups the same, so that they are drawn again. */
 const lowToken = defineReward({

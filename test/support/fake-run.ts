@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { PlainMap, Reply, Tensor } from "../../src/bridge/index.js";
+import type { Caller, PlainMap, Reply, Tensor, Tensors } from "../../src/bridge/index.js";
 import type { ConfigInput, RunResult, TrainerEvent, TrainOptions } from "../../src/index.js";
 import { train } from "../../src/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
@@ -39,22 +39,29 @@ export function eventsOf<T extends TrainerEvent["type"]>(
 export interface Meddling {
   /** Runs before a call is sent; throwing refuses it. */
   readonly before?: (method: string, params: PlainMap) => void | Promise<void>;
-  /** Replaces a reply. */
-  readonly after?: (method: string, reply: Reply) => Reply;
+  /** Replaces a reply. @param sent tensors of the request */
+  readonly after?: (method: string, reply: Reply, params: PlainMap, sent: Tensors) => Reply;
 }
 
-/** The worker's `connect`, with someone in between. */
-export function meddle(worker: FakeWorker, { before, after }: Meddling): FakeWorker["connect"] {
-  return async () => {
-    const connection = await worker.connect();
+interface Connected {
+  readonly callers: readonly Caller[];
+}
+
+/** A worker's `connect`, be it a fake's or a real one's, with someone in between. */
+export function meddle<Given extends unknown[], Connection extends Connected>(
+  worker: { readonly connect: (...given: Given) => Promise<Connection> },
+  { before, after }: Meddling,
+): (...given: Given) => Promise<Connection> {
+  return async (...given) => {
+    const connection = await worker.connect(...given);
     return {
-      close: () => connection.close(),
-      callers: connection.callers.map((caller) => ({
+      ...connection,
+      callers: connection.callers.map((caller): Caller => ({
         close: () => caller.close(),
         async call(method, params, options) {
           await before?.(method, params);
           const reply = await caller.call(method, params, options);
-          return after?.(method, reply) ?? reply;
+          return after?.(method, reply, params, options?.tensors ?? {}) ?? reply;
         },
       })),
     };
