@@ -14,7 +14,8 @@ set -euo pipefail
 export NNODES="$SLURM_NNODES"
 export GPUS="${GPUS:-${SLURM_GPUS_ON_NODE:-8}}"
 export KEYS="${KEYS:-output/keys-$SLURM_JOB_ID}"
-MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
+hosts="$(scontrol show hostnames "$SLURM_JOB_NODELIST")"
+MASTER_ADDR="${hosts%%$'\n'*}"
 export MASTER_ADDR
 
 names=()

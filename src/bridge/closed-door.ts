@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { curveKeyPair, Dealer } from "zeromq";
 import type { Event, SocketOptions } from "zeromq";
 import { BridgeError } from "../errors.js";
@@ -11,29 +12,37 @@ export interface ClosedDoorOptions {
   /** Where the socket is bound, as somebody on this machine reaches it. */
   readonly address: string;
   readonly serverKey: string;
+  /**
+   * Resolves when the socket behind the address has told of a client without CURVE: it tells a little later than the client
+   * learns of it, and not at all when another program answers at this address.
+   */
+  readonly heard: Promise<void>;
+  /** Milliseconds in which a stranger must have been turned away. Default 5,000. */
+  readonly limit?: number;
 }
 
-/** Milliseconds in which a stranger must have been turned away. */
-const LIMIT = 5000;
+type Outcome = "refused" | "admitted" | "silent";
 
 /**
  * Knocks with a key that is not listed, and without CURVE.
  *
  * @throws BridgeError DOOR_OPEN when one of them gets in, or is not turned away in time
  */
-export async function proveClosed({ address, serverKey }: ClosedDoorOptions): Promise<void> {
+export async function proveClosed({ address, serverKey, heard, limit = 5000 }: ClosedDoorOptions): Promise<void> {
   const { publicKey, secretKey } = curveKeyPair();
   const strangers: [string, SocketOptions<Dealer>][] = [
     ["a key that is not listed", { curveServerKey: serverKey, curvePublicKey: publicKey, curveSecretKey: secretKey }],
     ["a client without CURVE", {}],
   ];
+  const heardInTime = Promise.race([heard.then(() => "refused" as const), silence(limit)]);
   await Promise.all(
     strangers.map(async ([who, options]) => {
-      const outcome = await knock(address, options);
+      const answer = await knock(address, options, limit);
+      const outcome = answer === "refused" ? await heardInTime : answer;
       if (outcome === "refused") return;
       throw new BridgeError(
         "DOOR_OPEN",
-        `${address} ${outcome === "admitted" ? "lets in" : `did not turn away within ${LIMIT / 1000} s`} ${who}. ` +
+        `${address} ${outcome === "admitted" ? "lets in" : `did not turn away within ${limit / 1000} s`} ${who}. ` +
           "Workers are not waited for at such a socket. Does another program answer at this address?",
         { fields: { address, who, outcome } },
       );
@@ -41,12 +50,10 @@ export async function proveClosed({ address, serverKey }: ClosedDoorOptions): Pr
   );
 }
 
-async function knock(address: string, options: SocketOptions<Dealer>): Promise<"refused" | "admitted" | "silent"> {
+async function knock(address: string, options: SocketOptions<Dealer>, limit: number): Promise<Outcome> {
   const socket = new Dealer({ ...options, linger: 0, routingId: "self-test", ipv6: address.includes("[") });
-  let timer: NodeJS.Timeout | undefined;
-  const outcome = await new Promise<"refused" | "admitted" | "silent">((resolve) => {
-    timer = setTimeout(resolve, LIMIT, "silent");
-    const listen = (type: Event["type"], result: "refused" | "admitted"): void => {
+  const answer = new Promise<Outcome>((resolve) => {
+    const listen = (type: Event["type"], result: Outcome): void => {
       socket.events.on(type, () => resolve(result));
     };
     listen("handshake", "admitted");
@@ -56,7 +63,13 @@ async function knock(address: string, options: SocketOptions<Dealer>): Promise<"
     listen("disconnect", "refused");
     socket.connect(address);
   });
-  clearTimeout(timer);
+  const outcome = await Promise.race([answer, silence(limit)]);
   socket.close();
   return outcome;
+}
+
+/** Nothing for so long. Does not keep the process alive. */
+async function silence(milliseconds: number): Promise<Outcome> {
+  await sleep(milliseconds, undefined, { ref: false });
+  return "silent";
 }

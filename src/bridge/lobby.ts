@@ -138,7 +138,10 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
       const [code, reason] =
         verdict.kind === "mismatch"
           ? ["HELLO_VERSION", verdict.error.message]
-          : ["HELLO_TOKEN", "the token is not that of this rank"];
+          : [
+              "HELLO_TOKEN",
+              `rank ${seat.join.rank} was given another token since: is there another worker of this rank?`,
+            ];
       return refuse(channel, identity, message, code, reason);
     }
     if (seat.lines[channel] !== undefined) {
@@ -209,6 +212,8 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
   }
 
   async function open(channel: Channel, address: string): Promise<void> {
+    let hear = (): void => undefined;
+    const heard = new Promise<void>((resolve) => (hear = resolve));
     routers[channel] = await bindRouter({
       address,
       maxMessageBytes,
@@ -218,10 +223,13 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
         secretKey: keys.secretKey,
         domain: guard.domain,
         onLeft: (identity) => end(channel, identity),
-        onRefused: refusal,
+        onRefused: (sentence) => {
+          refusal(sentence);
+          hear();
+        },
       },
     }).catch((cause: Error) => Promise.reject(listenFailed(address, cause)));
-    await proveClosed({ address: reachable(routers[channel].address), serverKey: keys.publicKey });
+    await proveClosed({ address: reachable(routers[channel].address), serverKey: keys.publicKey, heard });
   }
 
   try {

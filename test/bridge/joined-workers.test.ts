@@ -53,13 +53,14 @@ describe("workers that dial in", () => {
     expect(stranger.said).toMatch(/gave up after 3 s .*its key is not the control_key of the key file/s);
     expect(await alone.ended).toBe(14);
     expect(alone.said).toContain("it is one of 1 workers, and num_processes is 2 (HELLO_WORLD_SIZE)");
-    // Whichever of the two with this rank came first.
-    expect(await Promise.race([first, copied].map(async (worker) => [await worker.ended, worker.said]))).toEqual([
-      14,
-      expect.stringContaining("rank 0 is there already (HELLO_RANK)"),
-    ]);
+    // Whichever of the two with this rank came first, or asked last.
+    const refused = await Promise.race([first, copied].map(async (worker) => [await worker.ended, worker.said]));
+    expect([
+      [14, expect.stringContaining("rank 0 is there already (HELLO_RANK)")],
+      [11, expect.stringContaining("is there another worker of this rank?")],
+    ]).toContainEqual(refused);
     expect(news.join("\n")).toMatch(/refused .*HELLO_WORLD_SIZE/);
-    expect(news.join("\n")).toMatch(/refused .*HELLO_RANK/);
+    expect(news.join("\n")).toMatch(/refused .*HELLO_(RANK|TOKEN)/);
     expect(workers.hellos.map(({ rank }) => rank)).toEqual([0, 1]);
     const replies = await Promise.all(workers.callers.map((caller, rank) => caller.call("echo", { rank })));
     expect(replies.map(({ result }) => result)).toEqual([{ rank: 0 }, { rank: 1 }]);
@@ -112,7 +113,10 @@ describe("workers that dial in", () => {
     expect(worker.said).toMatch(/connection to the control plane at \S+ cannot be made; .* let both ports through/);
     stop.abort(new Error("enough"));
     await expect(joined).rejects.toThrow("enough");
-    expect(news.length).toBe(1);
+    // Its other connection may have ended within the handshake, which is told.
+    expect(news.filter((line) => !line.includes("did not complete the handshake"))).toEqual([
+      `waiting at ${address} for 1 workers`,
+    ]);
   });
 
   it("say what their key files and flags lack, and the control plane who did not come", async () => {

@@ -181,11 +181,25 @@ describe("the self-test of a door", () => {
   it("fails at one without CURVE, and at one with CURVE that nobody keeps", async () => {
     const { publicKey, secretKey } = curveKeyPair();
     const plain = await bound({});
-    await expect(proveClosed({ address: plain, serverKey: publicKey })).rejects.toMatchObject({ code: "DOOR_OPEN" });
+    const heard = Promise.resolve();
+    await expect(proveClosed({ address: plain, serverKey: publicKey, heard })).rejects.toMatchObject({
+      code: "DOOR_OPEN",
+    });
     const unkept = await bound({ curveServer: true, curveSecretKey: secretKey });
-    await expect(proveClosed({ address: unkept, serverKey: publicKey })).rejects.toMatchObject({
+    await expect(proveClosed({ address: unkept, serverKey: publicKey, heard })).rejects.toMatchObject({
       code: "DOOR_OPEN",
       fields: { who: "a key that is not listed", outcome: "admitted" },
+    });
+  });
+
+  it("fails where another program turns the strangers away", async () => {
+    const { addresses, keys } = await lobby();
+    const door = { address: addresses.control, serverKey: keys.publicKey };
+    await proveClosed({ ...door, heard: Promise.resolve() });
+    const heard = new Promise<void>(() => undefined);
+    await expect(proveClosed({ ...door, heard, limit: 500 })).rejects.toMatchObject({
+      code: "DOOR_OPEN",
+      fields: { outcome: "silent" },
     });
   });
 
