@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from .adapter_files import SavedAdapter, find_adapter, write_adapter
 from .errors import EngineError
 from .exports import export_model
-from .families import LoadedModel, load_model
+from .families import LoadedModel, Whereabouts, load_model
 from .families.quantization import is_quantised
 from .lora import DEFAULTS, LoraSettings, attach_new, attach_saved
 from .ranks import Ranks
@@ -62,7 +62,7 @@ class Adapter:
             export_model(model, held, path, dtype, self.base, self.base_revision, ranks, tick)
 
 
-def open_adapted(settings: dict[str, Any]) -> tuple[LoadedModel, Adapter | None]:
+def open_adapted(settings: dict[str, Any], weights: Whereabouts = "device") -> tuple[LoadedModel, Adapter | None]:
     """The model of the parameters of `load`, and its adapter: a new one that they ask for, or one that `model` names.
 
     Raises what `load_model`, `find_adapter` and `lora` raise, and `bad_argument` for settings that contradict the
@@ -73,7 +73,7 @@ def open_adapted(settings: dict[str, Any]) -> tuple[LoadedModel, Adapter | None]
     _check(settings, lora, saved)
     base, revision = (settings["model"], settings["revision"]) if saved is None else (saved.base, saved.base_revision)
     own = {name: settings[name] for name in _MODEL_SETTINGS}
-    loaded = load_model(base, revision=revision, frozen=lora is not None, **own)
+    loaded = load_model(base, revision=revision, frozen=lora is not None, weights=weights, **own)
     if saved is not None:
         config = saved.config if lora is None else _continued(saved, lora)
         attach_saved(

@@ -6,7 +6,8 @@ attention of both fast ways is our own (`attention`) and rests on how transforme
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from .batches import Group
 from .errors import EngineError
 from .families import LoadedModel
-from .generation import Context, GenerateOptions, PromptInput, generate
+from .generation import Context, GenerateOptions, GenerationResult, PromptInput, generate
 from .images import Picture
 from .logprobs import group_scores
 from .sampling import SamplingOptions
@@ -28,8 +29,10 @@ _COMPLETION_LENGTHS = ((5, 1, 7), (6, 3))
 
 
 @torch.no_grad()
-def packing_warning(loaded: LoadedModel, context: Context) -> str | None:
-    """None when packed rows agree with padded ones, else what is to be told.
+def packing_warning(
+    loaded: LoadedModel, context: Context, sampling: Callable[[], AbstractContextManager[LoadedModel]] | None = None
+) -> str | None:
+    """None when packed rows agree with padded ones, else what is to be told. `sampling` is that of a strategy.
 
     Raises `attention_unavailable` when sampling does not agree: there is no other way to sample.
     """
@@ -37,7 +40,9 @@ def packing_warning(loaded: LoadedModel, context: Context) -> str | None:
     groups, pictures = _groups(loaded)
     limit = TOLERANCE[loaded.compute_dtype]
     difference = _largest_difference(loaded, tower, groups, pictures)
-    sampled = _sampling_difference(loaded, tower, groups, pictures, context)
+    with nullcontext(loaded) if sampling is None else sampling() as sampler:
+        result = _greedy(sampler, tower.within(sampler), groups, pictures, context)
+    sampled = _sampling_difference(loaded, tower, groups, pictures, result)
     if not sampled <= limit:
         raise EngineError(
             "attention_unavailable",
@@ -64,16 +69,25 @@ def _largest_difference(
     return (packed - padded).abs().max().item()
 
 
-def _sampling_difference(
+def _greedy(
     loaded: LoadedModel,
     tower: VisionTower,
     groups: Sequence[Group],
     pictures: Sequence[Sequence[Picture]],
     context: Context,
-) -> float:
+) -> GenerationResult:
     prompts = [PromptInput(group.prompt.tolist(), 0, own) for group, own in zip(groups, pictures, strict=True)]
     options = GenerateOptions(samples=2, max_new_tokens=4, sampling=SamplingOptions(temperature=0.0))
-    result = generate(loaded, tower, prompts, options, context)
+    return generate(loaded, tower, prompts, options, context)
+
+
+def _sampling_difference(
+    loaded: LoadedModel,
+    tower: VisionTower,
+    groups: Sequence[Group],
+    pictures: Sequence[Sequence[Picture]],
+    result: GenerationResult,
+) -> float:
     rows = np.split(result.tokens, np.cumsum(result.lengths)[:-1])
     answered = [
         replace(group, completions=tuple(rows[2 * number : 2 * number + 2])) for number, group in enumerate(groups)

@@ -32,7 +32,7 @@ from .scorer import Scorer
 from .self_check import packing_warning
 from .snapshots import Snapshots
 from .state_files import Content, state_contents
-from .strategies import make_strategy
+from .strategies import first_place, make_strategy
 from .trainer import Trainer
 from .vision import VisionTower
 
@@ -145,11 +145,11 @@ def open_session(settings: dict[str, Any], context: CallContext) -> tuple[Sessio
         check_8bit(settings["strategy"])
     device = rank_device(settings["device"], torch.cuda.device_count(), os.environ)
     with ranks.together(context.tick):
-        loaded, adapter = open_adapted({**settings, "device": device})
+        weights = first_place(settings["strategy"], ranks, settings["deepspeed"]) if settings["train"] else "device"
+        loaded, adapter = open_adapted({**settings, "device": device}, weights)
     images = ImageStore(settings["image_cache_bytes"])
     context.set_phase("preparing")
-    warning = packing_warning(loaded, context)
-    scorer, trainer = _spread(loaded, adapter, settings, ranks, packed=warning is None)
+    scorer, trainer, warning = _spread(loaded, adapter, settings, ranks, context)
     loaded = scorer.loaded
     snapshots = Snapshots(loaded.device)
     described = describe_model(loaded, settings["strategy"], optim)
@@ -158,9 +158,9 @@ def open_session(settings: dict[str, Any], context: CallContext) -> tuple[Sessio
 
 
 def _spread(
-    loaded: LoadedModel, adapter: Adapter | None, settings: dict[str, Any], ranks: Ranks, *, packed: bool
-) -> tuple[Scorer, Trainer | None]:
-    """The model, and its frozen copy where one is needed, as the strategy spreads them."""
+    loaded: LoadedModel, adapter: Adapter | None, settings: dict[str, Any], ranks: Ranks, context: CallContext
+) -> tuple[Scorer, Trainer | None, str | None]:
+    """The model, and its frozen copy where one is needed, as the strategy spreads them; and what is to be warned of."""
     # An adapter is never part of the vision tower, and nothing else is trained with it.
     frozen = settings["freeze_vision"] or adapter is not None
     copied = freeze(loaded, share_tower=frozen) if settings["reference"] and adapter is None else None
@@ -175,13 +175,15 @@ def _spread(
         )
         loaded = strategy.prepare(loaded, AdamWSettings(**settings["optimizer"], vision=_vision_names(loaded)))
         copied = copied and strategy.place(copied)
+    warning = packing_warning(loaded, context, None if strategy is None else strategy.sampling)
     tower = VisionTower(loaded, settings["image_cache_bytes"] if frozen else None)
     reference = copied and Reference.beside(tower, copied)
     if settings["reference"] and copied is None:
         reference = Reference.without_adapter(loaded, tower)
-    scorer = Scorer(loaded, tower, reference, LogprobStore(), packed=packed)
+    scorer = Scorer(loaded, tower, reference, LogprobStore(), packed=warning is None)
     seed = (settings["lora"] or {"seed": 0})["seed"]
-    return scorer, None if strategy is None else Trainer(scorer, strategy, seed=seed, rank=ranks.rank)
+    trainer = None if strategy is None else Trainer(scorer, strategy, seed=seed, rank=ranks.rank)
+    return scorer, trainer, warning
 
 
 def _vision_names(loaded: LoadedModel) -> frozenset[str]:

@@ -28,6 +28,9 @@ export function memoryLines(model: string, forecast: MemoryForecast | null): str
     ...table(["", ...stages], [...rows, total]),
     `${place}, with libraries and fragments: about ${bytesText(needed)} at its peak (${plan.peak})`,
     ...(plan.host === 0 ? [] : [`in the machine's memory besides: about ${bytesText(plan.host)}`]),
+    ...(plan.loading === 0
+      ? []
+      : [`while it is loaded, in the machine's memory of the first rank: about ${bytesText(plan.loading)}`]),
     `there are ${there} (${available.source}): ${available.bytes === null ? "not checked" : fits ? "it fits" : "IT DOES NOT FIT"}`,
     ...(fits ? [] : remedyLines(remedies)),
   ];

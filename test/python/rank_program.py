@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch.distributed as dist
 
+from thurstone_runtime import session
 from thurstone_runtime.strategies.zero_settings import check_values
 from training_task import Part, Worker, make_part, refused
 
@@ -206,6 +207,21 @@ def own_version_and_values(worker: Worker) -> None:
     assert "sub_group_size" in refused("bad_argument", check_values, {"zero_optimization": wrong})
 
 
+def watch_reading() -> list[int]:
+    """Bytes of each opened model's own weights, before a strategy takes it over."""
+    read: list[int] = []
+    opened = session.open_adapted
+
+    def watched(*args: Any) -> Any:
+        loaded, adapter = opened(*args)
+        own = (weight for name, weight in loaded.model.named_parameters() if "lora_" not in name)
+        read.append(sum(weight.untyped_storage().nbytes() for weight in own))
+        return loaded, adapter
+
+    session.open_adapted = watched
+    return read
+
+
 def part(strategy: str) -> None:
     """Ends the meeting. DeepSpeed keeps a group of the first one of its process."""
     dist.destroy_process_group()
@@ -217,6 +233,7 @@ def part(strategy: str) -> None:
 
 def main() -> None:
     """Every case in turn, with a meeting of its own."""
+    read = watch_reading()
     rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     cases = sys.argv[4:]
     for case in cases:
@@ -227,7 +244,7 @@ def main() -> None:
             allowed_roots=[str(folder)],
             ranks={"rank": rank, "world_size": world, "rendezvous": str(own / "meeting"), "timeout": 60},
         )
-        seen = script(case, worker, rank, world, own)
+        seen = {**script(case, worker, rank, world, own), "read": read[-1]}
         other = before(case, cases)
         if other is not None:
             worker.engine.restore({"path": str(folder / other / "step 1")}, {}, worker.context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import GenerationConfig, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 from thurstone_runtime.errors import EngineError
@@ -62,6 +64,31 @@ def test_training_keeps_float32_weights_and_computes_in_the_given_type(tiny_chec
         assert trained.family.head(trained.model, torch.zeros(1, 64)).dtype == torch.bfloat16
     frozen = load_model(str(tiny_checkpoint), device="cpu", torch_dtype="bfloat16")
     assert {parameter.dtype for parameter in frozen.model.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_without_weights_a_model_is_the_same_but_for_its_memory(tiny_checkpoint: Path, frozen: bool) -> None:
+    settings: dict[str, Any] = {"device": "cpu", "torch_dtype": "bfloat16", "train": True, "frozen": frozen}
+    whole, hollow = (load_model(str(tiny_checkpoint), **settings, weights=where) for where in ("memory", "absent"))
+
+    def parameters(model: nn.Module) -> list[tuple[str, torch.Size, torch.dtype, bool]]:
+        named = model.named_parameters(remove_duplicate=False)
+        return [(name, one.shape, one.dtype, one.requires_grad) for name, one in named]
+
+    assert parameters(hollow.model) == parameters(whole.model)
+    assert len(list(hollow.model.parameters())) == len(list(whole.model.parameters()))
+    assert {name: one.shape for name, one in hollow.model.named_buffers()} == {
+        name: one.shape for name, one in whole.model.named_buffers()
+    }
+    assert not any(tensor.is_meta for tensor in (*hollow.model.parameters(), *hollow.model.buffers()))
+    same = [field.name for field in dataclasses.fields(whole) if field.name not in ("model", "tokenizer", "family")]
+    assert {name: getattr(hollow, name) for name in same} == {name: getattr(whole, name) for name in same}
+    assert hollow.model.config.to_dict() == whole.model.config.to_dict()
+    for one in hollow.model.parameters():
+        assert one.untyped_storage().nbytes() == one.dtype.itemsize
+        if one.numel() > 1:
+            with pytest.raises(RuntimeError, match="single memory location"):
+                one.data.add_(1)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

@@ -25,6 +25,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> P
     return own
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_one_rank_reads_weights_that_are_cut(folder, case):
+    first, second = (rank["read"] for rank in seen(folder, case))
+    assert first > 500_000
+    assert second < first / 1000 if in_pieces(case) else second == first
+
+
 @pytest.mark.parametrize("case", SAMPLED)
 def test_sampled_tokens_and_scores_are_those_of_one_process(folder, case):
     ranks, [one] = (seen(folder, name) for name in (case, alone(case)))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from typing import Any
+from contextlib import suppress
+from typing import Any, Literal
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -27,6 +28,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from ..attention import ATTENTION
 from ..errors import EngineError
+from .absent import without_weights
 from .base import Family, ImageConstants, LoadedModel
 from .quantization import four_bit_config, has_bitsandbytes
 from .qwen_vl import MODEL_TYPES, QwenVlFamily
@@ -46,6 +48,9 @@ UNREADABLE = (OSError, ValueError, KeyError, StrictDataclassError, SafetensorErr
 """What transformers raises over files that are absent, cut off or of another form."""
 ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
 
+Whereabouts = Literal["device", "memory", "absent"]
+"""Where a model's weights are once it is opened: on its device; in the machine's memory; or nowhere (`absent`)."""
+
 
 def load_model(
     path_or_id: str,
@@ -57,6 +62,7 @@ def load_model(
     train: bool = False,
     frozen: bool = False,
     four_bit: bool = False,
+    weights: Whereabouts = "device",
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> LoadedModel:
@@ -67,7 +73,7 @@ def load_model(
     as `autocast` would hand them over, which computes the same bits in less memory, or, with `four_bit`, those of the
     language model in 4 bits each (`quantization`). The model is in eval mode in any
     case (these families have no dropout to switch on), and its parameters require gradients exactly when they are
-    trained. HF_HUB_OFFLINE is respected.
+    trained. HF_HUB_OFFLINE is respected. `weights` other than "device" are for a strategy that brings them there.
 
     Raises EngineError: `unsupported_model`, `checkpoint_invalid`, `device_unavailable`, `attention_unavailable`,
     `bad_argument`, `package_missing`.
@@ -98,11 +104,13 @@ def load_model(
         bits = four_bit_config(chosen_device.type, compute_dtype, installed=has_bitsandbytes())
         placed = {"quantization_config": bits, "device_map": {"": chosen_device}}
         model = _read_weights(path_or_id, revision, dtype, chosen_attention, **placed)
+    elif weights == "absent":
+        model = _without_weights(config, path_or_id, revision, dtype, chosen_attention)
     else:
         model = _read_weights(path_or_id, revision, dtype, chosen_attention)
     if train and frozen:
         store_as_multiplied(model, compute_dtype)
-    if not four_bit:
+    if weights == "device" and not four_bit:
         model.to(chosen_device)  # pyright: ignore[reportArgumentType]
     model.eval()
     model.requires_grad_(train and not frozen)
@@ -280,8 +288,7 @@ def _read_weights(
             path_or_id,
             revision=revision,
             dtype=dtype,
-            # sdpa and eager: the kernels of `attention` for text, see `packed_attention`.
-            attn_implementation={"": attention, "text_config": ATTENTION, "vision_config": attention},
+            attn_implementation=_kernels(attention),
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # reported below, with the missing ones
             trust_remote_code=False,
@@ -299,3 +306,21 @@ def _read_weights(
     if info["unexpected_keys"]:
         logger.warning("weights that the model does not have were left out: %s", sorted(info["unexpected_keys"])[:8])
     return model
+
+
+def _without_weights(
+    config: PreTrainedConfig, path_or_id: str, revision: str | None, dtype: torch.dtype, attention: str
+) -> PreTrainedModel:
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation=_kernels(attention))
+    # A checkpoint without the file has what its config says, as a model has that is read.
+    with suppress(OSError):
+        named: dict[str, Any] = {"revision": revision}
+        model.generation_config = GenerationConfig.from_pretrained(path_or_id, **named)
+    without_weights(model)
+    return model
+
+
+def _kernels(attention: str) -> dict[str, str]:
+    """sdpa and eager: the kernels of `attention` for text, see `packed_attention`."""
+    return {"": attention, "text_config": ATTENTION, "vision_config": attention}

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Set
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from .absent import absent, is_absent
 
 _PRODUCTS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
@@ -30,4 +32,9 @@ def store_as_multiplied(model: nn.Module, dtype: torch.dtype, keep: Set[nn.Param
             continue
         # A head tied to the embedding stays float32: the embedding reads it without rounding.
         multiplied = len(modules) == 1 and is_product(modules[0])
-        parameter.data = parameter.data.to(dtype if multiplied else torch.promote_types(parameter.dtype, torch.float32))
+        stored = dtype if multiplied else torch.promote_types(parameter.dtype, torch.float32)
+        parameter.data = _cast(parameter.data, stored)
+
+
+def _cast(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    return absent(weight.shape, dtype) if is_absent(weight) else weight.to(dtype)

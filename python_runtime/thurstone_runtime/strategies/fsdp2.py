@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from ..families import LoadedModel
 from ..layers import layers_of
 from ..optim import AdamWSettings, MasterAdamW, StepResult
 from ..ranks import Ranks, naming_lost_ranks
+from .arrival import arrive, buffers_arrive
 from .base import Held, Root
 from .lent import LentModel
 
@@ -39,6 +40,7 @@ class Fsdp2Strategy:
 
     def prepare(self, loaded: LoadedModel, settings: AdamWSettings) -> LoadedModel:
         """See `Strategy.prepare`."""
+        buffers_arrive(loaded.model, loaded.device, self._ranks)
         self._lent = LentModel(loaded)
         placed, self._root = self._spread(loaded)
         self._placed = placed
@@ -49,6 +51,7 @@ class Fsdp2Strategy:
 
     def place(self, loaded: LoadedModel) -> LoadedModel:
         """See `Strategy.place`."""
+        buffers_arrive(loaded.model, loaded.device, self._ranks)
         return self._spread(loaded)[0]
 
     @contextmanager
@@ -107,9 +110,7 @@ class Fsdp2Strategy:
     def _spread(self, loaded: LoadedModel) -> tuple[LoadedModel, FSDPModule]:
         mesh = init_device_mesh(loaded.device.type, (self._ranks.world_size,))
         root = Root(loaded.model)
-        for unit in (*layers_of(loaded.model), loaded.family.vision_tower(loaded.model)):
-            _shard(unit, mesh)
-        sharded = _shard(root, mesh)
+        sharded = self._shard(root, mesh, loaded)
 
         def enter(work: Callable[[], Any]) -> Any:
             self._ranks.passes += self._ranks.in_step
@@ -122,13 +123,22 @@ class Fsdp2Strategy:
 
         return replace(loaded, entrance=enter, ranks=self._ranks), sharded
 
+    def _shard(self, root: Root, mesh: DeviceMesh, loaded: LoadedModel) -> FSDPModule:
+        """A unit is whole on the device only until it is cut, before the next one comes."""
+        for unit in (*layers_of(loaded.model), loaded.family.vision_tower(loaded.model), root):
+            with naming_lost_ranks(self._ranks.rank):
+                for parameter in unit.parameters():
+                    if not isinstance(parameter, DTensor):
+                        arrive(parameter, loaded.device, self._ranks)
+            _shard(unit, mesh)
+        return cast(FSDPModule, root)
 
-def _shard(module: nn.Module, mesh: DeviceMesh) -> FSDPModule:
+
+def _shard(module: nn.Module, mesh: DeviceMesh) -> None:
     unit: Any = fully_shard(module, mesh=mesh)
     # Sums, not means: both settings together, because the factor alone asks for a reduction that gloo does not have.
     unit.set_gradient_divide_factor(1.0)
     unit.set_force_sum_reduction_for_comms(True)
-    return unit
 
 
 def _held(tensor: Tensor) -> Held:

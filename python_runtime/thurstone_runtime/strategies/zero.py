@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from ..families import LoadedModel
 from ..optim import STATE_FIELDS, AdamWSettings, StepResult, adamw_options, parameter_groups
 from ..ranks import Ranks, naming_lost_ranks
+from .arrival import buffers_arrive, make_room
 from .base import Held, Root
 from .zero_partitions import Partitions, Piece, Stage2, Stage3, whole_tensor
-from .zero_settings import check_values, engine_settings, import_deepspeed
+from .zero_settings import check_values, engine_settings, import_deepspeed, in_pieces
 
 
 class ZeroStrategy:
@@ -37,7 +38,7 @@ class ZeroStrategy:
         self._ranks = ranks
         self.gathers = gathers
         self._settings = settings
-        self._stage3 = settings["zero_optimization"]["stage"] == 3
+        self._stage3 = in_pieces(settings)
         self._reached: set[int] = set()
         self._apart = False
 
@@ -142,9 +143,10 @@ class ZeroStrategy:
         deepspeed = import_deepspeed(loaded.device)
         settings = engine_settings(self._settings, loaded, trained=adamw is not None)
         check_values(settings)
-        engine, *_ = deepspeed.initialize(
-            model=Root(loaded.model), optimizer=adamw, config=settings, dist_init_required=False
-        )
+        root = Root(loaded.model)
+        if self._stage3:
+            self._cut(root, loaded, settings)
+        engine, *_ = deepspeed.initialize(model=root, optimizer=adamw, config=settings, dist_init_required=False)
 
         def enter(work: Callable[[], Any]) -> Any:
             if self._apart:
@@ -154,6 +156,26 @@ class ZeroStrategy:
                 return engine(work)
 
         return replace(loaded, entrance=enter, ranks=self._ranks), engine
+
+    def _cut(self, root: Root, loaded: LoadedModel, settings: dict[str, Any]) -> None:
+        """A weight is whole on the device only until it is cut, before the next one comes."""
+        deepspeed = import_deepspeed(loaded.device)
+        ranks = self._ranks
+        # What is cut already must be in the type of the computation.
+        dtype = torch.bfloat16 if settings["bf16"]["enabled"] else None
+
+        class Init(deepspeed.zero.Init):
+            def _convert_to_zero_parameters(self, param_list: Iterator[nn.Parameter]) -> None:
+                for parameter in param_list:
+                    if not hasattr(parameter, "ds_id"):
+                        make_room(parameter, loaded.device, ranks, dtype)
+                        # Takes over the first rank's values, and cuts them.
+                        self._zero_init_param(parameter)
+
+        with naming_lost_ranks(ranks.rank):
+            buffers_arrive(loaded.model, loaded.device, ranks)
+            deepspeed.init_distributed(dist_init_required=False)
+            Init(module=root, config_dict_or_path=settings)
 
     def _held_weight(self, name: str, parameter: nn.Parameter) -> Held:
         shape, dtype = self._kinds[name]

@@ -53,6 +53,11 @@ def check_installed() -> None:
         )
 
 
+def in_pieces(settings: dict[str, Any]) -> bool:
+    """Whether weights are cut as well, not only gradients and optimizer."""
+    return settings["zero_optimization"]["stage"] == 3
+
+
 def check_values(settings: dict[str, Any]) -> None:
     """Raises `bad_argument` for what DeepSpeed does not take, in its own words."""
     from deepspeed.runtime.zero.config import DeepSpeedZeroConfig

@@ -161,7 +161,7 @@ function trainedLess({ device }: MemoryOptions): Change[] {
       cost: 70,
       apply: (made) => (made.adapter === null ? { ...made, adapter } : null),
     },
-    ...(device === "cuda" ? fourBitChanges(adapter) : []),
+    ...(device === "cuda" ? [...inputsElsewhere(), ...fourBitChanges(adapter)] : []),
     { settings: { beta: 0 }, cost: 90, apply: (made) => (made.reference ? { ...made, reference: false } : null) },
     ...(device === "cuda"
       ? [
@@ -173,6 +173,26 @@ function trainedLess({ device }: MemoryOptions): Change[] {
           },
         ]
       : []),
+  ];
+}
+
+/** Each layer's inputs travel to the machine's memory and back. */
+function inputsElsewhere(): Change[] {
+  return [
+    {
+      settings: { activation_offloading: true },
+      cost: 20,
+      apply: (made) =>
+        made.gradientCheckpointing && made.activationOffloading !== true
+          ? { ...made, activationOffloading: true }
+          : null,
+    },
+    {
+      settings: { gradient_checkpointing: true, activation_offloading: true },
+      cost: 53,
+      apply: (made) =>
+        made.gradientCheckpointing ? null : { ...made, gradientCheckpointing: true, activationOffloading: true },
+    },
   ];
 }
 

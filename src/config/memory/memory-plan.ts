@@ -61,6 +61,8 @@ export interface MemoryPlan {
   readonly needed: number;
   /** Bytes that a rank on CUDA takes in the machine's memory besides; 0 on a CPU. */
   readonly host: number;
+  /** Bytes that the first rank alone takes in the machine's memory to read a model that is cut into pieces; 0 where none is. */
+  readonly loading: number;
 }
 
 /** Resident memory of a worker on a CPU that has loaded its libraries and no model yet. */
@@ -97,7 +99,14 @@ export function planMemory(options: MemoryOptions): MemoryPlan {
     tensors,
     needed: neededFor(options, tensors),
     host: options.device === "cpu" ? 0 : inMachine(options, held),
+    loading: isSharded(options) ? wholeModel(options) : 0,
   };
+}
+
+/** With the copy that becomes the reference, which is rounded only when it is there. */
+function wholeModel(options: MemoryOptions): number {
+  const { weights } = storageOf({ ...options, strategy: "single", ranks: 1 });
+  return options.reference && options.adapter === null ? 2 * weights : weights;
 }
 
 /** What a rank on CUDA has in the machine's memory. */

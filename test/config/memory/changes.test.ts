@@ -48,6 +48,22 @@ it("tries smaller passes first where the activations are too large", () => {
   expect(Object.keys(found[0]!.settings)).toHaveLength(1);
 });
 
+it("inputs of layers go into the machine's memory where those that are kept are what is too much", () => {
+  const use = kadidUse("7B", { adapter: ADAPTER });
+  const wide = { ...use, work: { ...use.work, samples: 1, completionTokens: 64, promptTokens: 30_000 } };
+  const moved = planMemory({ ...wide, activationOffloading: true });
+  const plan = planMemory(wide);
+  expect(moved.stages.train.activations!).toBeLessThan(plan.stages.train.activations!);
+  expect(settings(findRemedies(wide, moved.needed, LEEWAY))).toContainEqual({ activation_offloading: true });
+  const without = { ...wide, gradientCheckpointing: false };
+  expect(settings(findRemedies(without, moved.needed, LEEWAY, 9))).toContainEqual({
+    gradient_checkpointing: true,
+    activation_offloading: true,
+  });
+  const onCpu = findRemedies({ ...wide, device: "cpu" }, moved.needed, LEEWAY, 9);
+  for (const changed of settings(onCpu)) expect(changed).not.toHaveProperty("activation_offloading");
+});
+
 it("on a CPU the copy that checkpoints are written from goes first", () => {
   const use = kadidUse("3B", { device: "cpu", asyncSave: true });
   const without = planMemory({ ...use, asyncSave: false }).needed;

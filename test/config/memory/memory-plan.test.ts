@@ -61,6 +61,14 @@ describe("what a rank holds of Qwen2.5-VL-7B", () => {
     expect(planMemory(kadidUse("7B", onCpu)).host).toBe(0);
   });
 
+  it("is whole at the first rank while a model is read that is then cut, in the type it is trained in", () => {
+    const loading = (changes: Partial<MemoryOptions>): number => planMemory(kadidUse("7B", changes)).loading;
+    expect(loading({ strategy: "fsdp2", ranks: 8, reference: false })).toBe(4 * P);
+    expect(loading({ strategy: "zero3", ranks: 2, offload: true, reference: true })).toBe(8 * P);
+    expect(loading({ strategy: "fsdp2", ranks: 8, adapter: ADAPTER })).toBeLessThan(2.5 * P);
+    for (const strategy of ["ddp", "zero2"] as const) expect(loading({ strategy, ranks: 8 })).toBe(0);
+  });
+
   it("is a quarter of the moments in 8 bits", () => {
     const optimizer = "adamw_bnb_8bit";
     expect(held({ optimizer }).optimizer! / (8 * P)).toBeCloseTo((2 * (1 + 1 / 64)) / 8, 9);
