@@ -1,7 +1,7 @@
 /**
  * What happens to a run when something happens to its worker: every fault in every phase, found, named, and gone on with.
  *
- *     npm run bench -- faults [--ranks 2 [--strategy ddp]] [--json]
+ *     npm run bench -- faults [--ranks 2 [--strategy ddp|fsdp2|zero2|zero3]] [--json]
  *
  * A row is a run of four steps on a small model that meets with the fault in its third, or in the second checkpoint, and is
  * then started again by the same command. What comes of it must be what an undisturbed run gives, to the bit. Exits with status
@@ -13,6 +13,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual, parseArgs } from "node:util";
 import { table } from "../src/cli/table.js";
 import { train } from "../src/index.js";
@@ -30,6 +31,9 @@ const { values } = parseArgs({
   },
 });
 const ranks = Number(values.ranks);
+const spread: Pick<ConfigInput, "deepspeed" | "strategy"> = values.strategy.startsWith("zero")
+  ? { deepspeed: fileURLToPath(new URL(`../configs/${values.strategy}.json`, import.meta.url)) }
+  : { strategy: values.strategy as "ddp" | "fsdp2" };
 
 interface Row extends Fault {
   readonly outcome: string;
@@ -65,7 +69,7 @@ try {
     resume_from_checkpoint: "auto",
     max_steps: 4,
     save_steps: 2,
-    ...(ranks > 1 && { num_processes: ranks, strategy: values.strategy as "ddp" | "fsdp2" }),
+    ...(ranks > 1 && { num_processes: ranks, ...spread }),
   });
   const undisturbed = async (name: string): Promise<Readonly<Record<string, string>>> => {
     const config = { ...configOf(name), python_bin: nursery.python(null, join(folder, "workers")) };

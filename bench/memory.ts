@@ -45,9 +45,12 @@ function tasksOf(folder: string): readonly (readonly [string, MemoryTask])[] {
     ["part, one pass, T .7", { ...part, passes: 1, temperature: 0.7 }],
     ["part, frozen tower", { ...part, freezeVision: true }],
     ["part, checkpointing", { ...part, gradientCheckpointing: true }],
+    ["part, LoRA", { ...part, loraRank: 16 }],
     ["part, bfloat16", { ...part, precision: "bfloat16" }],
     ["mid", mid],
     ["mid, LoRA", { ...mid, loraRank: 16 }],
+    ["mid, LoRA, checkpointing", { ...mid, loraRank: 16, gradientCheckpointing: true }],
+    ["mid, 8-bit AdamW", { ...mid, optimizer: "adamw_bnb_8bit" }],
     ["mid, checkpointing", { ...mid, gradientCheckpointing: true }],
     ["mid, full vocabulary", full],
   ];

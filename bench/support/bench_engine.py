@@ -11,7 +11,13 @@ CONTEXT = CallContext(deadline=None, pulse=Pulse(), send_progress=lambda _fields
 
 
 def open_engine(
-    model: str, *, freeze_vision: bool, deterministic: bool, lora_rank: int | None = None, **others: Any
+    model: str,
+    *,
+    freeze_vision: bool,
+    deterministic: bool,
+    lora_rank: int | None = None,
+    optim: str = "adamw_torch",
+    **others: Any,
 ) -> tuple[Engine, dict[str, Any]]:
     """The model in training on one CPU thread, with a reference, and its description; `others` are parameters of `load`
     that are to be different."""
@@ -26,7 +32,7 @@ def open_engine(
         "attention": "auto",
         "gradient_checkpointing": False,
         "freeze_vision": freeze_vision,
-        "optimizer": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0},
+        "optimizer": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0, "optim": optim},
         "lora": None if lora_rank is None else {"seed": 0, "r": lora_rank},
         "strategy": "single",
         "image_cache_bytes": 2**28,

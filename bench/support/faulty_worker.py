@@ -107,7 +107,8 @@ class Trap:
         self._left -= 1
         # Memory that is short stays short.
         if self._left == 0 or (self._left < 0 and self._fault["kind"] == "memory"):
-            Path(self._fault["mark"]).touch()
+            if self._left == 0:
+                Path(self._fault["mark"]).touch()
             FAULTS[self._fault["kind"]]()
 
 

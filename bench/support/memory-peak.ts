@@ -25,6 +25,7 @@ export interface MemoryTask {
   readonly loraRank: number | null;
   readonly freezeVision: boolean;
   readonly gradientCheckpointing: boolean;
+  readonly optimizer: MemoryOptions["optimizer"];
   readonly reference: boolean;
   readonly temperature: number;
   readonly prompts: number;
@@ -45,6 +46,7 @@ export function smallTask(model: string): MemoryTask {
     loraRank: null,
     freezeVision: false,
     gradientCheckpointing: false,
+    optimizer: "adamw_torch",
     reference: true,
     temperature: 1,
     prompts: 8,
@@ -81,7 +83,7 @@ export async function plannedMemory(task: MemoryTask): Promise<MemoryMeasurement
     adapter: task.loraRank === null ? null : { rank: task.loraRank, targets: null, magnitudes: false, fourBit: false },
     freezeVision: task.freezeVision,
     gradientCheckpointing: task.gradientCheckpointing,
-    optimizer: "adamw_torch",
+    optimizer: task.optimizer,
     reference: task.reference,
     generation: "gather",
     work: {
@@ -118,6 +120,7 @@ export async function measuredMemory(task: MemoryTask): Promise<MemoryMeasuremen
       reference: task.reference,
       gradient_checkpointing: task.gradientCheckpointing,
       torch_dtype: task.precision,
+      optim: task.optimizer,
     },
     prompts: task.prompts,
     passes: task.passes,

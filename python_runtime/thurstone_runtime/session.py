@@ -26,7 +26,7 @@ from .layers import enable_checkpointing
 from .logprob_store import LogprobStore
 from .optim import ADAMW_8BIT, AdamWSettings
 from .optim_8bit import check_8bit
-from .ranks import ALONE, Ranks, join, rank_device
+from .ranks import ALONE, Ranks, join, naming_lost_ranks, rank_device
 from .reference import Reference, freeze
 from .scorer import Scorer
 from .self_check import packing_warning
@@ -165,17 +165,18 @@ def _spread(
     frozen = settings["freeze_vision"] or adapter is not None
     copied = freeze(loaded, share_tower=frozen) if settings["reference"] and adapter is None else None
     strategy = None
-    if settings["train"]:
-        if settings["freeze_vision"]:
-            loaded.family.vision_tower(loaded.model).requires_grad_(False)
-        if settings["gradient_checkpointing"]:
-            enable_checkpointing(loaded.model, offload=settings["activation_offloading"])
-        strategy = make_strategy(
-            settings["strategy"], ranks, settings["deepspeed"], gathers=settings["gather_for_generation"]
-        )
-        loaded = strategy.prepare(loaded, AdamWSettings(**settings["optimizer"], vision=_vision_names(loaded)))
-        copied = copied and strategy.place(copied)
-    warning = packing_warning(loaded, context, None if strategy is None else strategy.sampling)
+    with naming_lost_ranks(ranks.rank):
+        if settings["train"]:
+            if settings["freeze_vision"]:
+                loaded.family.vision_tower(loaded.model).requires_grad_(False)
+            if settings["gradient_checkpointing"]:
+                enable_checkpointing(loaded.model, offload=settings["activation_offloading"])
+            strategy = make_strategy(
+                settings["strategy"], ranks, settings["deepspeed"], gathers=settings["gather_for_generation"]
+            )
+            loaded = strategy.prepare(loaded, AdamWSettings(**settings["optimizer"], vision=_vision_names(loaded)))
+            copied = copied and strategy.place(copied)
+        warning = packing_warning(loaded, context, None if strategy is None else strategy.sampling)
     tower = VisionTower(loaded, settings["image_cache_bytes"] if frozen else None)
     reference = copied and Reference.beside(tower, copied)
     if settings["reference"] and copied is None:

@@ -26,6 +26,8 @@ export interface Ranks {
    * @throws the failure from which the others follow
    */
   each<T>(signal: AbortSignal | undefined, work: (rank: Rank, options: RankOptions) => Promise<T>): Promise<T[]>;
+  /** Whether after this failure of `each` no rank is to be asked any more: one waits for another in vain. */
+  areLost(failure: unknown): boolean;
   /** One call to all. @returns replies by rank */
   all(method: string, params: Parameters<Caller["call"]>[1], signal?: AbortSignal): Promise<Reply[]>;
 }
@@ -36,10 +38,16 @@ export interface RankOptions {
 }
 
 /** What a rank says that waited for another one in vain; the state of all of them is then lost. */
-export const LOST_RANKS = "COLLECTIVE_FAILED";
+const LOST_RANKS = "COLLECTIVE_FAILED";
+
+/** What became of a call that was given up; the rank itself may still be at it. */
+const GIVEN_UP = "BRIDGE_CANCELLED";
 
 /** What a rank says that only noticed another one's failure. */
-const FOLLOWING: readonly string[] = ["BRIDGE_CANCELLED", "OTHER_RANK_FAILED", LOST_RANKS];
+const FOLLOWING: readonly string[] = [GIVEN_UP, "OTHER_RANK_FAILED", LOST_RANKS];
+
+/** What can take a rank out of the middle of a pass; the others, where all make it together, wait for it and hear nothing. */
+const LEAVES_PASS: readonly string[] = ["OUT_OF_MEMORY", "WORKER_EXCEPTION"];
 
 /** Milliseconds in which a rank answers after another one gave up waiting for it; then it is the one that is stuck. */
 const GRACE = 5000;
@@ -47,16 +55,23 @@ const GRACE = 5000;
 /** Milliseconds in which the end of a process is told: those that waited for it may notice first, and cannot say why. */
 const NOTICE = 1000;
 
-/**
- * @param calls one per rank, at least one
- * @param times see `GRACE` and `NOTICE`
- */
+export interface RanksOptions {
+  /** Whether all ranks make every pass together. Default false. */
+  readonly inStep?: boolean;
+  /** See `GRACE`. */
+  readonly grace?: number;
+  /** See `NOTICE`. */
+  readonly notice?: number;
+}
+
+/** @param calls one per rank, at least one */
 export function createRanks(
   calls: readonly Caller["call"][],
-  { grace = GRACE, notice = NOTICE }: { readonly grace?: number; readonly notice?: number } = {},
+  { inStep = false, grace = GRACE, notice = NOTICE }: RanksOptions = {},
 ): Ranks {
   const ranks = calls.map((call, number): Rank => ({ number, call }));
   const [first] = ranks as [Rank];
+  const leaving = new WeakSet<object>();
 
   async function each<T>(
     signal: AbortSignal | undefined,
@@ -95,7 +110,12 @@ export function createRanks(
       lost.then((reason) => Promise.reject(stuck([...unanswered], reason))),
     ]);
     const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
-    if (failures.length > 0) throw failures.find((error) => !follows(error)) ?? failures[0];
+    if (failures.length > 0) {
+      const failure = failures.find((error) => !follows(error)) ?? failures[0];
+      const left = inStep && LEAVES_PASS.includes(codeOf(failure) ?? "");
+      if (left && failures.some((error) => codeOf(error) === GIVEN_UP)) leaving.add(failure as ThurstoneError);
+      throw failure;
+    }
     return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<T>).value);
   }
 
@@ -103,6 +123,7 @@ export function createRanks(
     count: ranks.length,
     first,
     each,
+    areLost: (failure) => ThurstoneError.isInstance(failure) && (failure.code === LOST_RANKS || leaving.has(failure)),
     all: (method, params, signal) => each(signal, (rank, options) => rank.call(method, params, options)),
   };
 }

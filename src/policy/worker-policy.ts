@@ -5,7 +5,7 @@
  */
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { ThurstoneError, WorkerError } from "../errors.js";
+import { WorkerError } from "../errors.js";
 import type { Caller, Plain, PlainMap } from "../bridge/index.js";
 import type { CustomLoss } from "../losses/index.js";
 import { DERIVATIVE_LOSS, differentiate } from "./custom-loss.js";
@@ -15,7 +15,7 @@ import { createPartRunner } from "./parts.js";
 import { createPictureCarrier } from "./pictures.js";
 import type { PlannerOptions } from "./planner.js";
 import { createRankPlanner, spread } from "./rank-planner.js";
-import { createRanks, LOST_RANKS } from "./ranks.js";
+import { createRanks } from "./ranks.js";
 import type { Rank, RankOptions } from "./ranks.js";
 import * as replies from "./replies.js";
 import { createSampler, promptTokens } from "./sampling.js";
@@ -101,8 +101,9 @@ export interface RankMeeting {
 export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Promise<Policy<R>> {
   const { settings } = options;
   const metered = createMeteredCallers(options.callers);
-  const ranks = createRanks(metered.calls);
   const together = options.ranks;
+  const apart = together === undefined || options.load["strategy"] === "ddp";
+  const ranks = createRanks(metered.calls, { inStep: !apart });
   const replied = await ranks.each(options.signal, (rank, asked) =>
     rank.call("load", { ...options.load, ranks: rankParameters(rank.number, ranks.count, together) }, asked),
   );
@@ -118,7 +119,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
     planner,
     carrier,
     together: together !== undefined,
-    apart: together === undefined || options.load["strategy"] === "ddp",
+    apart,
   });
   const kept = createKeptLogprobs();
   let version = loaded.policy_version;
@@ -352,7 +353,7 @@ export async function createWorkerPolicy<R>(options: WorkerPolicyOptions<R>): Pr
 
   /** Gradients of a failed step must not survive it; a worker that is gone has none, nor one that lost the others. */
   async function discarded(error: unknown, step: number): Promise<unknown> {
-    if (ThurstoneError.isInstance(error) && error.code === LOST_RANKS) return error;
+    if (ranks.areLost(error)) return error;
     try {
       await Promise.all(options.callers.map((caller) => caller.call("discard", { step })));
     } catch (second) {

@@ -174,3 +174,32 @@ describe("a run of four steps", () => {
     ]);
   });
 });
+
+it("a run of two ranks agrees from a checkpoint in pieces on, and a weight that was changed in one of them does not", async () => {
+  const config = workspace.config("ranks", {
+    rewards: module(),
+    num_processes: 2,
+    strategy: "fsdp2",
+    max_steps: 2,
+    save_steps: 1,
+  });
+  await train(config).result;
+  const run = config.output_dir!;
+  const verification = await verifyRun(run, { from: 2, resample: true });
+  expect(verification.differences).toEqual([]);
+  expect(verification).toMatchObject({ checkpoint: join(run, "checkpoints/step_000001"), agrees: true });
+  // Of either rank, and of the model that the run leaves.
+  expect(verification.steps.at(-1)!.compared).toMatchObject({ weight: { all: 3 }, optimizer: { all: 2 } });
+
+  const folder = copyRun(run, "piece");
+  const files = ["00001", "00002"].map((number) =>
+    join(folder, `checkpoints/step_000002/weights-${number}-of-00002.safetensors`),
+  );
+  const [file, name] = files
+    .flatMap((path) => [...readTensors(path).keys()].map((key) => [path, key] as const))
+    .at(-1)!;
+  changeValue(file, name, 0, 0.25);
+  expect(causesOf(await verifyRun(folder, { from: 2 })).map(({ what }) => what)).toContainEqual(
+    expect.stringContaining(name) as string,
+  );
+});

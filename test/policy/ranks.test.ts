@@ -157,6 +157,24 @@ describe("createRanks", () => {
     await expect(work).rejects.toThrow("rank 1 did not come to where the others waited");
   });
 
+  it("knows when ranks that pass together wait for one that ran out of memory", async () => {
+    const calls = [0, 1].map(() => async () => ({ result: {}, tensors: {} }));
+    const areLost = async (inStep: boolean, code: string, answer: string): Promise<boolean> => {
+      const ranks = createRanks(calls, { inStep });
+      const failure = await ranks
+        .each(undefined, ({ number }) => Promise.reject(new WorkerError(number === 0 ? code : answer, "failed")))
+        .catch((error: unknown) => error);
+      expect(failure).toMatchObject({ code });
+      return ranks.areLost(failure);
+    };
+    expect(await areLost(true, "OUT_OF_MEMORY", "BRIDGE_CANCELLED")).toBe(true);
+    expect(await areLost(true, "WORKER_EXCEPTION", "BRIDGE_CANCELLED")).toBe(true);
+    // The other one answered, so it waits for nobody.
+    expect(await areLost(true, "OUT_OF_MEMORY", "OTHER_RANK_FAILED")).toBe(false);
+    expect(await areLost(true, "STEP_MISMATCH", "BRIDGE_CANCELLED")).toBe(false);
+    expect(await areLost(false, "OUT_OF_MEMORY", "BRIDGE_CANCELLED")).toBe(false);
+  });
+
   it("says which rank died, also when those that waited for it notice first", async () => {
     const ranks = createRanks([0, 1].map(() => async () => ({ result: {}, tensors: {} })));
     const work = ranks.each(undefined, async ({ number }, { signal }) => {

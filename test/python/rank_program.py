@@ -3,7 +3,7 @@
     python rank_program.py RANK WORLD FOLDER CASE...
 
 A case is a strategy, or a file of DeepSpeed's in configs/, with what else there is: lora, frozen, checkpointing,
-bfloat16, which only samples.
+8bit (moments), bfloat16, which only samples.
 
 `test_ranks.py` starts the ranks and holds what they leave against a single process that runs the same script.
 """
@@ -20,7 +20,7 @@ import torch.distributed as dist
 
 from thurstone_runtime import session
 from thurstone_runtime.strategies.zero_settings import check_values
-from training_task import Part, Worker, make_part, refused
+from training_task import Part, Worker, load_parameters, make_part, refused
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CUT_ANOTHER_WAY = {
@@ -112,8 +112,10 @@ def settings_of(case: str) -> dict[str, Any]:
         strategy, zero = "deepspeed", {"zero_optimization": config["zero_optimization"]}
         if "lora" in kinds:
             zero["zero_optimization"] |= CUT_ANOTHER_WAY[zero["zero_optimization"]["stage"]]
+    optim = "adamw_bnb_8bit" if "8bit" in kinds else "adamw_torch"
     return {
         "strategy": strategy,
+        "optimizer": {**load_parameters(Path())["optimizer"], "optim": optim},
         "torch_dtype": "bfloat16" if "bfloat16" in kinds else "float32",
         "deepspeed": zero,
         "reference": True,

@@ -126,10 +126,9 @@ class Fsdp2Strategy:
     def _shard(self, root: Root, mesh: DeviceMesh, loaded: LoadedModel) -> FSDPModule:
         """A unit is whole on the device only until it is cut, before the next one comes."""
         for unit in (*layers_of(loaded.model), loaded.family.vision_tower(loaded.model), root):
-            with naming_lost_ranks(self._ranks.rank):
-                for parameter in unit.parameters():
-                    if not isinstance(parameter, DTensor):
-                        arrive(parameter, loaded.device, self._ranks)
+            for parameter in unit.parameters():
+                if not isinstance(parameter, DTensor):
+                    arrive(parameter, loaded.device, self._ranks)
             _shard(unit, mesh)
         return cast(FSDPModule, root)
 

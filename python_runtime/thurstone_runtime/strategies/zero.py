@@ -172,10 +172,9 @@ class ZeroStrategy:
                         # Takes over the first rank's values, and cuts them.
                         self._zero_init_param(parameter)
 
-        with naming_lost_ranks(ranks.rank):
-            buffers_arrive(loaded.model, loaded.device, ranks)
-            deepspeed.init_distributed(dist_init_required=False)
-            Init(module=root, config_dict_or_path=settings)
+        buffers_arrive(loaded.model, loaded.device, ranks)
+        deepspeed.init_distributed(dist_init_required=False)
+        Init(module=root, config_dict_or_path=settings)
 
     def _held_weight(self, name: str, parameter: nn.Parameter) -> Held:
         shape, dtype = self._kinds[name]

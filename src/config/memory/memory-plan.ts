@@ -69,6 +69,8 @@ export interface MemoryPlan {
 export const CPU_LIBRARIES = 480 * 2 ** 20;
 /** Share that the C library's allocator keeps beyond what is in use. */
 export const CPU_SLACK = 0.1;
+/** The same with an adapter, whose passes free many tensors between those that they keep. */
+export const CPU_ADAPTER_SLACK = 1;
 /** CUDA's context and the libraries' workspaces, and the share lost to fragments: assumed, not measured. */
 export const CUDA_CONTEXT = 1.5 * 2 ** 30;
 export const CUDA_SLACK = 0.05;
@@ -130,8 +132,9 @@ export function chooseGeneration(options: MemoryOptions, available: number): Mem
   return neededFor(options, sum(stages.generate)) <= available ? "gather" : "layerwise";
 }
 
-function neededFor({ device }: MemoryOptions, tensors: number): number {
-  return device === "cpu" ? CPU_LIBRARIES + tensors * (1 + CPU_SLACK) : CUDA_CONTEXT + tensors * (1 + CUDA_SLACK);
+function neededFor({ device, adapter }: MemoryOptions, tensors: number): number {
+  if (device === "cuda") return CUDA_CONTEXT + tensors * (1 + CUDA_SLACK);
+  return CPU_LIBRARIES + tensors * (1 + (adapter === null ? CPU_SLACK : CPU_ADAPTER_SLACK));
 }
 
 function highest(moments: readonly MemoryParts[]): MemoryParts {
