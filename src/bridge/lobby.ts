@@ -140,7 +140,7 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
           ? ["HELLO_VERSION", verdict.error.message]
           : [
               "HELLO_TOKEN",
-              `rank ${seat.join.rank} was given another token since: is there another worker of this rank?`,
+              `the token is not that of rank ${seat.join.rank}; another worker of this rank may have asked since`,
             ];
       return refuse(channel, identity, message, code, reason);
     }
