@@ -145,7 +145,7 @@ class ZeroStrategy:
         check_values(settings)
         root = Root(loaded.model)
         if self._stage3:
-            self._cut(root, loaded, settings)
+            self._cut(root, loaded, settings, deepspeed.zero.Init)
         engine, *_ = deepspeed.initialize(model=root, optimizer=adamw, config=settings, dist_init_required=False)
 
         def enter(work: Callable[[], Any]) -> Any:
@@ -157,14 +157,13 @@ class ZeroStrategy:
 
         return replace(loaded, entrance=enter, ranks=self._ranks), engine
 
-    def _cut(self, root: Root, loaded: LoadedModel, settings: dict[str, Any]) -> None:
-        """A weight is whole on the device only until it is cut, before the next one comes."""
-        deepspeed = import_deepspeed(loaded.device)
+    def _cut(self, root: Root, loaded: LoadedModel, settings: dict[str, Any], init: Any) -> None:
+        """A weight is whole on the device only until it is cut, before the next one comes. `init`: DeepSpeed's."""
         ranks = self._ranks
         # What is cut already must be in the type of the computation.
         dtype = torch.bfloat16 if settings["bf16"]["enabled"] else None
 
-        class Init(deepspeed.zero.Init):
+        class Init(init):
             def _convert_to_zero_parameters(self, param_list: Iterator[nn.Parameter]) -> None:
                 for parameter in param_list:
                     if not hasattr(parameter, "ds_id"):
@@ -173,7 +172,6 @@ class ZeroStrategy:
                         self._zero_init_param(parameter)
 
         buffers_arrive(loaded.model, loaded.device, ranks)
-        deepspeed.init_distributed(dist_init_required=False)
         Init(module=root, config_dict_or_path=settings)
 
     def _held_weight(self, name: str, parameter: nn.Parameter) -> Held:
