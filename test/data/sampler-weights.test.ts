@@ -113,6 +113,14 @@ describe("mixed batches", () => {
     );
   });
 
+  it("hold the right number where a share ends in the middle between two rows", () => {
+    const rows = ["a", "b", "c"].flatMap((dataset) => makeRows(7, { dataset }));
+    // 21 batches of one row: a owns 1.5 of the ruler, b 12, c 7.5.
+    const order = mixed({ prompts_per_step: 1, dataset_weights: { a: 1, b: 8, c: 5 }, shuffle_dataset: false });
+    const counts = countOf(batchesOf(rows, order).map((batch) => batch.rows[0]!.dataset));
+    expect(counts.get("b")).toBe(12);
+  });
+
   it("hold no row twice, and go over each data set evenly", () => {
     fc.assert(
       fc.property(cases, ({ rows, size, names, order }) => {

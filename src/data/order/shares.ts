@@ -45,8 +45,8 @@ export function createShares({ weights, size, completed, keyOf }: SharesOptions)
   /** Where each piece ends, counted in shifts of 1/B: whole numbers, so that nothing is rounded twice. */
   function marksOf(epoch: number): { readonly batches: number; readonly marks: readonly number[] } {
     const batches = completed(epoch) - completed(epoch - 1);
-    // Away from whole numbers, where rounding errors would decide.
-    const offset = keyOf === null ? 0.5 : 0.25 + 0.5 * uniform(foldKey(keyOf(epoch), 1));
+    // Away from whole numbers and halves, where marks often fall and rounding errors would decide.
+    const offset = keyOf === null ? 0.5 + 2 ** -20 : 0.25 + 0.5 * uniform(foldKey(keyOf(epoch), 1));
     const marks = ends.map((end, set) =>
       set === ends.length - 1 ? batches * size : Math.max(0, Math.ceil(batches * end - offset)),
     );
