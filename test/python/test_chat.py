@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from thurstone_runtime.chat import decode, encode_prompt, render, tokenize
@@ -109,6 +109,8 @@ def test_a_template_that_raises_is_reported(tiny_checkpoint: Path) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=40))
 def test_text_comes_back_from_its_ids(loaded: Any, text: str) -> None:
+    # Hypothesis also draws strings from the code it finds, where special tokens stand; those leave no text.
+    assume(not any(token in text for token in loaded.tokenizer.all_special_tokens))
     composed = unicodedata.normalize("NFC", text)
     (ids,) = tokenize(loaded.tokenizer, [text])
     assert ids == loaded.tokenizer(text, add_special_tokens=False).input_ids
