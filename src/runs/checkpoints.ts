@@ -6,11 +6,12 @@
  */
 
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { createReadStream, existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { RunError } from "../errors.js";
+import { sync } from "./durable.js";
 import { fileFailure, isFileError, writing } from "./failures.js";
 import { RUN_FILES, stepName, stepOf } from "./layout.js";
 
@@ -65,20 +66,18 @@ export async function beginCheckpoint(options: {
   };
 }
 
-/** Where the complete checkpoints of a run lie, by step. Nothing of them is read. */
-export async function checkpointFolders(runFolder: string): Promise<Pick<Checkpoint, "step" | "folder">[]> {
+/** Where a checkpoint lies that was once complete. */
+export type CheckpointPlace = Pick<Checkpoint, "step" | "folder">;
+
+/** Where the complete checkpoints of a run lie, by step. Nothing of them is read: one that is damaged hides no other. */
+export async function listCheckpoints(runFolder: string): Promise<CheckpointPlace[]> {
   const parent = join(runFolder, RUN_FILES.checkpoints);
   const steps = (await namesIn(parent)).map(stepOf).filter((step) => step !== undefined);
   return steps.sort((a, b) => a - b).map((step) => ({ step, folder: join(parent, stepName(step)) }));
 }
 
-/** Complete checkpoints of a run, by step. Their content is not verified. */
-export async function listCheckpoints(runFolder: string): Promise<Checkpoint[]> {
-  return Promise.all((await checkpointFolders(runFolder)).map(({ folder }) => readCheckpoint(folder)));
-}
-
-/** The complete checkpoint with the highest step. */
-export async function latestCheckpoint(runFolder: string): Promise<Checkpoint | undefined> {
+/** The checkpoint with the highest step. Nothing of it is read. */
+export async function latestCheckpoint(runFolder: string): Promise<CheckpointPlace | undefined> {
   return (await listCheckpoints(runFolder)).at(-1);
 }
 
@@ -101,7 +100,7 @@ export async function verifyCheckpoint(folder: string): Promise<Checkpoint> {
 
 /** The checkpoint with the highest step whose files are all what was written; undefined when none is. */
 export async function latestWholeCheckpoint(runFolder: string): Promise<Checkpoint | undefined> {
-  for (const { folder } of (await checkpointFolders(runFolder)).reverse()) {
+  for (const { folder } of (await listCheckpoints(runFolder)).reverse()) {
     const checkpoint = await verifyCheckpoint(folder).catch((error: unknown) => {
       if (error instanceof RunError) return undefined;
       throw error;
@@ -111,7 +110,10 @@ export async function latestWholeCheckpoint(runFolder: string): Promise<Checkpoi
   return undefined;
 }
 
-/** Deletes the oldest complete checkpoints until `keep` are left, besides that of step `spare`; returns the steps deleted. */
+/**
+ * Deletes the oldest checkpoints until `keep` are left, besides that of step `spare`; returns the steps deleted. Nothing of
+ * them is read: a damaged one is no obstacle.
+ */
 export async function pruneCheckpoints(options: {
   readonly runFolder: string;
   readonly keep: number;
@@ -166,6 +168,7 @@ async function commit(
   await rm(complete, { recursive: true, force: true });
   await rename(draft, complete);
   await sync(dirname(complete));
+  await sync(dirname(dirname(complete)));
   return { step, folder: complete, files };
 }
 
@@ -175,15 +178,20 @@ async function commit(
  * @throws RunError RUN_CHECKPOINT_DAMAGED, RUN_CHECKPOINT_MISSING
  */
 export async function readCheckpoint(folder: string): Promise<Checkpoint> {
+  const named = stepOf(basename(folder));
   let text: string;
   try {
     text = await readFile(join(folder, MANIFEST), "utf8");
   } catch (error) {
-    if (isFileError(error) && error.code === "ENOENT") throw missing(folder);
-    throw fileFailure("RUN_READ_FAILED", "read", join(folder, MANIFEST), error);
+    if (!isFileError(error) || error.code !== "ENOENT")
+      throw fileFailure("RUN_READ_FAILED", "read", join(folder, MANIFEST), error);
+    // A folder has its name only since it was complete.
+    throw named !== undefined && existsSync(folder) ? damaged(folder, MANIFEST, "is missing") : missing(folder);
   }
   const manifest = parseManifest(text);
   if (manifest === undefined) throw damaged(folder, MANIFEST, "is not what was written");
+  if (named !== undefined && named !== manifest.step)
+    throw damaged(folder, MANIFEST, `is that of step ${manifest.step}: the folder was renamed or copied`);
   return { step: manifest.step, folder, files: manifest.files };
 }
 
@@ -211,16 +219,6 @@ async function sha256(path: string): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(path), hash);
   return hash.digest("hex");
-}
-
-/** Folders too: that is what makes a rename last. */
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 async function filesUnder(folder: string): Promise<string[]> {

@@ -6,7 +6,6 @@
 
 export {
   beginCheckpoint,
-  checkpointFolders,
   latestCheckpoint,
   latestWholeCheckpoint,
   listCheckpoints,
@@ -16,10 +15,13 @@ export {
   type Checkpoint,
   type CheckpointDraft,
   type CheckpointFile,
+  type CheckpointPlace,
 } from "./checkpoints.js";
+export { sync, syncTree } from "./durable.js";
 export { writing } from "./failures.js";
 export { checkRunFolder, isRun, type CheckRunFolderOptions } from "./folder.js";
 export type { LogRecord } from "./jsonl.js";
+export { RUN_FILES } from "./layout.js";
 export type { Pixels } from "./pictures.js";
 export { findRuns, openRun, type MetricsRecord, type Run, type RunStatus } from "./reader.js";
 export { tail, type TailOptions } from "./tail.js";

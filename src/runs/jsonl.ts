@@ -17,6 +17,7 @@ export type LogRecord = Readonly<Record<string, unknown>>;
 
 /** A file that is appended to, line by line. */
 export interface JsonlWriter {
+  readonly path: string;
   /** Writes the record with the next `seq` in front. Throws RUN_RECORD_INVALID or RUN_WRITE_FAILED. */
   append(record: LogRecord): void;
   close(): void;
@@ -28,6 +29,7 @@ export function openJsonl(path: string): JsonlWriter {
   let end = size;
   let seq = nextSeq(records);
   return {
+    path,
     append(record) {
       const line = Buffer.from(`${stringify(path, { seq, ...record })}\n`);
       try {
@@ -56,14 +58,36 @@ export interface LogLine {
 
 /** Like readJsonl, with the bytes each record was read from. */
 export function readLines(path: string): LogLine[] {
-  let content: Buffer;
+  return splitLines(readContent(path)).map((bytes, index) => ({ record: parseLine(path, index + 1, bytes), bytes }));
+}
+
+/**
+ * The lines before the first broken one, which nothing intact may stand behind: after a power cut a file can end in zeros
+ * where lines were not on the disk yet.
+ *
+ * @throws RunError RUN_LOG_DAMAGED for a broken line among others
+ */
+export function readIntactLines(path: string): { readonly lines: readonly LogLine[]; readonly damaged: boolean } {
+  const content = readContent(path);
+  const parts = splitLines(content);
+  const lines: LogLine[] = [];
+  let broken: number | undefined;
+  for (const [index, bytes] of parts.entries()) {
+    const record = parseObject(bytes);
+    if (record === undefined) broken ??= index;
+    else if (broken !== undefined) throw damagedLine(path, broken + 1);
+    else lines.push({ record, bytes });
+  }
+  return { lines, damaged: lines.reduce((sum, { bytes }) => sum + bytes.length, 0) < content.length };
+}
+
+function readContent(path: string): Buffer {
   try {
-    content = readFileSync(path);
+    return readFileSync(path);
   } catch (error) {
-    if (isFileError(error) && error.code === "ENOENT") return [];
+    if (isFileError(error) && error.code === "ENOENT") return Buffer.alloc(0);
     throw fileFailure("RUN_READ_FAILED", "read", path, error);
   }
-  return splitLines(content).map((bytes, index) => ({ record: parseLine(path, index + 1, bytes), bytes }));
 }
 
 /** Complete lines with their ends; bytes behind the last line end are a line still being written, or torn. */
@@ -79,13 +103,23 @@ export function splitLines(content: Buffer): Buffer[] {
 
 /** @param line 1-based, for the message */
 export function parseLine(path: string, line: number, bytes: Buffer): LogRecord {
+  const record = parseObject(bytes);
+  if (record === undefined) throw damagedLine(path, line);
+  return record;
+}
+
+function parseObject(bytes: Buffer): LogRecord | undefined {
   try {
     const value: unknown = JSON.parse(bytes.toString("utf8"));
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as LogRecord;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
-  throw new RunError(
+  return undefined;
+}
+
+function damagedLine(path: string, line: number): RunError {
+  return new RunError(
     "RUN_LOG_DAMAGED",
     `${path}:${line} is not a JSON object. The file was changed by hand or by the disk.`,
     {

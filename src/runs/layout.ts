@@ -18,6 +18,8 @@ export const RUN_FILES = {
   images: "images",
   checkpoints: "checkpoints",
   tensorboard: "tensorboard",
+  /** The trained model, once the run has ended. */
+  model: "model",
   owner: "writer.json",
 } as const;
 

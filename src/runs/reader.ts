@@ -9,7 +9,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { RunError } from "../errors.js";
-import { listCheckpoints, type Checkpoint } from "./checkpoints.js";
+import { listCheckpoints, type CheckpointPlace } from "./checkpoints.js";
 import { fileFailure, isFileError } from "./failures.js";
 import { isRun, refuseMissing } from "./folder.js";
 import { readJsonl, type LogRecord } from "./jsonl.js";
@@ -48,7 +48,8 @@ export interface Run {
   rolloutSteps(): Promise<number[]>;
   /** Steps that have evaluation records, ascending. */
   evaluationSteps(): Promise<number[]>;
-  checkpoints(): Promise<Checkpoint[]>;
+  /** Ascending. Nothing of them is read. */
+  checkpoints(): Promise<CheckpointPlace[]>;
 }
 
 /** Opens a run folder for reading. Throws RUN_NOT_FOUND when there is none. */

@@ -13,6 +13,7 @@ import { isFileError, writingSync } from "./failures.js";
 
 /** Appends scalars to an event file. */
 export interface EventFileWriter {
+  readonly path: string;
   /** @param seconds wall clock in seconds since 1970; null values are left out */
   scalars(step: number, values: Readonly<Record<string, number | null>>, seconds: number): void;
 }
@@ -31,6 +32,7 @@ export function openEventFile(folder: string, seconds: number): EventFileWriter 
     else appendFileSync(path, frame(encodeVersion(seconds)), { flag: "w" });
   });
   return {
+    path,
     scalars(step, values, wallTime) {
       const entries = Object.entries(values).filter((entry): entry is [string, number] => entry[1] !== null);
       if (entries.length === 0) return;

@@ -7,7 +7,7 @@
 import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isFileError, writingSync } from "./failures.js";
-import { readLines, type LogLine } from "./jsonl.js";
+import { readIntactLines, type LogLine } from "./jsonl.js";
 import { RUN_FILES, stepOf } from "./layout.js";
 import { truncateEventFiles } from "./tensorboard.js";
 
@@ -27,9 +27,9 @@ export function truncateRun(runFolder: string, step: number): string[] {
 }
 
 function truncateLog(path: string, step: number): void {
-  const lines = readLines(path);
+  const { lines, damaged } = readIntactLines(path);
   const kept = linesUpTo(lines, step);
-  if (kept.length === lines.length) return;
+  if (kept.length === lines.length && !damaged) return;
   writingSync("shorten", path, () => {
     writeFileSync(`${path}.partial`, Buffer.concat(kept.map(({ bytes }) => bytes)));
     renameSync(`${path}.partial`, path);

@@ -12,6 +12,7 @@ import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import { RunError } from "../errors.js";
 import { removeLeftovers } from "./checkpoints.js";
+import { sync } from "./durable.js";
 import { writing, writingSync } from "./failures.js";
 import { refuseMissing, refuseTaken } from "./folder.js";
 import { openJsonl, type JsonlWriter, type LogRecord } from "./jsonl.js";
@@ -42,6 +43,11 @@ export interface RunWriter extends AsyncDisposable {
   evaluation(step: number, records: readonly LogRecord[]): void;
   /** Stores a small copy of a picture under its content hash, once. Waiting for it is optional: `close` does. */
   image(key: string, pixels: Pixels): Promise<void>;
+  /**
+   * Returns when the disk has all that was written so far, small copies of pictures aside: what a checkpoint is taken after
+   * must outlive a power cut as the checkpoint does. Throws RUN_WRITE_FAILED.
+   */
+  sync(): Promise<void>;
   /** Finishes pending pictures, closes the files, gives the folder back. */
   close(): Promise<void>;
 }
@@ -78,9 +84,11 @@ export async function createRun(options: CreateRunOptions): Promise<RunWriter> {
   writingSync("clear", folder, () => {
     for (const name of present) if (name !== RUN_FILES.owner) rmSync(join(folder, name), { recursive: true });
   });
-  writeWhole(join(folder, RUN_FILES.config), stringify(options.config));
-  writeWhole(join(folder, RUN_FILES.environment), `${JSON.stringify(options.environment, null, 2)}\n`);
-  return openWriter({ ...options, folder }, []);
+  const config = join(folder, RUN_FILES.config);
+  const environment = join(folder, RUN_FILES.environment);
+  writeWhole(config, stringify(options.config));
+  writeWhole(environment, `${JSON.stringify(options.environment, null, 2)}\n`);
+  return openWriter({ ...options, folder }, { superseded: [], written: [config, environment, dirname(folder)] });
 }
 
 /** Opens an existing run to go on after `step`. Throws RUN_NOT_FOUND, RUN_WRITE_FAILED, RUN_IN_USE, RUN_LOG_DAMAGED. */
@@ -90,32 +98,48 @@ export async function resumeRun(options: ResumeRunOptions): Promise<RunWriter> {
   takeFolder(folder);
   const superseded = writingSync("take back", folder, () => truncateRun(folder, options.step));
   await removeLeftovers(folder);
-  return openWriter({ ...options, folder }, superseded);
+  // It is that of another step; who waits for the end of the run looks for it.
+  const model = join(folder, RUN_FILES.model);
+  writingSync("delete", model, () => rmSync(model, { recursive: true, force: true }));
+  return openWriter({ ...options, folder }, { superseded, written: [] });
 }
 
-function openWriter(options: WriterOptions, superseded: readonly string[]): RunWriter {
+/** @param from what was done before: paths written, and checkpoints set aside */
+function openWriter(
+  options: WriterOptions,
+  from: { readonly superseded: readonly string[]; readonly written: readonly string[] },
+): RunWriter {
   const { folder, tensorboard = true, now = () => new Date() } = options;
   const events = openJsonl(join(folder, RUN_FILES.events));
   const metrics = openJsonl(join(folder, RUN_FILES.metrics));
   const timings = openJsonl(join(folder, RUN_FILES.timings));
   const curves = tensorboard ? openEventFile(join(folder, RUN_FILES.tensorboard), unixSeconds(now())) : undefined;
   const pictures = openPictures(join(folder, RUN_FILES.images));
+  const logs: readonly JsonlWriter[] = [events, metrics, timings];
+  /** Files and folders that the disk was not told of yet. */
+  const fresh = new Set([...from.written, folder]);
   let closed = false;
 
   const open = (): void => {
     if (closed) throw new RunError("RUN_CLOSED", `the run in ${folder} was closed; nothing can be written any more.`);
   };
+  const records = (kind: "rollouts" | "evaluations", type: string, step: number, lines: readonly LogRecord[]): void => {
+    open();
+    const path = stepFile(folder, kind, step);
+    writeWhole(path, lines.map((line, seq) => `${JSON.stringify({ seq, type, step, ...line })}\n`).join(""));
+    fresh.add(path).add(dirname(path));
+  };
   const close = async (): Promise<void> => {
     if (closed) return;
     closed = true;
     await pictures.settle();
-    for (const log of [events, metrics, timings] satisfies JsonlWriter[]) log.close();
+    for (const log of logs) log.close();
     releaseFolder(folder);
   };
 
   return {
     folder,
-    superseded,
+    superseded: from.superseded,
     event({ type, ...fields }) {
       open();
       events.append({ time: now().toISOString(), type, ...fields });
@@ -131,17 +155,17 @@ function openWriter(options: WriterOptions, superseded: readonly string[]): RunW
       checkMetrics(step, values);
       timings.append({ time: now().toISOString(), type: "timings", step, ...values });
     },
-    rollouts(step, records) {
-      open();
-      writeRecords(stepFile(folder, "rollouts", step), "rollout", step, records);
-    },
-    evaluation(step, records) {
-      open();
-      writeRecords(stepFile(folder, "evaluations", step), "evaluation", step, records);
-    },
+    rollouts: (step, lines) => records("rollouts", "rollout", step, lines),
+    evaluation: (step, lines) => records("evaluations", "evaluation", step, lines),
     async image(key, pixels) {
       open();
       await pictures.add(key, pixels);
+    },
+    async sync() {
+      open();
+      const paths = [...fresh, ...logs.map(({ path }) => path), ...(curves === undefined ? [] : [curves.path])];
+      fresh.clear();
+      await writing("sync", folder, () => Promise.all(paths.map(sync)));
     },
     close,
     [Symbol.asyncDispose]: close,
@@ -172,10 +196,6 @@ function writeWhole(path: string, content: string): void {
     writeFileSync(`${path}.partial`, content);
     renameSync(`${path}.partial`, path);
   });
-}
-
-function writeRecords(path: string, type: string, step: number, records: readonly LogRecord[]): void {
-  writeWhole(path, records.map((record, seq) => `${JSON.stringify({ seq, type, step, ...record })}\n`).join(""));
 }
 
 function unixSeconds(date: Date): number {

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import type { Row } from "../data/index.js";
 import type { Policy } from "../policy/index.js";
+import { RUN_FILES } from "../runs/index.js";
 import type { RunWriter } from "../runs/index.js";
 import { callBack } from "./callbacks.js";
 import type { Callbacks } from "./callbacks.js";
@@ -102,7 +103,7 @@ export async function finish<Metrics extends StepValues>(
   signal?.throwIfAborted();
   // Asked now, because the hurry may have begun while something was evaluated or saved.
   const reason = isLast && !control.hurried ? "finished" : "stopped";
-  const model = trained && !control.hurried ? join(writer.folder, "model") : null;
+  const model = trained && !control.hurried ? join(writer.folder, RUN_FILES.model) : null;
   const best = model === null ? null : await bestCheckpoint(run);
   // Weights and optimizer of the last step are in its checkpoint: nothing is lost here.
   if (best !== null && best.step !== state.step) await policy.restore(best.folder);

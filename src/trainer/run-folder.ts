@@ -5,7 +5,7 @@
  */
 import { existsSync } from "node:fs";
 import { rm, rename } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve, sep } from "node:path";
 import type { SharedConfig } from "../config/index.js";
 import type { Row } from "../data/index.js";
 import { RunError } from "../errors.js";
@@ -19,6 +19,9 @@ import {
   latestWholeCheckpoint,
   openRun,
   resumeRun,
+  RUN_FILES,
+  sync,
+  syncTree,
   verifyCheckpoint,
   writing,
 } from "../runs/index.js";
@@ -52,6 +55,7 @@ export interface RunStart {
 export async function inspectRunFolder({ config, plan }: RunBasis): Promise<RunStart> {
   const settings = await settingsFingerprint(config, plan.steps);
   const checkpoint = await withWhole(config, () => checkpointOf(config));
+  refuseOwnModel(config);
   const overwrite = config.overwrite_output_dir || (checkpoint === null && (await isToBeginAgain(config, settings)));
   await checkRunFolder({ folder: config.output_dir, overwrite, resume: checkpoint !== null });
   if (checkpoint === null) {
@@ -62,6 +66,17 @@ export async function inspectRunFolder({ config, plan }: RunBasis): Promise<RunS
   const state = await readTrainerState(checkpoint);
   requireSameSettings(state.fingerprint, settings);
   return { settings, model: null, overwrite, resume: { checkpoint, state } };
+}
+
+/** What a run overwrites cannot be what it begins with. */
+function refuseOwnModel({ model_name_or_path: model, output_dir: folder }: SharedConfig): void {
+  const written = [RUN_FILES.model, RUN_FILES.checkpoints].map((name) => join(resolve(folder), name));
+  if (!written.some((one) => `${resolve(model)}${sep}`.startsWith(`${one}${sep}`))) return;
+  throw new RunError(
+    "RUN_OWN_MODEL",
+    `model_name_or_path is ${model}, which lies in output_dir (${folder}) and would be deleted with the run there. Choose another output_dir.`,
+    { fields: { model, folder } },
+  );
 }
 
 /** Adds to the error of a damaged checkpoint which one to take instead. */
@@ -194,7 +209,9 @@ export async function exportModel(policy: Policy<Row>, folder: string): Promise<
     throw asRunError(error, folder);
   }
   await writing("replace", folder, async () => {
+    await syncTree(fresh);
     await rm(folder, { recursive: true, force: true });
     await rename(fresh, folder);
+    await sync(dirname(folder));
   });
 }

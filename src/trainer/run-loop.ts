@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { resolve } from "node:path";
 import { isDue } from "../config/index.js";
 import type { Row } from "../data/index.js";
 import { RunError, ThurstoneError, WorkerError } from "../errors.js";
@@ -16,9 +17,10 @@ import type { Recipe, Run } from "./milestones.js";
 import type { OpenPolicyOptions } from "./open-policy.js";
 import type { RunBasis } from "./prepare.js";
 import { beginRun, inspectRunFolder } from "./run-folder.js";
+import type { RunStart } from "./run-folder.js";
 import { save, settleSave } from "./saving.js";
 import { startRun } from "./training-run.js";
-import type { TrainingRun } from "./training-run.js";
+import type { RunControl, TrainingRun } from "./training-run.js";
 
 /** What the caller of a run may add to its configuration. */
 export interface RunOptions<Metrics extends StepValues> extends Pick<
@@ -34,7 +36,8 @@ export interface RunOptions<Metrics extends StepValues> extends Pick<
 export interface RunKind<Metrics extends StepValues, Prepared extends RunBasis, Encoded> {
   /** All that can be refused before a model is loaded. */
   readonly prepare: () => Promise<Prepared>;
-  readonly open: (prepared: Prepared) => Promise<Policy<Row>>;
+  /** @param signal gives up waiting for workers and loading */
+  readonly open: (prepared: Prepared, signal?: AbortSignal) => Promise<Policy<Row>>;
   readonly recipe: (run: Run<Metrics>, prepared: Prepared) => Recipe<Metrics, Encoded>;
   /** Ends what the preparation began, however the run ends. */
   readonly release?: (prepared: Prepared) => Promise<void>;
@@ -51,7 +54,8 @@ export function startTraining<Metrics extends StepValues, Prepared extends RunBa
       const prepared = await kind.prepare();
       await using _released = { [Symbol.asyncDispose]: async () => kind.release?.(prepared) };
       const start = await inspectRunFolder(prepared);
-      await using policy = await kind.open(prepared);
+      await using policy = await unlessStopped((asked) => kind.open(prepared, asked), control, signal);
+      if (policy === null) return notBegun(prepared, start, control);
       const { writer, state, mismatches } = await beginRun(prepared, start, policy);
       await using _closing = writer;
       const saving = { current: null };
@@ -64,6 +68,44 @@ export function startTraining<Metrics extends StepValues, Prepared extends RunBa
       throw isCancellation(error, signal) ? signal?.reason : error;
     }
   });
+}
+
+/** @returns null when the run was asked to stop meanwhile: there is nothing to finish, and nothing to save. */
+async function unlessStopped<T>(
+  work: (signal: AbortSignal) => Promise<T>,
+  { stopping }: Pick<RunControl, "stopping">,
+  signal: AbortSignal | undefined,
+): Promise<T | null> {
+  try {
+    stopping.throwIfAborted();
+    return await work(signal === undefined ? stopping : AbortSignal.any([stopping, signal]));
+  } catch (error) {
+    if (isCancellation(error, signal) || !isCancellation(error, stopping)) throw error;
+    return null;
+  }
+}
+
+/** What comes of a run that was stopped before its model was loaded: its folder is as it was. */
+function notBegun<Metrics extends StepValues>(
+  { config, plan }: RunBasis,
+  { resume }: RunStart,
+  control: RunControl<Metrics>,
+): RunResult<Metrics> {
+  const step = resume?.state.step ?? 0;
+  control.emit({ type: "run-end", step, reason: "stopped", model: null });
+  return {
+    folder: resolve(config.output_dir),
+    step,
+    steps: plan.steps,
+    reason: "stopped",
+    model: null,
+    modelStep: null,
+    metrics: null,
+    evaluations: resume?.state.evaluations ?? [],
+    secondsPerStep: 0,
+    controlSecondsPerStep: 0,
+    peakMemory: { node: process.resourceUsage().maxRSS * 1024, worker: 0 },
+  };
 }
 
 async function runLoop<Metrics extends StepValues, Encoded>(
@@ -90,7 +132,7 @@ async function runLoop<Metrics extends StepValues, Encoded>(
   try {
     if (isFirst || (missing && config.eval_steps !== null && isNow(config.eval_steps))) await evaluateNow();
     let pending = state.rollout < plan.rollouts ? encode(state.rollout + 1) : undefined;
-    while (pending !== undefined && !control.stopRequested) {
+    while (pending !== undefined && !control.stopping.aborted) {
       signal?.throwIfAborted();
       await recorder.outside(() => settleSave(run, { wait: false }));
       const rollout = state.rollout + 1;

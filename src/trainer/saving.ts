@@ -42,6 +42,7 @@ export async function save<Metrics extends StepValues>(
   const { prepared, policy, writer, state, saving } = run;
   const started = performance.now();
   await settleSave(run);
+  await writer.sync();
   if (last || !savesBesideTraining(prepared.config, policy.description.device)) {
     const checkpoint = await saveCheckpoint(policy, writer.folder, state, prepared.config.save_only_model);
     const seconds = secondsSince(started);

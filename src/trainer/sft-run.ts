@@ -51,7 +51,8 @@ export function sftKind(
       refuseTooLarge(forecast);
       return withForecast(prepared, forecast);
     },
-    open: (prepared) => openModel(prepared.config, { ...options, ...modelUse(prepared.config) }),
+    open: (prepared, signal) =>
+      openModel(prepared.config, { ...options, ...(signal && { signal }), ...modelUse(prepared.config) }),
     recipe: sftRecipe,
   };
 }

@@ -57,8 +57,12 @@ export function grpoKind(
       return withForecast(prepared, forecast);
     },
     release: ({ rewards }) => closeRewards(rewards),
-    open: (prepared) =>
-      openPolicy(prepared.config, { ...options, customRewards: prepared.rewards.map(({ name }) => name) }),
+    open: (prepared, signal) =>
+      openPolicy(prepared.config, {
+        ...options,
+        ...(signal && { signal }),
+        customRewards: prepared.rewards.map(({ name }) => name),
+      }),
     recipe: grpoRecipe,
   };
 }

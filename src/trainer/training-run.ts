@@ -15,7 +15,10 @@ export interface TrainingRun<Metrics extends StepValues = StepMetrics>
   extends AsyncIterable<TrainerEvent<Metrics>>, AsyncDisposable {
   /** Resolves at the end or after a stop; rejects with the error that ended the run. */
   readonly result: Promise<RunResult<Metrics>>;
-  /** Finishes the step under way, saves, and ends the run. Resolves like `result`. */
+  /**
+   * Finishes the step under way, saves, and ends the run; while workers are waited for or the model is loaded, gives that up.
+   * Resolves like `result`.
+   */
   stop(options?: StopRunOptions): Promise<RunResult<Metrics>>;
 }
 
@@ -31,7 +34,8 @@ export interface StopRunOptions {
 /** What the training loop sees of its handle. */
 export interface RunControl<Metrics extends StepValues = StepMetrics> {
   emit(event: TrainerEvent<Metrics>): void;
-  readonly stopRequested: boolean;
+  /** Aborts when the run is asked to stop. */
+  readonly stopping: AbortSignal;
   /** Whether little time was given: nothing is to be done any more but to save. */
   readonly hurried: boolean;
   /** Aborts when the step under way is to be given up. */
@@ -49,8 +53,8 @@ export function startRun<Metrics extends StepValues = StepMetrics>(
   const history: Event[] = [];
   const readers = new Set<Reader<Event>>();
   const giveUp = new AbortController();
+  const stopping = new AbortController();
   let timer: NodeJS.Timeout | undefined;
-  let stopRequested = false;
   let ended = false;
 
   const control: RunControl<Metrics> = {
@@ -59,9 +63,7 @@ export function startRun<Metrics extends StepValues = StepMetrics>(
       if (history.length > KEPT) history.shift();
       for (const reader of readers) reader.push(event);
     },
-    get stopRequested() {
-      return stopRequested;
-    },
+    stopping: stopping.signal,
     get hurried() {
       return timer !== undefined;
     },
@@ -92,7 +94,7 @@ export function startRun<Metrics extends StepValues = StepMetrics>(
   }
 
   const stop = ({ withinSeconds }: StopRunOptions = {}): Promise<RunResult<Metrics>> => {
-    stopRequested = true;
+    stopping.abort(new RunError("RUN_INTERRUPTED", "the run was stopped before its model was loaded."));
     if (withinSeconds !== undefined && timer === undefined && !ended) {
       const reason = new RunError(
         "RUN_INTERRUPTED",

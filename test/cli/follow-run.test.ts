@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { followRun } from "../../src/cli/follow-run.js";
@@ -6,6 +6,7 @@ import { defineReward, train } from "../../src/index.js";
 import type { RewardRecord, RunResult, StepMetrics } from "../../src/index.js";
 import { listCheckpoints } from "../../src/runs/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
+import { freeAddress, keyFolder } from "../bridge/dialling.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
 import { meddle, methodsOf, runFake } from "../support/fake-run.js";
@@ -140,5 +141,38 @@ describe("SIGTERM", () => {
     await expect(runFake({ ...config, seed: 43 })).rejects.toMatchObject({ code: "RESUME_MISMATCH" });
     expect((await runFake(config)).result).toMatchObject({ reason: "finished", step: 4 });
     expect((await runFake(config)).result).toMatchObject({ reason: "finished", step: 4, metrics: null });
+  });
+});
+
+describe.each(["SIGTERM", "SIGINT"] as const)("%s", (signal) => {
+  it("while workers of other machines are waited for gives up waiting", async () => {
+    const io = commandIo(set.folder);
+    const { control } = await keyFolder("node0");
+    const config = set.config(`waiting-${signal}`, {
+      worker_address: await freeAddress(),
+      worker_key_file: control,
+      resume_from_checkpoint: "auto",
+    });
+    const onNews = (): unknown => process.emit(signal);
+    const ended = followRun<StepMetrics>((options) => train(config, { ...options, onNews }), io, 60);
+    expect(await ended).toMatchObject({ reason: "stopped", step: 0, model: null });
+    expect(io.stderr.text()).toContain("stopped after step 0\n");
+    expect(existsSync(config.output_dir!) ? readdirSync(config.output_dir!) : []).toEqual([]);
+  });
+
+  it("while the model is loaded gives up loading, and the run that is there stays as it was", async () => {
+    const config = { ...set.config(`loading-${signal}`), resume_from_checkpoint: "auto" };
+    await runFake(config);
+    const before = readFileSync(join(config.output_dir!, "events.jsonl"), "utf8");
+    const connect = meddle(createFakeWorker(), {
+      before: (method) => void (method === "load" && process.emit(signal)),
+    });
+    const ended = followRun<StepMetrics>(
+      (options) => train(config, { ...options, connect }),
+      commandIo(set.folder),
+      60,
+    );
+    expect(await ended).toMatchObject({ reason: "stopped", step: 4, model: null });
+    expect(readFileSync(join(config.output_dir!, "events.jsonl"), "utf8")).toBe(before);
   });
 });

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import {
@@ -97,6 +97,20 @@ describe("a checkpoint", () => {
     await expect(verifyCheckpoint(folder)).rejects.toMatchObject({
       code: "RUN_CHECKPOINT_DAMAGED",
       fields: { file: "manifest.json" },
+    });
+  });
+
+  it("was renamed or lost its manifest, which is noticed though every file is there", async () => {
+    const { folder } = await save(temporaryFolder(), 7);
+    const renamed = folder.replace("step_000007", "step_000008");
+    renameSync(folder, renamed);
+    await expect(verifyCheckpoint(renamed)).rejects.toMatchObject({ code: "RUN_CHECKPOINT_DAMAGED" });
+    renameSync(renamed, folder);
+    expect((await verifyCheckpoint(folder)).step).toBe(7);
+    rmSync(join(folder, "manifest.json"));
+    await expect(verifyCheckpoint(folder)).rejects.toMatchObject({
+      code: "RUN_CHECKPOINT_DAMAGED",
+      fields: { file: "manifest.json", how: "is missing" },
     });
   });
 

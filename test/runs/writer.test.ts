@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
@@ -102,6 +102,21 @@ describe("a new run", () => {
     });
   });
 
+  it("tells the disk of every file that was written, and names one that is gone", async () => {
+    const written = ["config.resolved.yaml", "environment.json", ...logs, "rollouts/step_000001.jsonl"];
+    for (const name of [...written, "evals/step_000001.jsonl"]) {
+      const run = await createRun({ folder: temporaryFolder(), ...start });
+      writeStep(run, 1);
+      run.evaluation(1, []);
+      rmSync(join(run.folder, name));
+      await expect(run.sync()).rejects.toMatchObject({
+        code: "RUN_WRITE_FAILED",
+        message: expect.stringContaining(name) as string,
+      });
+      await run.close();
+    }
+  });
+
   it("cuts a line that did not fit on the disk, so that the log stays readable", async () => {
     const folder = join(temporaryFolder(), "run");
     const child = inChild(
@@ -185,6 +200,20 @@ describe("a resumed run", () => {
 
   it("refuses a folder without a run", async () => {
     await expect(resumeRun({ folder: temporaryFolder(), step: 1 })).rejects.toMatchObject({ code: "RUN_NOT_FOUND" });
+  });
+
+  it("cuts off zeros that a power cut left where later lines were", async () => {
+    const folder = temporaryFolder();
+    const run = await createRun({ folder, ...start });
+    writeStep(run, 1);
+    await run.close();
+    const intact = contents(folder, logs);
+    for (const name of logs) {
+      appendFileSync(join(folder, name), Buffer.alloc(40));
+      appendFileSync(join(folder, name), '"step":2}\n');
+    }
+    await (await resumeRun({ folder, step: 1 })).close();
+    expect(contents(folder, logs)).toEqual(intact);
   });
 
   it("names file and line of a log that was damaged in the middle", async () => {

@@ -1,4 +1,14 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -96,25 +106,51 @@ describe("before a worker is started, a run is refused when", () => {
       (file: string) => truncateSync(join(dirname(file), "manifest.json"), 40),
       /manifest\.json is not what was written/,
     ],
-  ])("a file of the newest checkpoint is %s, which is named, as is the newest whole one", async (name, harm, said) => {
-    const config = set.config(`damaged ${name}`);
+    [
+      "all there is but for its manifest",
+      (file: string) => rmSync(join(dirname(file), "manifest.json")),
+      /manifest\.json is missing/,
+    ],
+    [
+      "older than a copy of a checkpoint under a name of its own",
+      (file: string) => {
+        const checkpoints = dirname(dirname(file));
+        cpSync(join(checkpoints, "step_000002"), join(checkpoints, "step_000009"), { recursive: true });
+      },
+      /step_000009 is damaged: manifest\.json is that of step 2/,
+      "step_000004",
+    ],
+  ])(
+    "a file of the newest checkpoint is %s, which is named, as is the newest whole one",
+    async (name, harm, said, newest = "step_000002") => {
+      const config = set.config(`damaged ${name}`);
+      const { result } = await runFake(config);
+      const checkpoints = join(config.output_dir!, "checkpoints");
+      harm(join(checkpoints, "step_000004/state.json"));
+      const error = await refusal({ ...config, resume_from_checkpoint: "auto" });
+      expect(error).toMatchObject({ name: "RunError", code: "RUN_CHECKPOINT_DAMAGED" });
+      expect(error.message).toMatch(said);
+      const advice = `The newest one that is whole: resume_from_checkpoint: ${join(checkpoints, newest)}`;
+      expect(error.message).toContain(advice);
+      const whole = join(checkpoints, "step_000002");
+
+      const again = await runFake({ ...config, resume_from_checkpoint: whole });
+      expect(again.result.metrics).toEqual(result.metrics);
+      expect(existsSync(join(checkpoints, "step_000004.superseded"))).toBe(true);
+
+      rmSync(join(whole, "state.json"));
+      rmSync(join(checkpoints, "step_000004/state.json"));
+      const none = await refusal({ ...config, resume_from_checkpoint: true });
+      expect(none.message).toContain("None of its checkpoints is whole");
+    },
+  );
+
+  it("the model that it is to begin with would be deleted with what is in its folder", async () => {
+    const config = set.config("own-model", { max_steps: 1 });
     const { result } = await runFake(config);
-    const checkpoints = join(config.output_dir!, "checkpoints");
-    harm(join(checkpoints, "step_000004/state.json"));
-    const error = await refusal({ ...config, resume_from_checkpoint: "auto" });
-    expect(error).toMatchObject({ name: "RunError", code: "RUN_CHECKPOINT_DAMAGED" });
-    expect(error.message).toMatch(said);
-    const whole = join(checkpoints, "step_000002");
-    expect(error.message).toContain(`The newest one that is whole: resume_from_checkpoint: ${whole}`);
-
-    const again = await runFake({ ...config, resume_from_checkpoint: whole });
-    expect(again.result.metrics).toEqual(result.metrics);
-    expect(existsSync(join(checkpoints, "step_000004.superseded"))).toBe(true);
-
-    rmSync(join(whole, "state.json"));
-    rmSync(join(checkpoints, "step_000004/state.json"));
-    const none = await refusal({ ...config, resume_from_checkpoint: true });
-    expect(none.message).toContain("None of its checkpoints is whole");
+    const again = { ...config, model_name_or_path: result.model!, overwrite_output_dir: true };
+    expect(await refusal(again)).toMatchObject({ name: "RunError", code: "RUN_OWN_MODEL" });
+    expect(existsSync(result.model!)).toBe(true);
   });
 
   it("settings or data are not those of the checkpoint, naming each", async () => {
@@ -138,6 +174,43 @@ describe("before a worker is started, a run is refused when", () => {
     expect(await refusal(own.config("run"))).toMatchObject({ name: "DataError" });
     expect(existsSync(join(own.folder, "run"))).toBe(false);
     own.remove();
+  });
+});
+
+describe("an older checkpoint that is damaged", () => {
+  it("is no obstacle: the newest one is gone on from, and the damaged one deleted when it is too many", async () => {
+    const config = set.config("old-damage", { lr_scheduler_type: "constant" });
+    await runFake(config);
+    const checkpoints = join(config.output_dir!, "checkpoints");
+    rmSync(join(checkpoints, "step_000002/manifest.json"));
+    const more = { max_steps: 6, save_total_limit: 1, resume_from_checkpoint: "auto" };
+    const { result } = await runFake({ ...config, ...more });
+    expect(result.step).toBe(6);
+    expect(readdirSync(checkpoints)).toEqual(["step_000006"]);
+  });
+});
+
+describe("the exported model of before", () => {
+  const hurried = async (config: ConfigInput): Promise<void> => {
+    const worker = createFakeWorker();
+    const connect = meddle(worker, {
+      before: (method) => {
+        if (method === "optimStep") run.stop({ withinSeconds: 60 }).catch(() => undefined);
+      },
+    });
+    const run = train(config, { connect });
+    expect(await run.result).toMatchObject({ reason: "stopped", model: null });
+  };
+
+  it.each([
+    ["overwritten", { overwrite_output_dir: true }],
+    ["gone on with", { max_steps: 6, resume_from_checkpoint: true }],
+  ])("does not look like that of a run that was %s and stopped", async (name, how) => {
+    const config = set.config(`model-${name}`, { lr_scheduler_type: "constant" });
+    const { result } = await runFake(config);
+    expect(existsSync(result.model!)).toBe(true);
+    await hurried({ ...config, ...how });
+    expect(existsSync(result.model!)).toBe(false);
   });
 });
 

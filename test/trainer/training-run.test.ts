@@ -81,7 +81,7 @@ describe("a training run", () => {
 
   it("asks the body to stop and waits for it", async () => {
     const run = startRun(async (control) => {
-      while (!control.stopRequested) await pause();
+      while (!control.stopping.aborted) await pause();
       return RESULT;
     });
     expect(await run.stop()).toBe(RESULT);

@@ -222,7 +222,11 @@ describe("one thing that was changed is named, and nothing else", () => {
       ["checkpoint", 2, expect.stringMatching(/^state.json of the checkpoint has \d+ bytes instead of \d+$/)],
     ]);
     rmSync(join(folder, "checkpoints/step_000002/manifest.json"));
-    expect(causesOf(await verify(folder, { from: 3 }))[0]).toEqual(["checkpoint", 2, "the checkpoint has no manifest"]);
+    expect(causesOf(await verify(folder, { from: 3 }))[0]).toEqual([
+      "checkpoint",
+      2,
+      "manifest.json of the checkpoint is missing",
+    ]);
   });
 
   it("a digest of a checkpoint that was deleted", async () => {

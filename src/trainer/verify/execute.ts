@@ -57,6 +57,7 @@ export async function execute<Metrics extends StepValues, Prepared extends RunBa
   const state = start?.state ?? firstState(prepared, environment.fingerprint);
   const { writer, written } = createMemoryWriter(run.folder);
   let prompts: readonly Prompt<Row>[] = [];
+  const never = new AbortController().signal;
   const executing: Run<Metrics> = {
     prepared,
     policy: watchedPolicy(policy, () => ({
@@ -66,7 +67,7 @@ export async function execute<Metrics extends StepValues, Prepared extends RunBa
     writer,
     state,
     saving: { current: null },
-    control: { emit: () => undefined, stopRequested: false, hurried: false, givenUp: new AbortController().signal },
+    control: { emit: () => undefined, stopping: never, hurried: false, givenUp: never },
     callbacks: {},
     signal,
   };

@@ -28,6 +28,7 @@ export function createMemoryWriter(folder: string): { readonly writer: RunWriter
     rollouts: (step, records) => void rollouts.set(step, records.map(asRead)),
     evaluation: () => undefined,
     image: nothing,
+    sync: nothing,
     close: nothing,
     [Symbol.asyncDispose]: nothing,
   };

@@ -4,7 +4,7 @@
  * @module
  */
 import { RunError } from "../../errors.js";
-import { checkpointFolders, readCheckpoint, verifyCheckpoint } from "../../runs/index.js";
+import { listCheckpoints, readCheckpoint, verifyCheckpoint } from "../../runs/index.js";
 import type { CheckpointFile, LogRecord } from "../../runs/index.js";
 import { TRAINER_FILE } from "../checkpoint.js";
 import type { Comparisons } from "./comparisons.js";
@@ -38,7 +38,7 @@ export async function recordedCheckpoints(
   events: readonly LogRecord[],
   comparisons: Comparisons,
 ): Promise<RecordedCheckpoints> {
-  const folders = new Map((await checkpointFolders(runFolder)).map(({ step, folder }) => [step, folder]));
+  const folders = new Map((await listCheckpoints(runFolder)).map(({ step, folder }) => [step, folder]));
   const logged = new Map(
     events.flatMap(({ type, step, digests }) =>
       type === "checkpoint-end" && typeof digests === "object"
@@ -98,10 +98,10 @@ async function damageOf(folder: string): Promise<string | null> {
   } catch (error) {
     if (!isDamage(error)) throw error;
     const { file, how } = error.fields;
-    return typeof file === "string" ? `${file} of the checkpoint ${String(how)}` : "the checkpoint has no manifest";
+    return `${String(file)} of the checkpoint ${String(how)}`;
   }
 }
 
 function isDamage(error: unknown): error is RunError {
-  return error instanceof RunError && ["RUN_CHECKPOINT_DAMAGED", "RUN_CHECKPOINT_MISSING"].includes(error.code);
+  return error instanceof RunError && error.code === "RUN_CHECKPOINT_DAMAGED";
 }

@@ -10,7 +10,7 @@ import type { ConfigInput, SftConfigInput } from "../../config/index.js";
 import type { CurriculumFunction } from "../../data/index.js";
 import { ConfigError, RunError } from "../../errors.js";
 import type { RewardRecord } from "../../rewards/index.js";
-import { checkpointFolders, openRun } from "../../runs/index.js";
+import { listCheckpoints, openRun } from "../../runs/index.js";
 import type { Run } from "../../runs/index.js";
 import type { OpenPolicyOptions } from "../open-policy.js";
 import { sftKind } from "../sft-run.js";
@@ -176,7 +176,7 @@ function opening({ connect, onStderr, signal }: VerifyOptions) {
 
 /** Every step leaves its timings; a checkpoint outlives a log that was lost. */
 async function lastStep(run: Run): Promise<number> {
-  const logs = [await run.timings(), await run.metrics(), await checkpointFolders(run.folder)];
+  const logs = [await run.timings(), await run.metrics(), await listCheckpoints(run.folder)];
   return Math.max(0, ...logs.flatMap((log) => log.at(-1)?.step ?? []));
 }
 
