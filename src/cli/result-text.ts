@@ -9,17 +9,22 @@ import { formatNumber, table } from "./table.js";
 
 /** Lines, without a trailing line break. */
 export function resultText(result: RunResult<StepValues>): string[] {
-  const { metrics, secondsPerStep, controlSecondsPerStep, peakMemory } = result;
-  const share = secondsPerStep === 0 ? 0 : (100 * controlSecondsPerStep) / secondsPerStep;
+  const { metrics, peakMemory } = result;
   return [
     `${result.reason} after step ${result.step} of ${result.steps}`,
     ...metricLines(metrics),
     ...evaluationLines(result),
-    `${formatNumber(secondsPerStep)} s per step, of which TypeScript alone ${formatNumber(1000 * controlSecondsPerStep)} ms (${share.toFixed(1)} %)`,
+    ...timeLines(result),
     `peak memory: ${megabytes(peakMemory.node)} this process, ${megabytes(peakMemory.worker)} the worker`,
     `run folder: ${result.folder}`,
     ...modelLines(result),
   ];
+}
+
+function timeLines({ secondsPerStep: all, controlSecondsPerStep: own }: RunResult<StepValues>): string[] {
+  if (all === 0) return [];
+  const share = ((100 * own) / all).toFixed(1);
+  return [`${formatNumber(all)} s per step, of which TypeScript alone ${formatNumber(1000 * own)} ms (${share} %)`];
 }
 
 function modelLines({ model, modelStep, step }: RunResult<StepValues>): string[] {
