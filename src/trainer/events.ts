@@ -137,7 +137,9 @@ export type TrainerEvent<Metrics extends StepValues = StepMetrics> =
       readonly type: "run-end";
       readonly step: number;
       readonly reason: "finished" | "stopped";
+      /** As in the result. */
       readonly model: string | null;
+      readonly modelStep: number | null;
     };
 
 /** What `run.result` resolves to. */

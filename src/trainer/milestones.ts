@@ -110,15 +110,17 @@ export async function finish<Metrics extends StepValues>(
   if (model !== null) await exportModel(policy, model);
   const { peakRss } = await policy.memory();
   const { spent } = recorder;
-  writer.event({ type: "run-end", step: state.step, reason, model });
-  control.emit({ type: "run-end", step: state.step, reason, model });
+  const modelStep = model === null ? null : (best?.step ?? state.step);
+  const end = { type: "run-end", step: state.step, reason, model, modelStep } as const;
+  writer.event(end);
+  control.emit(end);
   return {
     folder: writer.folder,
     step: state.step,
     steps: plan.steps,
     reason,
     model,
-    modelStep: model === null ? null : (best?.step ?? state.step),
+    modelStep,
     metrics: recorder.last,
     evaluations: state.evaluations,
     secondsPerStep: spent.total / Math.max(1, spent.steps),

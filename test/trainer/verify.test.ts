@@ -1,9 +1,10 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { defineReward, sft, verifyRun } from "../../src/index.js";
-import type { ConfigInput } from "../../src/index.js";
+import type { ConfigInput, Verification } from "../../src/index.js";
 import { createFakeWorker } from "../../src/testing/index.js";
+import type { FakePrompt } from "../../src/testing/index.js";
 import { copyRun, editCompletions, editFile, editLines } from "../support/altered-run.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
@@ -59,6 +60,7 @@ describe("an honest run agrees", () => {
       checkpoint: join(run, "checkpoints/step_000002"),
       notCompared: [
         expect.anything(),
+        "The exported model: it is of step 4, which was not executed; verifying that step compares it.",
         expect.anything(),
         "The weights after step 3: the run took no checkpoint there (it took those of steps 2, 4); verifying up to step 4 compares them there.",
       ],
@@ -137,6 +139,89 @@ describe("an honest run agrees", () => {
       if (metrics["step"] === 2) metrics["loss"] = 0.5;
     });
     expect(causesOf(await verify(output_dir, { from: 2 }))).toEqual([["metric", 2, "metric loss"]]);
+  });
+});
+
+describe("the exported model", () => {
+  const NOT_EXECUTED = "The exported model: it is of step 2, which was not executed; verifying that step compares it.";
+  const runEnd = (folder: string, change: (event: Record<string, unknown>) => void): void =>
+    editLines(join(folder, "events.jsonl"), (event) => event["type"] === "run-end" && change(event));
+  const exportsOf = ({ differences }: Verification) =>
+    differences.map(({ about, step, what, follows }) => [about, step, what, follows]);
+  let ranked: DataSet;
+  /** Its best step is the second one: there longer questions are rated higher, as their labels are, and elsewhere lower. */
+  let best: string;
+  beforeAll(async () => {
+    ranked = await createDataSet({
+      extra: (row) => ({
+        conversations: [
+          { from: "human", value: "x".repeat(row + 1) },
+          { from: "gpt", value: 1 + row / 2 },
+        ],
+      }),
+    });
+    const config = ranked.config("best", {
+      load_best_model_at_end: true,
+      eval_steps: 2,
+      save_steps: 2,
+      val_split_ratio: 0.5,
+      prompts_per_step: 2,
+    });
+    const byLength = ({ text, version, draw }: FakePrompt): string =>
+      `<think>${"x".repeat(Math.floor(20 * draw))}</think><answer>${(2.5 + draw + (version === 2 ? 1 : -1) * (text.length / 1000)).toFixed(4)}</answer>`;
+    const { result } = await runFake(config, {}, { complete: byLength });
+    expect(result).toMatchObject({ step: 4, modelStep: 2 });
+    best = config.output_dir!;
+  });
+  afterAll(() => ranked.remove());
+
+  it("of the best step is compared where that step is executed, and otherwise it is said that it was not", async () => {
+    const whole = await verify(best);
+    expect(whole.differences).toEqual([]);
+    expect(whole.steps.map(({ compared }) => compared.export?.all)).toEqual([
+      undefined,
+      undefined,
+      1,
+      undefined,
+      undefined,
+    ]);
+    expect(whole.notCompared.join()).not.toContain("exported model");
+    const later = await verify(best, { from: 3 });
+    expect([later.agrees, later.notCompared]).toEqual([true, expect.arrayContaining([NOT_EXECUTED])]);
+  });
+
+  it("is named where it is not that of the step which the log speaks of", async () => {
+    const folder = copyRun(best, "best changed");
+    writeFileSync(join(folder, "model/weight.json"), "7");
+    expect(exportsOf(await verify(folder))).toEqual([["export", 2, "weight.json", false]]);
+    const other = copyRun(best, "best of another step");
+    runEnd(other, (event) => (event["modelStep"] = 4));
+    expect(exportsOf(await verify(other))).toEqual([["export", 4, "weight.json", false]]);
+  });
+
+  it("is named where it is gone, and listed where the log does not speak of it", async () => {
+    const gone = copyRun(best, "best gone");
+    rmSync(join(gone, "model"), { recursive: true });
+    expect(exportsOf(await verify(gone))).toEqual([
+      ["event", null, "model/, which the run exported when it ended", false],
+    ]);
+    const silent = copyRun(best, "best silent");
+    runEnd(silent, (event) => Object.assign(event, { model: null, modelStep: null }));
+    const { agrees, notCompared } = await verify(silent);
+    expect([agrees, notCompared]).toEqual([
+      true,
+      expect.arrayContaining(["The exported model: the log does not say of which step model/ is."]),
+    ]);
+  });
+
+  it("has files beside its weights that follow from no update, and that must agree to the byte", async () => {
+    const folder = copyRun(best, "best beside");
+    editLines(join(folder, "metrics.jsonl"), (line) => line["step"] === 1 && (line["loss"] = -1));
+    writeFileSync(join(folder, "model/tokenizer_config.json"), "{}");
+    expect(exportsOf(await verify(folder))).toEqual([
+      ["metric", 1, "metric loss", false],
+      ["export", 2, "tokenizer_config.json", false],
+    ]);
   });
 });
 

@@ -24,6 +24,7 @@ export const SUBJECTS = [
   "weight",
   "optimizer",
   "state",
+  "export",
 ] as const;
 
 /** One of `SUBJECTS`. */
@@ -104,6 +105,8 @@ function inOrder(found: readonly Compared[]): Difference[] {
 function leadsTo(cause: Compared, effect: Compared): boolean {
   const later = cause.step !== effect.step || SUBJECTS.indexOf(cause.about) < SUBJECTS.indexOf(effect.about);
   if (!later) return false;
+  // What lies beside exported weights comes from the model that the run began with, whatever the updates were.
+  if (effect.about === "export") return cause.about === "model";
   if (CAUSES.includes(cause.about)) return true;
   const ofUpdates = [cause, effect].every(({ about }) => OF_THE_UPDATE.includes(about));
   return ofUpdates && (cause.step !== effect.step || cause.about === "metric");

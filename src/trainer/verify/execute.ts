@@ -15,6 +15,7 @@ import { readRollout } from "../replay/record.js";
 import { firstState, restoreState } from "../run-folder.js";
 import type { RunKind } from "../run-loop.js";
 import { compareCompletions } from "./completions.js";
+import { leaveOutModel } from "./exported-model.js";
 import { checkFingerprint, checkSources } from "./inputs.js";
 import { compareEvents, compareMetrics } from "./logs.js";
 import { createMemoryWriter } from "./memory-writer.js";
@@ -76,6 +77,7 @@ export async function execute<Metrics extends StepValues, Prepared extends RunBa
   const exact = differences.length === 0;
   const from = state.step + 1;
   const digests: Record<number, Readonly<Record<string, string>>> = {};
+  const ends = new Set<number>();
   for (let rollout = state.rollout + 1; rollout <= batches.last; rollout += 1) {
     signal?.throwIfAborted();
     const first = state.step + 1;
@@ -92,8 +94,10 @@ export async function execute<Metrics extends StepValues, Prepared extends RunBa
     compareBatch({ first, last: state.step, lines, pictures, metrics, written, exact }, prepared, verified);
     const saved = await compareSaved(executing, verified, { written, from, exact });
     if (saved !== null) digests[state.step] = saved;
+    ends.add(state.step);
     verified.onStep(state.step);
   }
+  leaveOutModel(verified.model, ends, comparisons);
   return { from, to: state.step, checkpoint: start?.folder ?? null, otherMachine: differences, digests };
 }
 

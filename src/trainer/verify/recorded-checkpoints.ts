@@ -18,6 +18,8 @@ export interface RecordedCheckpoint {
   readonly files: readonly CheckpointFile[] | null;
   /** SHA-256 by file as the log has them; null where it has none. */
   readonly digests: Readonly<Record<string, string>> | null;
+  /** The first of its files that is not what was written; null where none is known. */
+  readonly damaged: string | null;
   /** Its files are what its manifest says. */
   readonly intact: boolean;
   /** It is intact, the log says the same, and a run can go on from it. */
@@ -65,10 +67,10 @@ async function look(
   digests: RecordedCheckpoint["digests"],
   comparisons: Comparisons,
 ): Promise<RecordedCheckpoint> {
-  if (folder === null) return { step, folder, files: null, digests, intact: false, usable: false };
+  if (folder === null) return { step, folder, files: null, digests, damaged: null, intact: false, usable: false };
   const files = await filesIn(folder);
   const damage = await damageOf(folder);
-  const what = damage === null ? "files of the checkpoint" : damage;
+  const what = damage?.what ?? "files of the checkpoint";
   comparisons.compare({ about: "checkpoint", step, what, recorded: null, found: null }, damage === null);
   const told = Object.entries(files === null ? {} : (digests ?? {})).map(([name, recorded]) => {
     const found = files!.find((file) => file.name === name)?.sha256 ?? null;
@@ -78,7 +80,8 @@ async function look(
   });
   const whole = files?.some(({ name }) => name === TRAINER_FILE) === true;
   const intact = damage === null;
-  return { step, folder, files, digests, intact, usable: intact && whole && told.every(Boolean) };
+  const damaged = damage?.file ?? null;
+  return { step, folder, files, digests, damaged, intact, usable: intact && whole && told.every(Boolean) };
 }
 
 async function filesIn(folder: string): Promise<readonly CheckpointFile[] | null> {
@@ -90,15 +93,15 @@ async function filesIn(folder: string): Promise<readonly CheckpointFile[] | null
   }
 }
 
-/** What is wrong with the first file that is not what was written. */
-async function damageOf(folder: string): Promise<string | null> {
+/** The first file that is not what was written, null where none can be named, and what is wrong, in words. */
+async function damageOf(folder: string): Promise<{ readonly file: string | null; readonly what: string } | null> {
   try {
     await verifyCheckpoint(folder);
     return null;
   } catch (error) {
     if (!isDamage(error)) throw error;
     const { file, how } = error.fields;
-    return `${String(file)} of the checkpoint ${String(how)}`;
+    return { file: String(file), what: `${String(file)} of the checkpoint ${String(how)}` };
   }
 }
 

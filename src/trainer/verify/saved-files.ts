@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type { Checkpoint } from "../../runs/index.js";
 import { TRAINER_FILE } from "../checkpoint.js";
 import { digestModel } from "../evaluation/index.js";
@@ -43,6 +44,10 @@ interface Folders {
   readonly found: string;
   /** What is known of the recorded files is what they hold. */
   readonly intact: boolean;
+  /** The file that is known not to be what was written, and is named as that. */
+  readonly damaged?: string | null;
+  /** What files without tensors are about. */
+  readonly about: Extract<Subject, "state" | "export">;
 }
 
 /** Compares a checkpoint, or what the log says of one that was deleted. */
@@ -56,7 +61,13 @@ export async function compareCheckpoint(
   const names = [...new Set([...recorded.keys(), ...found.keys()])].sort();
   await compareFiles(
     names.map((name) => ({ name, recorded: recorded.get(name) ?? null, found: found.get(name) ?? null })),
-    { recorded: then.folder, found: now.folder, intact: then.intact },
+    {
+      recorded: then.folder,
+      found: now.folder,
+      intact: then.intact,
+      damaged: then.damaged,
+      about: names.includes(TRAINER_FILE) ? "state" : "export",
+    },
     context,
   );
 }
@@ -71,7 +82,7 @@ export async function compareModels(
   const names = [...new Set([...recorded!.keys(), ...found!.keys()])].sort();
   await compareFiles(
     names.map((name) => ({ name, recorded: recorded!.get(name) ?? null, found: found!.get(name) ?? null })),
-    { ...folders, intact: true },
+    { ...folders, intact: true, about: "export" },
     context,
   );
 }
@@ -141,21 +152,44 @@ function placeOf({ name, at }: TensorDifference): string {
 
 async function compareOther(
   { name, recorded, found }: SavedFile,
-  folders: Folders,
+  { about, ...folders }: Folders,
   { step, comparisons }: SavedContext,
 ): Promise<void> {
   const leftOut = LEFT_OUT[name.split("/").at(-1)!] ?? [];
+  const whole = { about, step, what: name, recorded, found };
   const fields = name.endsWith(".json") && recorded !== null && found !== null;
   if (recorded === found || !fields || (folders.recorded === null && leftOut.length === 0)) {
-    return comparisons.compare({ about: "state", step, what: name, recorded, found });
+    return comparisons.compare(whole);
   }
-  if (folders.recorded === null) return;
-  const read = async (folder: string): Promise<Record<string, unknown>> =>
-    JSON.parse(await readFile(join(folder, name), "utf8")) as Record<string, unknown>;
-  const [then, now] = await Promise.all([read(folders.recorded), read(folders.found)]);
-  for (const field of new Set([...Object.keys(then), ...Object.keys(now)])) {
-    if (leftOut.includes(field)) continue;
-    const what = `${field} in ${name}`;
-    comparisons.compare({ about: "state", step, what, recorded: then[field] ?? null, found: now[field] ?? null });
+  if (folders.recorded === null) {
+    return comparisons.leaveOut(
+      `${name} after step ${step}: only a digest is left of it, which covers evaluations too.`,
+    );
+  }
+  const [then, now] = await Promise.all(
+    [folders.recorded, folders.found].map((folder) => readFields(join(folder, name))),
+  );
+  if (then === null || now === null) {
+    if (name !== folders.damaged) comparisons.compare(whole, false);
+    return;
+  }
+  const names = [...new Set([...Object.keys(then!), ...Object.keys(now!)])].filter((field) => !leftOut.includes(field));
+  for (const field of names) {
+    const pair = { recorded: then![field] ?? null, found: now![field] ?? null };
+    comparisons.compare({ about, step, what: `${field} in ${name}`, ...pair });
+  }
+  // Other bytes with the same fields: something around them was changed.
+  if (leftOut.length > 0 || names.some((field) => !isDeepStrictEqual(then![field], now![field]))) return;
+  comparisons.compare({ ...whole, what: `${name}, all of whose fields agree` });
+}
+
+/** The fields of a JSON file; null where there is no such file, or it holds no JSON object. */
+async function readFields(path: string): Promise<Readonly<Record<string, unknown>> | null> {
+  try {
+    const value: unknown = JSON.parse(await readFile(path, "utf8"));
+    return typeof value === "object" ? (value as Record<string, unknown> | null) : null;
+  } catch (error) {
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
   }
 }

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,7 +31,7 @@ export interface SavedSteps {
  */
 export async function compareSaved<Metrics extends StepValues>(
   { policy, state, prepared }: Run<Metrics>,
-  { run, checkpoints, comparisons, events, last }: Verified,
+  { checkpoints, comparisons, model }: Verified,
   { written, from, exact }: SavedSteps,
 ): Promise<Readonly<Record<string, string>> | null> {
   const { step } = state;
@@ -48,16 +47,14 @@ export async function compareSaved<Metrics extends StepValues>(
     digests = Object.fromEntries(saved.files.map(({ name, sha256 }) => [name, sha256]));
     await compareCheckpoint(taken, saved, context);
   }
-  const recorded = join(run.folder, "model");
-  const exported = events.findLast(({ type }) => type === "run-end")?.["model"];
-  if (step === last && typeof exported === "string" && existsSync(recorded)) {
+  if (step === model.step && model.present) {
     if (!exact)
       comparisons.leaveOut("The exported model: its bits are another machine's; the checkpoint beside it is compared.");
     else {
       await using scratch = await openScratch();
       const found = join(scratch.folder, "model");
       await exportModel(policy, found);
-      await compareModels({ recorded, found }, context);
+      await compareModels({ recorded: model.folder, found }, context);
     }
   }
   return digests;

@@ -6,6 +6,7 @@
 import type { LogRecord, Run } from "../../runs/index.js";
 import type { RolloutRecord } from "../replay/record.js";
 import type { Comparisons } from "./comparisons.js";
+import type { ExportedModel } from "./exported-model.js";
 import type { Environment } from "./inputs.js";
 import type { RecordedCheckpoints } from "./recorded-checkpoints.js";
 
@@ -22,8 +23,7 @@ export interface Verified {
   /** Steps that are asked for, inclusive. */
   readonly from: number;
   readonly to: number;
-  /** The last step that the run recorded anything of. */
-  readonly last: number;
+  readonly model: ExportedModel;
   /** The run drew completions; they are drawn again. */
   readonly samples: boolean;
   readonly resample: boolean;

@@ -19,6 +19,7 @@ import { createComparisons, SUBJECTS } from "./comparisons.js";
 import type { Comparisons, Difference, Subject } from "./comparisons.js";
 import { execute } from "./execute.js";
 import type { Executed } from "./execute.js";
+import { exportedModel } from "./exported-model.js";
 import { checkSettings, readEnvironment } from "./inputs.js";
 import type { VerifyKeys } from "./inputs.js";
 import { recordedCheckpoints } from "./recorded-checkpoints.js";
@@ -106,10 +107,10 @@ export async function verifyRun(folder: string, options: VerifyOptions = {}): Pr
     environment,
     events,
     checkpoints: await recordedCheckpoints(run.folder, events, comparisons),
+    model: exportedModel(run.folder, events, comparisons),
     comparisons,
     from,
     to,
-    last,
     samples,
     resample,
     tolerance: toleranceOf(options),
