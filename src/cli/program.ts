@@ -208,7 +208,8 @@ function addVerify(program: Program, io: CommandIo, outcome: { exitCode: number 
 Give --step or --steps. Own rewards that the run's configuration names are run as code.
 Keys: data_file_paths, image_folders, eval_data_file_paths, eval_image_folders, model_name_or_path, rewards, python_reward,
 python_bin, device, worker_threads, worker_timeout, image_cache_bytes; max_steps and num_train_epochs for a run that was
-continued. Exit codes: 0 everything that was compared agrees, 1 something differs or failed, 2 wrong usage.`,
+continued; num_processes, strategy, deepspeed, ds3_gather_for_generation, worker_address, worker_key_file, worker_wait for
+other processes than the run had (default: as many, on this machine). Exit codes: 0 everything that was compared agrees, 1 something differs or failed, 2 wrong usage.`,
     )
     .action(async (folder: string, keys: string[], flags: VerifyFlags, command: Program) => {
       const { step, steps: range, recorded_rewards: recordedRewards, ...rest } = flags;

@@ -9,7 +9,7 @@ import { configSections, resolveConfig } from "../config/index.js";
 import type { ConfigInput } from "../config/index.js";
 import { RunError } from "../errors.js";
 import { latestCheckpoint, openRun, verifyCheckpoint } from "../runs/index.js";
-import { openPolicy } from "./open-policy.js";
+import { openPolicy, OWN_WORKERS } from "./open-policy.js";
 import type { OpenPolicyOptions } from "./open-policy.js";
 
 /** What is exported, and how. */
@@ -22,6 +22,8 @@ export interface ExportSourceOptions extends Pick<OpenPolicyOptions, "connect" |
   readonly merge?: boolean;
   /** Default: that of the run; cpu for a model or adapter. */
   readonly device?: string;
+  /** Processes that hold the model of a checkpoint. Default: one of this machine, whatever the run had. */
+  readonly processes?: Partial<Pick<ConfigInput, "num_processes" | "strategy" | "deepspeed">>;
 }
 
 /** What was exported. */
@@ -36,7 +38,7 @@ export interface ExportedSource {
  *   BAD_ARGUMENT when `out` exists, or there is nothing to merge
  */
 export async function exportSource(options: ExportSourceOptions): Promise<ExportedSource> {
-  const { source, merge = false, device } = options;
+  const { source, merge = false, device, processes = {} } = options;
   const out = resolve(options.out);
   const checkpoint = await findCheckpoint(source);
   const opening = {
@@ -52,7 +54,7 @@ export async function exportSource(options: ExportSourceOptions): Promise<Export
     await policy.export(out, { merge });
     return { folder: out, step: checkpoint?.step ?? null };
   }
-  const config = { ...(await modelConfig(checkpoint.run)), ...(device !== undefined && { device }) };
+  const config = await modelConfig(checkpoint.run, { ...processes, ...(device !== undefined && { device }) });
   await using policy = await openPolicy(config, opening);
   await policy.restore(checkpoint.folder);
   await policy.export(out, { merge });
@@ -84,11 +86,20 @@ async function findCheckpoint(source: string): Promise<FoundCheckpoint | null> {
   return { run: dirname(dirname(path)), folder: path, step };
 }
 
+/** A checkpoint is read by any number of processes, and nobody else is to be waited for. */
+const ONE_PROCESS = {
+  ...OWN_WORKERS,
+  num_processes: 1,
+  strategy: null,
+  deepspeed: null,
+  ds3_gather_for_generation: null,
+} as const satisfies Partial<ConfigInput>;
+
 /** The keys that decide which model is opened and which of its weights a checkpoint holds; nothing else of the run. */
-async function modelConfig(run: string): Promise<ConfigInput> {
+async function modelConfig(run: string, given: Partial<ConfigInput>): Promise<ConfigInput> {
   const config = await (await openRun(run)).config();
   const { Model, Optimiser, Hardware } = configSections;
   const keys = [...Object.keys({ ...Model, ...Optimiser, ...Hardware }), "seed", "min_pixels", "max_pixels"];
   const own = Object.fromEntries(Object.entries(config).filter(([key]) => keys.includes(key)));
-  return resolveConfig({ ...(own as unknown as ConfigInput), output_dir: run, beta: 0 });
+  return resolveConfig({ ...(own as unknown as ConfigInput), ...ONE_PROCESS, ...given, output_dir: run, beta: 0 });
 }

@@ -16,6 +16,9 @@ import { findPython, PACKAGE_VERSION } from "../python/index.js";
 import { createPreparer } from "./row-preparer.js";
 import { requireSharedFolder } from "./shared-folder.js";
 
+/** The keys with which workers are processes of this machine, whatever machines a run had. */
+export const OWN_WORKERS = { worker_address: null, worker_key_file: null } as const;
+
 /** Workers that answer calls: processes in real life, fakes in tests. */
 export interface Connection {
   /** By rank. */

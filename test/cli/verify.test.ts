@@ -71,7 +71,8 @@ describe("the result of the command", () => {
 
   it("takes where things lie now, and tells on a terminal how far it is", async () => {
     const io = { ...commandIo(set.folder), stderr: keptOutput({ columns: 80 }) };
-    const keys = ["--data_file_paths", set.data, "--image_folders", set.images];
+    const processes = ["--num_processes", "1", "--strategy", "none", "--deepspeed", "none", "--worker_address", "none"];
+    const keys = ["--data_file_paths", set.data, "--image_folders", set.images, ...processes];
     expect(await verifyCommand({ ...asked, keys, steps: { to: 2 } }, io, { connect })).toBe(0);
     expect(io.stderr.text()).toBe("step 1 executed\nstep 2 executed\n");
   });

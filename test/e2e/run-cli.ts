@@ -1,5 +1,5 @@
 /**
- * `thurstone train` in a process of its own.
+ * The command line in a process of its own.
  *
  * @module
  */
@@ -15,9 +15,14 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Runs `thurstone train` with these arguments; `watch` sees everything it has said so far whenever it says more. */
-export function runTrain(args: readonly string[], watch: Watch = () => undefined): Promise<Ended> {
-  const child = spawn(process.execPath, ["--import", "tsx", MAIN, "train", ...args], {
+/** Runs `thurstone train` with these arguments. */
+export function runTrain(args: readonly string[], watch?: Watch): Promise<Ended> {
+  return runThurstone(["train", ...args], watch);
+}
+
+/** Runs a command; `watch` sees everything it has said so far whenever it says more. */
+export function runThurstone(args: readonly string[], watch: Watch = () => undefined): Promise<Ended> {
+  const child = spawn(process.execPath, ["--import", "tsx", MAIN, ...args], {
     env: { ...process.env, OMP_NUM_THREADS: "1" },
   });
   let stdout = "";

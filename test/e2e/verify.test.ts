@@ -7,10 +7,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { train, verifyRun } from "../../src/index.js";
+import { exportSource } from "../../src/trainer/index.js";
 import type { Difference, Verification, VerifyOptions } from "../../src/index.js";
+import { freeAddress, keyFolder } from "../bridge/dialling.js";
 import { copyRun, editCompletions, editFile, editLines, reseal } from "../support/altered-run.js";
 import { startReusedWorker } from "./reused-worker.js";
 import type { ReusedWorker } from "./reused-worker.js";
+import { once, runThurstone } from "./run-cli.js";
 import { changeValue, readTensors } from "./safetensors.js";
 import { createWorkspace } from "./workspace.js";
 import type { Workspace } from "./workspace.js";
@@ -175,31 +178,75 @@ describe("a run of four steps", () => {
   });
 });
 
-it("a run of two ranks agrees from a checkpoint in pieces on, and a weight that was changed in one of them does not", async () => {
-  const config = workspace.config("ranks", {
-    rewards: module(),
-    num_processes: 2,
-    strategy: "fsdp2",
-    max_steps: 2,
-    save_steps: 1,
+describe("a run of two ranks", () => {
+  let run: string;
+  beforeAll(async () => {
+    const config = workspace.config("ranks", {
+      rewards: module(),
+      num_processes: 2,
+      strategy: "fsdp2",
+      max_steps: 2,
+      save_steps: 1,
+    });
+    await train(config).result;
+    run = config.output_dir!;
   });
-  await train(config).result;
-  const run = config.output_dir!;
-  const verification = await verifyRun(run, { from: 2, resample: true });
-  expect(verification.differences).toEqual([]);
-  expect(verification).toMatchObject({ checkpoint: join(run, "checkpoints/step_000001"), agrees: true });
-  // Of either rank, and of the model that the run leaves.
-  expect(verification.steps.at(-1)!.compared).toMatchObject({ weight: { all: 3 }, optimizer: { all: 2 } });
 
-  const folder = copyRun(run, "piece");
-  const files = ["00001", "00002"].map((number) =>
-    join(folder, `checkpoints/step_000002/weights-${number}-of-00002.safetensors`),
-  );
-  const [file, name] = files
-    .flatMap((path) => [...readTensors(path).keys()].map((key) => [path, key] as const))
-    .at(-1)!;
-  changeValue(file, name, 0, 0.25);
-  expect(causesOf(await verifyRun(folder, { from: 2 })).map(({ what }) => what)).toContainEqual(
-    expect.stringContaining(name) as string,
-  );
+  /** As if its ranks had dialled in from elsewhere. */
+  function dialled(name: string): string {
+    const folder = copyRun(run, name);
+    editFile(join(folder, "config.resolved.yaml"), (config) => {
+      Object.assign(config, { worker_address: "tcp://192.0.2.1:5555", worker_key_file: "keys/control.json" });
+    });
+    return folder;
+  }
+
+  it("agrees from a checkpoint in pieces on, and a weight that was changed in one of them does not", async () => {
+    const verification = await verifyRun(run, { from: 2, resample: true });
+    expect(verification.differences).toEqual([]);
+    expect(verification).toMatchObject({ checkpoint: join(run, "checkpoints/step_000001"), agrees: true });
+    // Of either rank, and of the model that the run leaves.
+    expect(verification.steps.at(-1)!.compared).toMatchObject({ weight: { all: 3 }, optimizer: { all: 2 } });
+
+    const folder = copyRun(run, "piece");
+    const files = ["00001", "00002"].map((number) =>
+      join(folder, `checkpoints/step_000002/weights-${number}-of-00002.safetensors`),
+    );
+    const [file, name] = files
+      .flatMap((path) => [...readTensors(path).keys()].map((key) => [path, key] as const))
+      .at(-1)!;
+    changeValue(file, name, 0, 0.25);
+    expect(causesOf(await verifyRun(folder, { from: 2 })).map(({ what }) => what)).toContainEqual(
+      expect.stringContaining(name) as string,
+    );
+  });
+
+  it("that dialled in is verified and exported by one process of this machine", async () => {
+    const folder = dialled("dialled");
+    const verification = await verifyRun(folder, { from: 2, config: { num_processes: 1 } });
+    expect(verification).toMatchObject({ differences: [], checkpoint: join(folder, "checkpoints/step_000001") });
+    expect(verification.otherMachine).toEqual(
+      expect.arrayContaining(["machine.ranks was 2 and is 1", "strategy was fsdp2 and is single"]),
+    );
+    // Two files of the checkpoint against one.
+    expect(verification.steps.at(-1)!.compared.weight).toMatchObject({ differing: 0 });
+
+    const out = join(workspace.folder, "exported");
+    expect(await exportSource({ source: folder, out })).toEqual({ folder: out, step: 2 });
+    const [then, now] = [join(folder, "model"), out].map((model) => readFileSync(join(model, "model.safetensors")));
+    expect(now!.equals(then!)).toBe(true);
+  });
+
+  it("whose workers are waited for and do not come is given up on Ctrl-C, in the project's words", async () => {
+    const { control } = await keyFolder("node1");
+    const address = await freeAddress();
+    const keys = ["--worker_address", address, "--worker_key_file", control];
+    const { code, stdout, stderr } = await runThurstone(
+      ["verify", dialled("waiting"), "--step", "2", ...keys],
+      once("waiting at", (pid) => process.kill(pid, "SIGINT")),
+    );
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(/^BridgeError BRIDGE_CANCELLED {2}stopped before it was done\.$/m);
+    expect(stderr).not.toContain("This should not happen");
+  });
 });

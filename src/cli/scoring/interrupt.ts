@@ -4,6 +4,8 @@
  * @module
  */
 
+import { BridgeError } from "../../errors.js";
+
 /**
  * Runs with a signal that Ctrl-C aborts; a second Ctrl-C ends the process.
  *
@@ -12,7 +14,8 @@
 export async function untilInterrupted<T>(run: (signal: AbortSignal) => Promise<T>, closed?: AbortSignal): Promise<T> {
   const stop = new AbortController();
   const signal = closed === undefined ? stop.signal : AbortSignal.any([stop.signal, closed]);
-  const interrupt = (): void => stop.abort();
+  // What gives up rejects with this, as it is.
+  const interrupt = (): void => stop.abort(new BridgeError("BRIDGE_CANCELLED", "stopped before it was done."));
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
   try {

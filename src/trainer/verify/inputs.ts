@@ -13,6 +13,7 @@ import { dataFingerprint, filesOf, keysFingerprint } from "../fingerprint.js";
 import type { Fingerprint } from "../fingerprint.js";
 import type { RunBasis } from "../prepare.js";
 import type { Comparisons } from "./comparisons.js";
+import { PROCESS_KEYS } from "./processes.js";
 
 /** Keys that say where things lie on this machine and how it works; none of them is what the run was. */
 export const VERIFY_KEYS = [
@@ -30,6 +31,7 @@ export const VERIFY_KEYS = [
   "image_cache_bytes",
   "max_steps",
   "num_train_epochs",
+  ...PROCESS_KEYS,
 ] as const satisfies readonly (keyof ConfigInput)[];
 
 /** What may be elsewhere, or otherwise, than when the run was made. */

@@ -50,9 +50,9 @@ export async function startOf({ checkpoints }: Verified, latest: number): Promis
   return null;
 }
 
-/** How this machine differs from those that the steps were executed on, in words. */
+/** How this machine differs from those that the steps were executed on, in words; other processes are another machine. */
 export async function otherMachine(
-  { environment, checkpoints, to }: Verified,
+  { environment, checkpoints, otherProcesses, to }: Verified,
   start: VerifyStart | null,
   now: Fingerprint,
 ): Promise<string[]> {
@@ -61,5 +61,5 @@ export async function otherMachine(
     const found = await checkpoints.at(step);
     if (found?.usable === true) then.push((await readTrainerState(found.folder!)).fingerprint);
   }
-  return [...new Set(then.flatMap((fingerprint) => machineDifferences(fingerprint, now)))];
+  return [...new Set(then.flatMap((fingerprint) => machineDifferences(fingerprint, now))), ...otherProcesses];
 }

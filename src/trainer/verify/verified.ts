@@ -24,6 +24,8 @@ export interface Verified {
   readonly from: number;
   readonly to: number;
   readonly model: ExportedModel;
+  /** How the processes differ from the run's, in words. */
+  readonly otherProcesses: readonly string[];
   /** The run drew completions; they are drawn again. */
   readonly samples: boolean;
   readonly resample: boolean;

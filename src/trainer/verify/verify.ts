@@ -22,6 +22,7 @@ import type { Executed } from "./execute.js";
 import { exportedModel } from "./exported-model.js";
 import { checkSettings, readEnvironment } from "./inputs.js";
 import type { VerifyKeys } from "./inputs.js";
+import { processesOf } from "./processes.js";
 import { recordedCheckpoints } from "./recorded-checkpoints.js";
 import { verifiedRewards } from "./rewards.js";
 import type { RecordedBatch, Verified } from "./verified.js";
@@ -94,7 +95,8 @@ export async function verifyRun(folder: string, options: VerifyOptions = {}): Pr
   const comparisons = createComparisons();
   const environment = await readEnvironment(run);
   const recorded = checkSettings(await run.config(), environment, comparisons);
-  const settings: Record<string, unknown> = { ...recorded, ...options.config };
+  const processes = processesOf(recorded, options.config ?? {});
+  const settings: Record<string, unknown> = { ...recorded, ...options.config, ...processes.keys };
   const samples = "reward_funcs" in settings;
   const last = await lastStep(run);
   const { from, to } = rangeOf(options, last, run);
@@ -111,6 +113,7 @@ export async function verifyRun(folder: string, options: VerifyOptions = {}): Pr
     comparisons,
     from,
     to,
+    otherProcesses: processes.differences,
     samples,
     resample,
     tolerance: toleranceOf(options),
