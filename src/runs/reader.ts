@@ -34,8 +34,9 @@ export interface Run {
   readonly folder: string;
   /** When the run was opened. */
   readonly status: RunStatus;
-  /** The resolved configuration. */
+  /** The resolved configuration. Throws RUN_READ_FAILED, and RUN_FILE_DAMAGED for what is no YAML. */
   config(): Promise<Readonly<Record<string, unknown>>>;
+  /** What the run began on. Throws RUN_READ_FAILED, and RUN_FILE_DAMAGED for what is no JSON. */
   environment(): Promise<Readonly<Record<string, unknown>>>;
   events(): Promise<LogRecord[]>;
   metrics(): Promise<MetricsRecord[]>;
@@ -59,8 +60,8 @@ export async function openRun(folder: string): Promise<Run> {
   return {
     folder,
     status: statusOf(folder),
-    config: async () => (parse(await readText(inFolder(RUN_FILES.config))) ?? {}) as Record<string, unknown>,
-    environment: async () => JSON.parse(await readText(inFolder(RUN_FILES.environment))) as Record<string, unknown>,
+    config: () => readFields(inFolder(RUN_FILES.config), (text) => parse(text) as unknown),
+    environment: () => readFields(inFolder(RUN_FILES.environment), (text) => JSON.parse(text) as unknown),
     events: async () => readJsonl(inFolder(RUN_FILES.events)),
     metrics: async () => readJsonl(inFolder(RUN_FILES.metrics)).map(toMetrics),
     timings: async () => readJsonl(inFolder(RUN_FILES.timings)).map(toMetrics),
@@ -111,6 +112,24 @@ async function stepsIn(folder: string): Promise<number[]> {
     if (isFileError(error) && error.code === "ENOENT") return [];
     throw fileFailure("RUN_READ_FAILED", "list", folder, error);
   }
+}
+
+/** The fields that a file holds. @param parseText throws for what it cannot read */
+async function readFields(path: string, parseText: (text: string) => unknown): Promise<Record<string, unknown>> {
+  const text = await readText(path);
+  let cause: unknown;
+  try {
+    const value = parseText(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch (error) {
+    cause = error;
+  }
+  const reason = cause instanceof Error ? cause.message.split("\n")[0]!.replace(/:$/, "") : "it holds no fields";
+  throw new RunError(
+    "RUN_FILE_DAMAGED",
+    `${path} is not what a run writes: ${reason}. It was cut off, or changed by hand: bring it back from a copy of the run; to begin anew in its folder, set overwrite_output_dir.`,
+    { cause, fields: { path } },
+  );
 }
 
 async function readText(path: string): Promise<string> {

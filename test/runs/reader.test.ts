@@ -39,6 +39,27 @@ describe("openRun", () => {
     expect((await (await openRun(folder)).metrics()).map(({ step }) => step)).toEqual([1]);
   });
 
+  it.each([
+    ["environment.json", '{\n  "torch": "2.1', /Unterminated string/],
+    ["environment.json", "[]\n", /it holds no fields/],
+    ["config.resolved.yaml", "seed: [1\nreward: }", /Flow sequence/],
+    ["config.resolved.yaml", "", /it holds no fields/],
+  ])("names a damaged %s, and what to do: %j", async (name, content, reason) => {
+    const folder = temporaryFolder();
+    await smallRun(folder);
+    writeFileSync(join(folder, name), content);
+    const run = await openRun(folder);
+    const read = name === "environment.json" ? run.environment() : run.config();
+    const error: unknown = await read.catch((refused: unknown) => refused);
+    expect(error).toMatchObject({
+      name: "RunError",
+      code: "RUN_FILE_DAMAGED",
+      message: expect.stringMatching(reason) as string,
+      fields: { path: join(folder, name) },
+    });
+    expect((error as Error).message).toMatch(/^\S+ is not what a run writes: .*: bring it back from a copy of the run/);
+  });
+
   it("knows a run that is being written", async () => {
     await using run = await createRun({ folder: temporaryFolder(), config: {}, environment: {} });
     expect((await openRun(run.folder)).status).toBe("running");

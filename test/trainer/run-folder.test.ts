@@ -153,6 +153,16 @@ describe("before a worker is started, a run is refused when", () => {
     expect(existsSync(result.model!)).toBe(true);
   });
 
+  it("a run without checkpoints is to begin again, and its environment.json is cut", async () => {
+    const config = set.config("cut");
+    await runFake(config);
+    rmSync(join(config.output_dir!, "checkpoints"), { recursive: true });
+    truncateSync(join(config.output_dir!, "environment.json"), 20);
+    const error = await refusal({ ...config, resume_from_checkpoint: "auto" });
+    expect(error).toMatchObject({ name: "RunError", code: "RUN_FILE_DAMAGED" });
+    expect(error.message).toMatch(/environment\.json is not what a run writes: .* set overwrite_output_dir\.$/);
+  });
+
   it("settings or data are not those of the checkpoint, naming each", async () => {
     const own = await createDataSet();
     const config = own.config("other");

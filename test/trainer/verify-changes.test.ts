@@ -229,6 +229,26 @@ describe("one thing that was changed is named, and nothing else", () => {
     ]);
   });
 
+  it("a state of the trainer that is gone, or no JSON, also where it holds evaluations", async () => {
+    const evaluated = await recordRun(set, "evaluated", { val_split_ratio: 0.25, eval_steps: 2 });
+    expect(await verify(evaluated)).toMatchObject({ agrees: true });
+    const path = "checkpoints/step_000004/trainer.json";
+    const gone = copyRun(evaluated, "trainer gone");
+    rmSync(join(gone, path));
+    expect(causesOf(await verify(gone))).toEqual([["checkpoint", 4, "trainer.json of the checkpoint is missing"]]);
+
+    const cut = copyRun(evaluated, "trainer cut");
+    writeFileSync(join(cut, path), readFileSync(join(cut, path)).subarray(0, 40));
+    expect(causesOf(await verify(cut))).toEqual([
+      ["checkpoint", 4, expect.stringMatching(/^trainer.json of the checkpoint has 40 bytes instead of \d+$/)],
+    ]);
+    reseal(join(cut, "checkpoints/step_000004"));
+    expect(causesOf(await verify(cut))).toEqual([
+      ["checkpoint", 4, "trainer.json of the checkpoint: digest in the log, and in its manifest"],
+      ["state", 4, "trainer.json"],
+    ]);
+  });
+
   it("a digest of a checkpoint that was deleted", async () => {
     const folder = await recordRun(set, "deleted", { save_steps: 1, save_total_limit: 1 });
     editLines(join(folder, "events.jsonl"), (event) => {

@@ -353,9 +353,24 @@ describe("what cannot be verified is refused", () => {
     expect(await verify(folder, { from: 3, config: { max_steps: 4 } })).toMatchObject({ agrees: true, from: 3, to: 4 });
   });
 
+  it("a configuration that cannot be read", async () => {
+    const folder = copyRun(run, "configuration");
+    writeFileSync(join(folder, "config.resolved.yaml"), "learning_rate: [1, \n  2: }");
+    await expect(verify(folder)).rejects.toMatchObject({
+      code: "RUN_FILE_DAMAGED",
+      message: expect.stringMatching(/config\.resolved\.yaml is not what a run writes: .* bring it back/) as string,
+    });
+  });
+
   it("an environment that is not a run's", async () => {
     const folder = copyRun(run, "environment");
-    editFile(join(folder, "environment.json"), (environment) => delete environment["fingerprint"]);
+    const path = join(folder, "environment.json");
+    editFile(path, (environment) => delete environment["fingerprint"]);
     await expect(verify(folder)).rejects.toMatchObject({ code: "VERIFY_ENVIRONMENT" });
+    writeFileSync(path, readFileSync(path, "utf8").slice(0, 20));
+    await expect(verify(folder)).rejects.toMatchObject({
+      code: "VERIFY_ENVIRONMENT",
+      message: expect.stringMatching(/^.*environment\.json is not what a run writes: .* bring it back/) as string,
+    });
   });
 });

@@ -52,7 +52,7 @@ export type Environment = z.output<typeof environmentSchema>;
 
 /** @throws RunError VERIFY_ENVIRONMENT */
 export async function readEnvironment(run: Run): Promise<Environment> {
-  const parsed = environmentSchema.safeParse(await run.environment());
+  const parsed = environmentSchema.safeParse(await run.environment().catch(asVerifyError));
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
   throw new RunError(
@@ -60,6 +60,11 @@ export async function readEnvironment(run: Run): Promise<Environment> {
     `environment.json in ${run.folder} cannot be used: ${path.join(".")}: ${message}. It was changed by hand, or the run is one of 0.1.0: bring it back, or use that version.`,
     { cause: parsed.error, fields: { folder: run.folder } },
   );
+}
+
+function asVerifyError(error: unknown): never {
+  if (!(error instanceof RunError) || error.code !== "RUN_FILE_DAMAGED") throw error;
+  throw new RunError("VERIFY_ENVIRONMENT", error.message, { cause: error, fields: error.fields });
 }
 
 /**
