@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from thurstone_runtime.context import CallContext
+from thurstone_runtime.ending import leave
 from thurstone_runtime.launch import parse_launch
 from thurstone_runtime.orphan import guard_against_orphaning, read_line, take_stdin
-from thurstone_runtime.server import Server, leave
+from thurstone_runtime.server import Server
 from thurstone_runtime.verbs import EngineTable, Verb
 
 Result = tuple[dict[str, Any], dict[str, np.ndarray]]

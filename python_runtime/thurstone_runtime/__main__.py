@@ -8,17 +8,15 @@ from __future__ import annotations
 import argparse
 
 from .dial import DialError, join, read_worker_key
+from .ending import EXIT_NOT_JOINED, leave
 from .joining import add_join_arguments, place_of
 from .launch import Launch, parse_launch
 from .orphan import guard_against_orphaning, read_line, take_stdin
 from .selftest import selftest_table
-from .server import Server, leave
+from .server import Server
 from .verbs import policy_table
 
 TABLES = {"policy": policy_table, "selftest": selftest_table}
-
-EXIT_NOT_JOINED = 14
-"""Exit status of a worker that was not let in, or found nobody."""
 
 
 def main() -> None:

@@ -123,6 +123,7 @@ def join(address: str, curve: Curve, rank: int, world_size: int, wait: float) ->
         max_message_bytes=int(fields["maxMessageBytes"]),
         parent_pid=os.getpid(),
         curve=curve,
+        left_to_control=fields["leaveSigtermMs"] / 1000,
     )
 
 

@@ -42,6 +42,8 @@ class Launch:
     parent_pid: int
     curve: Curve | None = None
     """Of a worker that dialled in from another machine; None for one whose parent is on this one."""
+    left_to_control: float = 0.0
+    """Seconds for which a worker that dialled in leaves SIGTERM to its control plane."""
 
 
 def parse_launch(line: bytes) -> Launch:

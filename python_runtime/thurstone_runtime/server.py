@@ -29,6 +29,7 @@ from . import __version__
 from .calls import Call, CallBook
 from .context import CallContext, Pulse
 from .dial import secure
+from .ending import EXIT_BROKEN, EXIT_LOST, EXIT_REFUSED, EXIT_TERMINATED, leave
 from .errors import CancelledError, EngineError, MethodUnknownError, WireError, describe_error
 from .launch import Launch
 from .memory import resident_bytes
@@ -37,18 +38,10 @@ from .protocol import VERSION, Buffer, Limits, Message, decode, encode
 from .tensors import ITEM_SIZES, to_wire
 from .verbs import EngineTable
 
-EXIT_REFUSED = 11
-"""Exit status when the parent refuses hello."""
-EXIT_BROKEN = 12
-"""Exit status when the thread that owns the sockets fails, which is a bug of this file."""
-EXIT_LOST = 13
-"""Exit status when the connection to a control plane on another machine has ended."""
-EXIT_TERMINATED = 128 + signal.SIGTERM
-
 BYE_GRACE = 5.0
 """Seconds that running work gets to reach a boundary after `bye`."""
 TERMINATE_GRACE = 1.0
-"""The same after SIGTERM."""
+"""The same after SIGTERM that nobody else acts on."""
 
 LANES = {"model": 0, "side": 2, "disk": 1}
 """Threads of each lane besides the main one, which is that of the model."""
@@ -61,8 +54,6 @@ MAX_WAITING_EVENTS = 1000
 READ_AT_ONCE = 64
 LOGGED_REFUSALS = 20
 
-ENDING = {signal.SIGTERM, signal.SIGINT}
-"""Signals that end the worker; an ignored one never gets here."""
 ENDS = (
     zmq.EVENT_DISCONNECTED
     | zmq.EVENT_CONNECT_RETRIED
@@ -87,6 +78,7 @@ class Server:
         self._engine_error: Exception | None = None
         self._engine_ready = threading.Event()
         self._refused = 0
+        self._asked = False
         self._exit_status: int | None = None
         self._exit_at = float("inf")
         self._main_ended = False
@@ -219,7 +211,7 @@ class Server:
         while not self._main_ended:
             now = time.monotonic()
             if now >= self._exit_at:
-                leave(self._exit_status or 0)
+                leave(EXIT_TERMINATED if self._exit_status is None else self._exit_status)
             if now >= next_heartbeat:
                 self._beat()
                 next_heartbeat = now + interval
@@ -232,8 +224,8 @@ class Server:
                     outbox.interest = interest
             until = min(next_heartbeat, self._exit_at)
             ready = dict(poller.poll(max(0, ceil((until - time.monotonic()) * 1000))))
-            if self._wake_reader.fileno() in ready and not ENDING.isdisjoint(self._drain_wakes()):
-                self._terminate()
+            if self._wake_reader.fileno() in ready:
+                self._heed(self._drain_wakes())
             for monitor, address in self._monitors.items():
                 if monitor in ready:
                     self._end_with_connection(address, recv_monitor_message(monitor)["event"])
@@ -327,6 +319,7 @@ class Server:
         if stored is not None:
             self._data.messages.append(stored)
             return
+        self._asked = True
         verb = self._table.verbs.get(message.method or "")
         if verb is None:
             error = MethodUnknownError(message.method or "", list(self._table.verbs))
@@ -363,18 +356,38 @@ class Server:
         if self._calls.finish(call, frames):
             self._data.messages.append(frames)
 
+    def _heed(self, wakes: bytes) -> None:
+        """Signals, which are among the bytes that woke this thread; an ignored one is not."""
+        if signal.SIGINT in wakes:
+            # Nothing is answered first: the others are to learn that this worker is gone, and not that they cancelled.
+            print("interrupted: this worker ends, and the run with it", file=sys.stderr)
+            leave(EXIT_TERMINATED)
+        if signal.SIGTERM in wakes:
+            self._terminate()
+
     def _terminate(self) -> None:
-        """SIGTERM. Schedulers send it to every process of a job; a parent that is one as well then saves, for which it
-        needs this worker. Its `bye` follows, or its end."""
-        if self._exit_status is None and os.getppid() == self._launch.parent_pid:
+        """SIGTERM. Schedulers send it, once or more often, to every process of a job; a parent or control plane that is
+        one as well then saves, for which it needs this worker. Its `bye` follows, or its end."""
+        dialled_in, ending = self._launch.curve is not None, self._exit_status is not None
+        if not dialled_in and not ending and os.getppid() == self._launch.parent_pid:
             print("SIGTERM is left to the parent, which ends this worker", file=sys.stderr, flush=True)
-        else:
+        elif not dialled_in or ending:
             self._stop(EXIT_TERMINATED, TERMINATE_GRACE)
+        elif not self._asked:
+            leave(EXIT_TERMINATED)
+        elif self._exit_at == float("inf"):
+            grace = self._launch.left_to_control
+            print(
+                f"SIGTERM is left to the control plane for {grace:.0f} s; SIGINT ends this worker at once",
+                file=sys.stderr,
+                flush=True,
+            )
+            self._exit_at = time.monotonic() + grace
 
     def _stop(self, status: int, grace: float) -> None:
         """Ends all lanes at their next boundary, and the process when they are deaf; at once when asked twice."""
         if self._exit_status is not None:
-            leave(status)
+            leave(self._exit_status or status)
         self._exit_status = status
         self._exit_at = time.monotonic() + grace
         self._calls.cancel_all()
@@ -382,10 +395,3 @@ class Server:
         for lane, count in LANES.items():
             for _ in range(count):
                 self._lanes[lane].put(None)
-
-
-def leave(status: int) -> None:
-    """Ends the process from any thread, without exit hooks that native threads could hold up."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)

@@ -29,6 +29,11 @@ export interface AwaitWorkersOptions extends Pick<
   readonly runtime?: string;
   /** Milliseconds until all must be there. Default 600,000. */
   readonly waitTimeout?: number;
+  /**
+   * Milliseconds for which a worker that gets SIGTERM in the run leaves it to this process, which got it too if a scheduler
+   * sends it to a whole job, and needs its workers to save. Default 60,000.
+   */
+  readonly leaveSigterm?: number;
   /** A sentence for everybody who comes, is refused, or leaves. */
   readonly onNews?: (sentence: string) => void;
   /** Gives up waiting; rejects with its reason. */
@@ -67,6 +72,7 @@ export async function awaitWorkers(options: AwaitWorkersOptions): Promise<Joined
     runtime: options.runtime,
     heartbeatMs: options.heartbeatInterval ?? 500,
     maxMessageBytes: options.maxMessageBytes ?? 2 ** 31 - 1,
+    leaveSigtermMs: options.leaveSigterm ?? 60_000,
     onNews,
   });
   try {

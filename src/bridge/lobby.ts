@@ -30,6 +30,8 @@ export interface LobbyOptions {
   readonly runtime?: string | undefined;
   readonly heartbeatMs: number;
   readonly maxMessageBytes: number;
+  /** Milliseconds for which a worker in a run leaves a SIGTERM of its own to this process. */
+  readonly leaveSigtermMs: number;
   /** A sentence for everybody who comes, is refused, or leaves again. */
   readonly onNews: (sentence: string) => void;
 }
@@ -125,7 +127,8 @@ export async function openLobby(options: LobbyOptions): Promise<Lobby> {
     let leave = (): void => undefined;
     const left = new Promise<void>((resolve) => (leave = resolve));
     seats.set(verdict.join.rank, { join: verdict.join, token, lines: {}, inboxes: {}, left, leave });
-    const launch = { session, token, heartbeatMs: options.heartbeatMs, maxMessageBytes };
+    const { heartbeatMs, leaveSigtermMs } = options;
+    const launch = { session, token, heartbeatMs, maxMessageBytes, leaveSigtermMs };
     answer("control", identity, { ...message, params: launch });
   }
 

@@ -151,6 +151,8 @@ export async function connectPython(
       waitTimeout: config.worker_wait * 1000,
       silenceTimeout: config.heartbeat_timeout * 1000,
       stallTimeout: config.worker_timeout * 1000,
+      // Twice: a save that takes longer than it should is not to be cut off by its workers.
+      leaveSigterm: 2 * config.termination_grace * 1000,
       ...(onNews && { onNews }),
       signal,
     });

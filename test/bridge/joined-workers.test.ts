@@ -1,34 +1,10 @@
 /** Python workers that dial in over loopback addresses, each a machine of its own as far as it knows. */
-import { spawn } from "node:child_process";
 import { chmodSync, copyFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
-import { afterEach, describe, expect, it, onTestFinished } from "vitest";
-import { awaitWorkers, makeKeys } from "../../src/bridge/index.js";
-import type { AwaitWorkersOptions, JoinedWorkers } from "../../src/bridge/index.js";
-import { freeAddress, keyFolder } from "./dialling.js";
-import { eventually, PYTHON, RUNTIME } from "./selftest-worker.js";
-
-const running = new Set<ReturnType<typeof dialIn>>();
-afterEach(() => running.forEach((worker) => worker.process.kill("SIGKILL")));
-
-/** Starts a worker as a person on its machine would. */
-function dialIn(address: string, key: string, ...flags: string[]) {
-  const command = ["-m", "thurstone_runtime", "--engine", "selftest", "--connect", address, "--key", key, ...flags];
-  const { RANK: _rank, WORLD_SIZE: _size, MASTER_ADDR: _host, ...env } = process.env;
-  const process_ = spawn(PYTHON, command, {
-    env: { ...env, PYTHONPATH: RUNTIME },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  const worker = {
-    process: process_,
-    said: "",
-    ended: new Promise<number | null>((done) => process_.on("close", done)),
-  };
-  process_.stderr.on("data", (text: Buffer) => (worker.said += text.toString()));
-  running.add(worker);
-  void worker.ended.then(() => running.delete(worker));
-  return worker;
-}
+import { describe, expect, it, onTestFinished } from "vitest";
+import { makeKeys } from "../../src/bridge/index.js";
+import { dialIn, freeAddress, keyFolder, listen } from "./dialling.js";
+import { eventually } from "./selftest-worker.js";
 
 const place = (rank: number): string[] => ["--rank", `${rank}`, "--world-size", "2", "--rendezvous", "127.0.0.1:1"];
 
@@ -68,7 +44,7 @@ describe("workers that dial in", () => {
     const calls = Promise.allSettled(
       workers.callers.map((caller) => caller.call("sleep", { seconds: 60, steps: 600 })),
     );
-    const rest = [first, copied].find((worker) => running.has(worker))!;
+    const rest = [first, copied].find((worker) => worker.process.exitCode === null)!;
     await new Promise((resolve) => setTimeout(resolve, 100));
     second.process.kill("SIGKILL");
     for (const outcome of await calls) {
@@ -135,8 +111,3 @@ describe("workers that dial in", () => {
     expect(lost.said).toContain("start them with torchrun, or give all of them the same --rendezvous HOST:PORT");
   });
 });
-
-function listen(options: AwaitWorkersOptions): [string[], Promise<JoinedWorkers>] {
-  const news: string[] = [];
-  return [news, awaitWorkers({ ...options, onNews: (sentence) => news.push(sentence) })];
-}

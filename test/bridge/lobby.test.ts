@@ -28,6 +28,7 @@ async function lobby(options: Partial<LobbyOptions> = {}) {
     worldSize: 2,
     runtime: "0.1.0",
     heartbeatMs: 500,
+    leaveSigtermMs: 60_000,
     maxMessageBytes: 2 ** 20,
     onNews: (sentence) => news.push(sentence),
     ...options,

@@ -15,10 +15,10 @@ import pytest
 
 from thurstone_runtime import __version__
 from thurstone_runtime.calls import MAX_EARLY_CANCELS, MAX_STORED_REPLIES
+from thurstone_runtime.ending import EXIT_REFUSED, EXIT_TERMINATED
 from thurstone_runtime.errors import WireError
 from thurstone_runtime.orphan import EXIT_ORPHANED
 from thurstone_runtime.protocol import Message, encode
-from thurstone_runtime.server import EXIT_REFUSED, EXIT_TERMINATED
 from thurstone_runtime.tensors import NUMPY_DTYPES
 from wire_peer import Worker
 
@@ -67,7 +67,8 @@ class TestGreeting:
         code_of_worker = """
 import sys
 from thurstone_runtime.launch import parse_launch
-from thurstone_runtime.server import Server, leave
+from thurstone_runtime.ending import leave
+from thurstone_runtime.server import Server
 from thurstone_runtime.verbs import EngineTable, Verb
 
 def make():
