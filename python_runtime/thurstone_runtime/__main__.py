@@ -6,9 +6,13 @@ With `--connect` it is one on another machine, which dials in; see docs/nodes.md
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 
-from .dial import DialError, join, read_worker_key
-from .ending import EXIT_NOT_JOINED, leave
+import zmq
+
+from .dial import DialError, addresses, join, read_worker_key
+from .ending import EXIT_NOT_JOINED, EXIT_TERMINATED, EXIT_USAGE, leave
 from .joining import add_join_arguments, place_of
 from .launch import Launch, parse_launch
 from .orphan import guard_against_orphaning, read_line, take_stdin
@@ -41,11 +45,20 @@ def started_by_parent(parser: argparse.ArgumentParser) -> Launch:
 
 
 def dialled_in(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Launch:
-    """From the first greeting on this process ends with its connection."""
+    """From the first greeting on this process ends with its connection, and with `thurstone worker` in any case."""
+    # Until the server takes over there is nothing to end in order.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: os._exit(EXIT_TERMINATED))
+    if arguments.parent_pid is not None:
+        guard_against_orphaning(take_stdin(), arguments.parent_pid)
     try:
+        addresses(arguments.connect)
         rank, world_size = place_of(arguments)
-        return join(arguments.connect, read_worker_key(arguments.key), rank, world_size, arguments.wait)
     except DialError as error:
+        parser.exit(EXIT_USAGE, f"thurstone worker: {error}\n")
+    try:
+        return join(arguments.connect, read_worker_key(arguments.key), rank, world_size, arguments.wait)
+    except (DialError, zmq.ZMQError) as error:
         parser.exit(EXIT_NOT_JOINED, f"thurstone worker: {error}\n")
 
 

@@ -12,6 +12,7 @@ import re
 import secrets
 import socket
 import stat
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
 from . import __version__
@@ -58,15 +60,14 @@ def read_worker_key(path: str) -> Curve:
         if fields["kind"] != "thurstone worker key":
             raise ValueError("kind")
         return Curve(*(_key(fields[name]) for name in ("public_key", "secret_key", "control_key")))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, struct.error):
         raise DialError(f'{path} is no worker key of "thurstone keys".') from None
 
 
 def _key(text: Any) -> bytes:
-    key = text.encode("ascii")
-    if len(key) != 40:
-        raise ValueError("length")
-    return key
+    if not isinstance(text, str) or len(z85.decode(text)) != 32:
+        raise ValueError("no 32 bytes in Z85")
+    return text.encode("ascii")
 
 
 def secure(connection: zmq.Socket[bytes], curve: Curve, address: str) -> None:
@@ -82,14 +83,21 @@ def secure(connection: zmq.Socket[bytes], curve: Curve, address: str) -> None:
 
 def addresses(address: str) -> dict[str, str]:
     """Both sockets of a control plane: the address given, and that of the next port. Raises DialError."""
-    match = re.fullmatch(r"(tcp://.+):(\d{1,5})", address)
-    if match is None or int(match[2]) > 65534:
+    host, port = _host_and_port(address)
+    return {"control": address, "data": f"tcp://{host}:{port + 1}"}
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    match = re.fullmatch(r"tcp://(\[[^\s\[\]]+\]|[^\s\[\]:/]+):(\d{1,5})", address, re.ASCII)
+    if match is None:
         raise DialError(f'"{address}" is no address; write tcp://HOST:PORT, the worker_address of the configuration.')
-    return {"control": address, "data": f"{match[1]}:{int(match[2]) + 1}"}
+    if not 1 <= int(match[2]) <= 65534:
+        raise DialError(f'"{address}" has port {match[2]}; it and the next one must be ports, so 1 to 65534.')
+    return match[1], int(match[2])
 
 
 def join(address: str, curve: Curve, rank: int, world_size: int, wait: float) -> Launch:
-    """Asks to take part until the control plane is there, `wait` seconds at most. Raises DialError."""
+    """Asks to take part until the control plane is there, `wait` seconds at most. Raises DialError, zmq.ZMQError."""
     both = addresses(address)
     with _dialer(curve, address) as (connection, monitor):
         _connect(connection, monitor, address, wait)
@@ -148,10 +156,11 @@ def _connect(connection: zmq.Socket[bytes], monitor: zmq.Socket[bytes], address:
     connection.connect(address)
     until = time.monotonic() + wait
     remind = time.monotonic() + 1
-    state = "nobody answers there yet"
+    state = None
     while time.monotonic() < until:
         if time.monotonic() >= remind:
-            _say(f"waiting for the control plane at {address}: {state}; giving up in {until - time.monotonic():.0f} s")
+            why, left = state or _silence(address), max(0.0, until - time.monotonic())
+            _say(f"waiting for the control plane at {address}: {why}; giving up in {left:.0f} s")
             remind = time.monotonic() + REMIND_SECONDS
         if not monitor.poll(200):
             continue
@@ -171,8 +180,19 @@ def _connect(connection: zmq.Socket[bytes], monitor: zmq.Socket[bytes], address:
                 "is not the control_key of the key file"
             )
         elif event == zmq.EVENT_CLOSED:
-            state = "nobody answers there yet"
-    raise DialError(f"gave up after {wait:.0f} s of trying to reach the control plane at {address}: {state}.")
+            state = None
+    why = state or _silence(address)
+    raise DialError(f"gave up after {wait:.0f} s of trying to reach the control plane at {address}: {why}.")
+
+
+def _silence(address: str) -> str:
+    """Why nobody answers."""
+    host, port = _host_and_port(address)
+    try:
+        socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        return f"the name {host} cannot be resolved ({error})"
+    return "nobody answers there yet"
 
 
 def _say(text: str) -> None:

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+EXIT_USAGE = 2
+"""Exit status when the flags are wrong, as that of argparse."""
 EXIT_REFUSED = 11
 """Exit status when the parent refuses hello."""
 EXIT_BROKEN = 12

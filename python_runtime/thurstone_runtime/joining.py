@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 
 from .dial import DialError
@@ -33,7 +34,9 @@ def add_join_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="the run may write in these folders and nowhere else (default: the current folder)",
     )
-    parser.add_argument("--wait", type=float, default=WAIT_SECONDS, help="seconds to try for (default: 600)")
+    parser.add_argument("--wait", type=_seconds, default=WAIT_SECONDS, help="seconds to try for (default: 600)")
+    # Of `thurstone worker`, whose pipe stdin is then: also under torchrun, which hands it on.
+    parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
 
 
 def place_of(arguments: argparse.Namespace) -> tuple[int, int]:
@@ -62,6 +65,13 @@ def own_roots() -> list[str] | None:
     """Folders that this machine's user lets a run write in; None: all that it asks for."""
     text = os.environ.get(ALLOWED)
     return None if text is None else json.loads(text)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds from 0")
+    return seconds
 
 
 def _number(variable: str, given: int | None, otherwise: int) -> int:

@@ -21,8 +21,8 @@ interface WorkerFlags {
   readonly wait?: string;
 }
 
-/** Signals that are passed on to the workers, which end in order. */
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** Signals that are passed on to the workers. Any other end of this process ends them as well: their stdin is its pipe. */
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 export const workerCommand: Command = async (args, io) => {
   const cut = args.indexOf("--");
@@ -60,10 +60,11 @@ async function runWorker(
 ): Promise<number> {
   const { python, pythonPath } = findPython({ env: io.env, cwd: io.cwd });
   const launcher = torchrun === undefined ? [] : ["-m", "torch.distributed.run", ...torchrun];
-  const child = spawn(python, [...launcher, "-m", "thurstone_runtime", ...pythonFlags(flags)], {
+  const own = ["-m", "thurstone_runtime", ...pythonFlags(flags), "--parent-pid", String(process.pid)];
+  const child = spawn(python, [...launcher, ...own], {
     cwd: io.cwd,
     env: { ...io.env, PYTHONPATH: [pythonPath, io.env["PYTHONPATH"]].filter(Boolean).join(":") },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     // A group of its own, so that Ctrl-C reaches it once: torchrun leaves its workers behind when told twice.
     detached: true,
   });

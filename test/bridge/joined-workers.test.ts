@@ -1,8 +1,9 @@
 /** Python workers that dial in over loopback addresses, each a machine of its own as far as it knows. */
-import { chmodSync, copyFileSync } from "node:fs";
+import { chmodSync, copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { makeKeys } from "../../src/bridge/index.js";
+import type { DialledIn } from "./dialling.js";
 import { dialIn, freeAddress, keyFolder, listen } from "./dialling.js";
 import { eventually } from "./selftest-worker.js";
 
@@ -95,6 +96,29 @@ describe("workers that dial in", () => {
     ]);
   });
 
+  it("end as documented, without a traceback, where they cannot even try or nobody is there", async () => {
+    const { fileOf } = await keyFolder("node1");
+    const address = await freeAddress();
+    const key = JSON.parse(readFileSync(fileOf("node1"), "utf8")) as object;
+    writeFileSync(fileOf("number"), JSON.stringify({ ...key, public_key: 7 }), { mode: 0o600 });
+    const waiting = dialIn(address, fileOf("node1"));
+    const ends: [DialledIn, number, string][] = [
+      [dialIn("tcp://a b:5990", fileOf("node1")), 2, '"tcp://a b:5990" is no address'],
+      [dialIn("tcp://127.0.0.1:0", fileOf("node1")), 2, "has port 0"],
+      [dialIn(address, fileOf("node1"), "--wait", "nan"), 2, "nan is no number of seconds"],
+      [dialIn(address, fileOf("number")), 14, 'is no worker key of "thurstone keys"'],
+      [dialIn("tcp://nobody.invalid:5990", fileOf("node1"), "--wait", "0.1"), 14, "nobody.invalid cannot be resolved"],
+      [dialIn(address, fileOf("node1"), "--wait", "0.1"), 14, "nobody answers there yet"],
+    ];
+    for (const [worker, status, said] of ends) {
+      expect([await worker.ended, worker.said]).toEqual([status, expect.stringContaining(said)]);
+      expect(worker.said).not.toContain("Traceback");
+    }
+    await eventually(() => waiting.said.includes("nobody answers there yet"), 20_000);
+    waiting.process.kill("SIGINT");
+    expect([await waiting.ended, waiting.said]).toEqual([143, expect.not.stringContaining("Traceback")]);
+  });
+
   it("say what their key files and flags lack, and the control plane who did not come", async () => {
     const { control, fileOf } = await keyFolder("node1");
     const address = await freeAddress();
@@ -106,7 +130,7 @@ describe("workers that dial in", () => {
     const [news, joined] = listen({ address, keyFile: control, worldSize: 1, waitTimeout: 1500 });
     await expect(joined).rejects.toMatchObject({ code: "WORKERS_MISSING", fields: { ranks: [0] } });
     expect(news).toEqual([`waiting at ${address} for 1 workers`]);
-    expect([await open.ended, await lost.ended]).toEqual([14, 14]);
+    expect([await open.ended, await lost.ended]).toEqual([14, 2]);
     expect(open.said).toContain("has mode 644");
     expect(lost.said).toContain("start them with torchrun, or give all of them the same --rendezvous HOST:PORT");
   });

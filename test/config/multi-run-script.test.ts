@@ -103,6 +103,6 @@ it("`thurstone worker` takes its arguments, and gives torchrun those behind --",
   expect(await runCommandLine(called("worker", "0")!, io), io.stderr.text()).toBe(0);
   expect(io.stdout.text().trim()).toBe(
     `-m torch.distributed.run ${torchrun("0", "8").join(" ")} -m thurstone_runtime ` +
-      "--connect tcp://gpu1:5700 --key keys/node0.json",
+      `--connect tcp://gpu1:5700 --key keys/node0.json --parent-pid ${process.pid}`,
   );
 });

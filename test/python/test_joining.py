@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 
 import pytest
 
-from thurstone_runtime.dial import DialError, addresses
+from thurstone_runtime.dial import DialError, addresses, read_worker_key
 from thurstone_runtime.errors import EngineError
 from thurstone_runtime.joining import add_join_arguments, own_roots, place_of
 from thurstone_runtime.ranks import rank_device
@@ -65,6 +66,13 @@ def test_a_place_that_cannot_be_is_refused(flags, message):
         place(*flags)
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-3", "soon"])
+def test_a_time_to_wait_is_a_number_of_seconds(seconds, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        place("--wait", seconds)
+    assert "argument --wait: " in capsys.readouterr().err
+
+
 def test_a_run_may_write_where_the_worker_stands_or_where_it_is_told(monkeypatch, tmp_path):
     assert own_roots() is None
     monkeypatch.chdir(tmp_path)
@@ -95,9 +103,34 @@ def test_a_folder_is_shared_when_it_holds_what_was_written_and_may_be_written(tm
 
 def test_the_second_socket_has_the_next_port():
     assert addresses("tcp://[::1]:5700") == {"control": "tcp://[::1]:5700", "data": "tcp://[::1]:5701"}
-    for wrong in ("10.0.0.1:5700", "tcp://10.0.0.1", "tcp://10.0.0.1:65535"):
+    for wrong in (
+        "10.0.0.1:5700",
+        "tcp://10.0.0.1",
+        "tcp://a b:5700",
+        "tcp://:5700",
+        "tcp://[::1:5700",
+        "tcp://a/b:5700",
+    ):
         with pytest.raises(DialError, match="write tcp://HOST:PORT"):
             addresses(wrong)
+    for port in (0, 65535):
+        with pytest.raises(DialError, match=f"has port {port}; .* 1 to 65534"):
+            addresses(f"tcp://10.0.0.1:{port}")
+
+
+def test_a_key_is_text_in_z85_that_is_no_more_than_32_bytes(tmp_path):
+    def read(**keys: object):
+        path = tmp_path / "key.json"
+        path.write_text(
+            json.dumps({"kind": "thurstone worker key", "secret_key": "0" * 40, "control_key": "0" * 40, **keys})
+        )
+        path.chmod(0o600)
+        return read_worker_key(str(path))
+
+    assert read(public_key="-" * 40).public == b"-" * 40
+    for wrong in (1, None, ["0"] * 40, "0" * 39, "0" * 45, "~" * 40, "\u00e4" * 40, "#" * 40):
+        with pytest.raises(DialError, match="is no worker key"):
+            read(public_key=wrong)
 
 
 def test_devices_go_by_the_place_on_the_machine():
