@@ -92,7 +92,7 @@ function notBegun<Metrics extends StepValues>(
   control: RunControl<Metrics>,
 ): RunResult<Metrics> {
   const step = resume?.state.step ?? 0;
-  control.emit({ type: "run-end", step, reason: "stopped", model: null });
+  control.emit({ type: "run-end", step, reason: "stopped", model: null, modelStep: null });
   return {
     folder: resolve(config.output_dir),
     step,
