@@ -239,6 +239,8 @@ export interface ModelDescription {
   readonly parameters: { readonly total: number; readonly trainable: number };
   /** Largest probability with which a module drops values in training; 0: two passes give the same log-probabilities. */
   readonly dropout: number;
+  /** Tokens with which a completion ends of itself. */
+  readonly endTokenIds: readonly number[];
   readonly versions: Readonly<Record<string, string>>;
   readonly cpuFeatures: readonly string[];
   readonly threads: number;

@@ -168,6 +168,7 @@ export function fakeVerbs(
         image: { patch_size: FAKE_PATCH / 2, merge_size: 2, min_pixels: FAKE_PATCH ** 2, max_pixels: 1003520 },
         parameters: { total: 1, trainable: 1 },
         dropout: 0,
+        eos_token_ids: [FAKE_TOKENS.end],
         versions: { runtime: "fake" },
         threads: 1,
         activation_bytes_per_token: 1,

@@ -82,7 +82,9 @@ export function filesOf(config: Pick<SharedConfig, "data_file_paths" | "eval_dat
 }
 
 /** The part that the worker tells: versions and machine. When they change, the last bits may. */
-export function machineFingerprint(description: ModelDescription): Fingerprint {
+export function machineFingerprint(
+  description: Pick<ModelDescription, "versions" | "device" | "ranks" | "threads" | "cpuFeatures">,
+): Fingerprint {
   return Object.fromEntries([
     ...Object.entries(description.versions).map(([name, version]) => [`version.${name}`, version] as const),
     ["machine.device", description.device],

@@ -22,6 +22,9 @@ describe("one thing that was changed is named, and nothing else", () => {
   const ofStep = (file: string, change: (line: Record<string, unknown>) => void) => (folder: string) =>
     editLines(join(folder, file), (line) => line["step"] === 3 && change(line));
 
+  const inEnvironment = (change: (environment: Record<string, unknown>) => void) => (folder: string) =>
+    editFile(join(folder, "environment.json"), change);
+
   it.each([
     [
       "a reward",
@@ -70,6 +73,50 @@ describe("one thing that was changed is named, and nothing else", () => {
       ofStep("metrics.jsonl", (line) => (line["loss"] = -1)),
       ["metric", 3, /^metric loss$/],
       [-1, expect.any(Number)],
+    ],
+    [
+      "the step of a completion's line",
+      at(6, (line) => (line["step"] = 4)),
+      ["record", 3, /^step of completion 2 of prompt 1/],
+      [4, 3],
+    ],
+    [
+      "why a completion ended",
+      at(6, (line) => (line["finish"] = "length")),
+      ["completion", 3, /^finish of completion 2 of prompt 1/],
+      ["length", "stop"],
+    ],
+    [
+      "a line of metrics before the one of its step",
+      (folder: string) => {
+        const path = join(folder, "metrics.jsonl");
+        const lines = readFileSync(path, "utf8").split(/(?<=\n)/);
+        const better = lines[2]!.replace(/"reward":[^,]+/, '"reward":5');
+        writeFileSync(path, lines.toSpliced(2, 0, better).join(""));
+      },
+      ["record", 3, /^lines of metrics$/],
+      [2, 1],
+    ],
+    [
+      "a version",
+      inEnvironment((environment) => Object.assign(environment["versions"]!, { runtime: "another" })),
+      ["record", null, /^version.runtime, beside the fingerprint in environment.json$/],
+      ["another", "fake"],
+    ],
+    [
+      "the number of parameters",
+      inEnvironment((environment) => Object.assign(environment["model"]!, { parameters: { total: 7, trainable: 1 } })),
+      ["record", null, /^model.parameters in environment.json$/],
+      [
+        { total: 7, trainable: 1 },
+        { total: 1, trainable: 1 },
+      ],
+    ],
+    [
+      "the number of rows",
+      inEnvironment((environment) => Object.assign(environment["rows"]!, { train: 100 })),
+      ["record", null, /^rows.train in environment.json$/],
+      [100, expect.any(Number)],
     ],
     [
       "a field that no run writes",
@@ -247,6 +294,13 @@ describe("one thing that was changed is named, and nothing else", () => {
       ["checkpoint", 4, "trainer.json of the checkpoint: digest in the log, and in its manifest"],
       ["state", 4, "trainer.json"],
     ]);
+  });
+
+  it("completions of a step that draws none", async () => {
+    const folder = await recordRun(set, "twofold", { num_iterations: 2 });
+    const [first, second] = [1, 2].map((step) => join(folder, `rollouts/step_00000${step}.jsonl`));
+    writeFileSync(second!, readFileSync(first!));
+    expect(causesOf(await verify(folder, { to: 2 }))).toEqual([["record", 2, "completions of a step that drew none"]]);
   });
 
   it("a digest of a checkpoint that was deleted", async () => {

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { defineReward, sft, verifyRun } from "../../src/index.js";
@@ -37,9 +37,9 @@ describe("an honest run agrees", () => {
     const [whole, , second] = verification.steps;
     expect(whole!.compared).toMatchObject({ data: { all: 1 }, prompt: { all: 1 } });
     expect(whole!.compared.configuration!.all).toBeGreaterThan(50);
-    // 12 completions: a text and a count of tokens each, two rewards and their total, one advantage and what the KL took.
+    // 12 completions: a text, a count of tokens and an end each, two rewards and their total, one advantage and what the KL took.
     expect(second!.compared).toMatchObject({
-      completion: { all: 24, differing: 0 },
+      completion: { all: 36, differing: 0 },
       reward: { all: 36, differing: 0 },
       advantage: { all: 24, differing: 0 },
       picture: { all: 3, differing: 0 },
@@ -49,6 +49,10 @@ describe("an honest run agrees", () => {
     expect(verification.notCompared).toEqual([
       expect.stringContaining("files of the model none"),
       expect.stringContaining("Evaluations on held-out rows"),
+      expect.stringContaining("Keys of config.resolved.yaml that change no number"),
+      expect.stringContaining("Evaluations and fingerprint in trainer.json"),
+      expect.stringContaining("In logs, the number and the time of a line"),
+      expect.stringContaining("Files that belong to no step that was executed"),
     ]);
   });
 
@@ -58,12 +62,10 @@ describe("an honest run agrees", () => {
       from: 3,
       to: 3,
       checkpoint: join(run, "checkpoints/step_000002"),
-      notCompared: [
-        expect.anything(),
+      notCompared: expect.arrayContaining([
         "The exported model: it is of step 4, which was not executed; verifying that step compares it.",
-        expect.anything(),
         "The weights after step 3: the run took no checkpoint there (it took those of steps 2, 4); verifying up to step 4 compares them there.",
-      ],
+      ]) as string[],
     });
     expect(await verify(run, { from: 2, to: 2 })).toMatchObject({ agrees: true, from: 1, to: 2, checkpoint: null });
   });
@@ -185,7 +187,7 @@ describe("the exported model", () => {
       undefined,
       undefined,
     ]);
-    expect(whole.notCompared.join()).not.toContain("exported model");
+    expect(whole.notCompared.join()).not.toContain("The exported model");
     const later = await verify(best, { from: 3 });
     expect([later.agrees, later.notCompared]).toEqual([true, expect.arrayContaining([NOT_EXECUTED])]);
   });
@@ -208,6 +210,18 @@ describe("the exported model", () => {
     const silent = copyRun(best, "best silent");
     runEnd(silent, (event) => Object.assign(event, { model: null, modelStep: null }));
     const { agrees, notCompared } = await verify(silent);
+    expect([agrees, notCompared]).toEqual([
+      true,
+      expect.arrayContaining(["The exported model: the log does not say of which step model/ is."]),
+    ]);
+  });
+
+  it("is listed where the run went on after that end and did not come to the next", async () => {
+    const folder = copyRun(best, "best went on");
+    // That of an end which was taken back when the run went on from here.
+    writeFileSync(join(folder, "model/weight.json"), "7");
+    appendFileSync(join(folder, "events.jsonl"), `${JSON.stringify({ type: "run-start", step: 4 })}\n`);
+    const { agrees, notCompared } = await verify(folder);
     expect([agrees, notCompared]).toEqual([
       true,
       expect.arrayContaining(["The exported model: the log does not say of which step model/ is."]),

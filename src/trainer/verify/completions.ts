@@ -28,10 +28,8 @@ const SUBJECT_OF: Readonly<Record<string, Subject>> = {
 };
 /** The same for all completions of a prompt. */
 const OF_PROMPT: readonly string[] = ["row", "dataset", "source", "mos", "images"];
-/** Every line has its own. */
-const OF_LINE: readonly string[] = ["seq", "type", "step"];
-/** Taken over from the record, so that they would only be compared with themselves. */
-const TAKEN_OVER: readonly string[] = ["token_ids", "finish"];
+/** Taken over from the record, so that it would only be compared with itself. */
+const TAKEN_OVER = "token_ids";
 
 /** How the step was executed again. */
 export interface CompletionContext {
@@ -90,8 +88,8 @@ interface FieldPair {
 }
 
 function fieldsOf(then: LogRecord, now: LogRecord, context: CompletionContext): FieldPair[] {
-  const left = [...OF_LINE, ...(context.resampled ? [] : TAKEN_OVER)];
-  const fields = [...new Set([...Object.keys(then), ...Object.keys(now)])].filter((name) => !left.includes(name));
+  const all = [...new Set([...Object.keys(then), ...Object.keys(now)])];
+  const fields = all.filter((name) => context.resampled || name !== TAKEN_OVER);
   const prompt = Number(now["prompt"]);
   const row = `prompt ${prompt} (row ${String(now["row"])})`;
   const completion = `completion ${Number(now["sample"])} of ${row}`;

@@ -15,6 +15,7 @@ import { readRollout } from "../replay/record.js";
 import { firstState, restoreState } from "../run-folder.js";
 import type { RunKind } from "../run-loop.js";
 import { compareCompletions } from "./completions.js";
+import { checkEnvironment } from "./environment.js";
 import { leaveOutModel } from "./exported-model.js";
 import { checkFingerprint, checkSources } from "./inputs.js";
 import { compareEvents, compareMetrics } from "./logs.js";
@@ -54,6 +55,8 @@ export async function execute<Metrics extends StepValues, Prepared extends RunBa
 
   await using policy = await kind.open(prepared);
   const differences = await otherMachine(verified, start, machineFingerprint(policy.description));
+  const exact = differences.length === 0;
+  checkEnvironment(environment, { prepared, description: policy.description, exact }, comparisons);
   if (start !== null) await restoreState(policy, start.folder, start.state);
   const state = start?.state ?? firstState(prepared, environment.fingerprint);
   const { writer, written } = createMemoryWriter(run.folder);
@@ -64,6 +67,7 @@ export async function execute<Metrics extends StepValues, Prepared extends RunBa
     policy: watchedPolicy(policy, () => ({
       records: verified.resample ? null : current.records,
       onPrompts: (asked) => (prompts = asked),
+      longest: prepared.config.max_completion_length,
     })),
     writer,
     state,
@@ -73,8 +77,7 @@ export async function execute<Metrics extends StepValues, Prepared extends RunBa
     signal,
   };
   const recipe = kind.recipe(executing, prepared);
-  const metrics = new Map((await run.metrics()).map((line) => [line.step, line]));
-  const exact = differences.length === 0;
+  const metrics = await run.metrics();
   const from = state.step + 1;
   const digests: Record<number, Readonly<Record<string, string>>> = {};
   const ends = new Set<number>();
@@ -96,6 +99,16 @@ export async function execute<Metrics extends StepValues, Prepared extends RunBa
     if (saved !== null) digests[state.step] = saved;
     ends.add(state.step);
     verified.onStep(state.step);
+  }
+  for (const step of await run.rolloutSteps()) {
+    if (step < from || step > state.step || written.rollouts.has(step)) continue;
+    comparisons.compare({
+      about: "record",
+      step,
+      what: "completions of a step that drew none",
+      recorded: step,
+      found: null,
+    });
   }
   leaveOutModel(verified.model, ends, comparisons);
   return { from, to: state.step, checkpoint: start?.folder ?? null, otherMachine: differences, digests };
@@ -120,7 +133,8 @@ interface Batch {
   /** Its recorded completions. */
   readonly lines: readonly LogRecord[];
   readonly pictures: readonly (readonly string[])[];
-  readonly metrics: ReadonlyMap<number, MetricsRecord>;
+  /** Lines of all steps. */
+  readonly metrics: readonly MetricsRecord[];
   readonly written: Written;
   readonly exact: boolean;
 }
@@ -138,7 +152,10 @@ function compareBatch(
   } else if (verified.samples) comparisons.leaveOut(`The completions of step ${first}: the run recorded none.`);
   for (let step = first; step <= last; step += 1) {
     const logged = step % loggingSteps === 0 || step === plan.steps;
-    compareMetrics(metrics.get(step), written.metrics.get(step)!, { step, resampled, logged, tolerance }, comparisons);
+    const found = written.metrics.get(step)!;
+    const recorded = metrics.filter((line) => line.step === step);
+    compareMetrics(recorded, found, { step, resampled, logged, tolerance }, comparisons);
     if (exact) compareEvents(events, written.events, step, comparisons);
+    else comparisons.leaveOut("Alarms: numbers of another machine may pass a threshold where the run's did not.");
   }
 }

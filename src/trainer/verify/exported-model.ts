@@ -28,13 +28,13 @@ export function exportedModel(
 ): ExportedModel {
   const folder = join(runFolder, "model");
   const present = existsSync(folder);
-  // A run that went on and was then interrupted leaves the model of the end before.
+  // Where a run went on after an end and did not come to the next, model/ may be of that end, or of one that was taken back.
+  const start = events.findLastIndex(({ type }) => type === "run-start");
   const end = events.findLast(({ type, model }) => type === "run-end" && typeof model === "string");
-  if (end !== undefined) {
-    const what = "model/, which the run exported when it ended";
-    comparisons.compare({ about: "event", step: null, what, recorded: "model/", found: present ? "model/" : null });
-  }
-  const step = end?.["modelStep"];
+  if (end === undefined || events.indexOf(end) < start) return { folder, present, step: null };
+  const what = "model/, which the run exported when it ended";
+  comparisons.compare({ about: "event", step: null, what, recorded: "model/", found: present ? "model/" : null });
+  const step = end["modelStep"];
   return { folder, present, step: typeof step === "number" ? step : null };
 }
 

@@ -3,16 +3,15 @@
  *
  * @module
  */
-import { z } from "zod";
 import type { ConfigInput, SharedConfig } from "../../config/index.js";
 import { RunError } from "../../errors.js";
 import { templateDigest } from "../../prompts/index.js";
-import type { Run } from "../../runs/index.js";
 import { digestModel } from "../evaluation/index.js";
 import { dataFingerprint, filesOf, keysFingerprint } from "../fingerprint.js";
 import type { Fingerprint } from "../fingerprint.js";
 import type { RunBasis } from "../prepare.js";
 import type { Comparisons } from "./comparisons.js";
+import type { Environment } from "./environment.js";
 import { PROCESS_KEYS } from "./processes.js";
 
 /** Keys that say where things lie on this machine and how it works; none of them is what the run was. */
@@ -36,36 +35,6 @@ export const VERIFY_KEYS = [
 
 /** What may be elsewhere, or otherwise, than when the run was made. */
 export type VerifyKeys = Partial<Pick<ConfigInput, (typeof VERIFY_KEYS)[number]>>;
-
-const environmentSchema = z.looseObject({
-  fingerprint: z.record(z.string(), z.string()),
-  prompt: z.looseObject({ template: z.string(), digest: z.string() }),
-  model: z.looseObject({
-    source: z
-      .looseObject({ files: z.array(z.looseObject({ name: z.string(), sha256: z.string() })).nullable() })
-      .optional(),
-  }),
-});
-
-/** What is used of `environment.json`. */
-export type Environment = z.output<typeof environmentSchema>;
-
-/** @throws RunError VERIFY_ENVIRONMENT */
-export async function readEnvironment(run: Run): Promise<Environment> {
-  const parsed = environmentSchema.safeParse(await run.environment().catch(asVerifyError));
-  if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
-  throw new RunError(
-    "VERIFY_ENVIRONMENT",
-    `environment.json in ${run.folder} cannot be used: ${path.join(".")}: ${message}. It was changed by hand, or the run is one of 0.1.0: bring it back, or use that version.`,
-    { cause: parsed.error, fields: { folder: run.folder } },
-  );
-}
-
-function asVerifyError(error: unknown): never {
-  if (!(error instanceof RunError) || error.code !== "RUN_FILE_DAMAGED") throw error;
-  throw new RunError("VERIFY_ENVIRONMENT", error.message, { cause: error, fields: error.fields });
-}
 
 /**
  * Compares the configuration with the run's fingerprint.

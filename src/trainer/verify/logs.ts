@@ -28,18 +28,21 @@ const EVENTS: readonly unknown[] = ["alarm", "fidelity-warmup-end"];
 /** Alarms that say something of the machine. */
 const OF_THE_MACHINE: readonly unknown[] = ["model", "memory"];
 
-/** Compares the metrics of a step by name. */
+/** Compares the metrics of a step by name. @param lines of the log about that step, of which there is to be one */
 export function compareMetrics(
-  recorded: MetricsRecord | undefined,
+  lines: readonly MetricsRecord[],
   found: LogRecord,
   { step, resampled, logged, tolerance }: LogContext,
   comparisons: Comparisons,
 ): void {
+  // Programs that read a log take the last line.
+  const recorded = lines.at(-1);
   if (recorded === undefined) {
     if (logged) comparisons.compare({ about: "metric", step, what: "the line of metrics", recorded: null, found });
     else comparisons.leaveOut(`Metrics of step ${step}: the run logged none of it (logging_steps).`);
     return;
   }
+  comparisons.compare({ about: "record", step, what: "lines of metrics", recorded: lines.length, found: 1 });
   const names = [...new Set([...Object.keys(recorded.values), ...Object.keys(found)])];
   const compared = names.filter((name) => resampled || !OF_SAMPLING.test(name));
   if (compared.length < names.length) {

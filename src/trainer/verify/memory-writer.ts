@@ -25,7 +25,11 @@ export function createMemoryWriter(folder: string): { readonly writer: RunWriter
     event: (event: RunEventRecord) => void events.push(asRead(event)),
     metrics: (step, values) => void metrics.set(step, asRead(values)),
     timings: () => undefined,
-    rollouts: (step, records) => void rollouts.set(step, records.map(asRead)),
+    rollouts: (step, records) =>
+      void rollouts.set(
+        step,
+        records.map((record, seq) => asRead({ seq, type: "rollout", step, ...record })),
+      ),
     evaluation: () => undefined,
     image: nothing,
     sync: nothing,

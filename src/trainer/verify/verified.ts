@@ -7,7 +7,7 @@ import type { LogRecord, Run } from "../../runs/index.js";
 import type { RolloutRecord } from "../replay/record.js";
 import type { Comparisons } from "./comparisons.js";
 import type { ExportedModel } from "./exported-model.js";
-import type { Environment } from "./inputs.js";
+import type { Environment } from "./environment.js";
 import type { RecordedCheckpoints } from "./recorded-checkpoints.js";
 
 /** [P][G] a rollout batch as it was recorded; null where it was not. */

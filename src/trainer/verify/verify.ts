@@ -17,10 +17,11 @@ import { sftKind } from "../sft-run.js";
 import { grpoKind } from "../train.js";
 import { createComparisons, SUBJECTS } from "./comparisons.js";
 import type { Comparisons, Difference, Subject } from "./comparisons.js";
+import { readEnvironment } from "./environment.js";
 import { execute } from "./execute.js";
 import type { Executed } from "./execute.js";
 import { exportedModel } from "./exported-model.js";
-import { checkSettings, readEnvironment } from "./inputs.js";
+import { checkSettings } from "./inputs.js";
 import type { VerifyKeys } from "./inputs.js";
 import { processesOf } from "./processes.js";
 import { recordedCheckpoints } from "./recorded-checkpoints.js";
@@ -80,6 +81,10 @@ const TOLERANCE = 1e-3;
 /** Nobody repeats them. */
 const NEVER: readonly string[] = [
   "Evaluations on held-out rows, timings, TensorBoard curves, and the copies of pictures in images/.",
+  "Keys of config.resolved.yaml that change no number of a run, such as output_dir, save_steps and num_processes; node and platform in environment.json.",
+  "Evaluations and fingerprint in trainer.json of checkpoints, but for that of the one where the execution began.",
+  "In logs, the number and the time of a line, and all events but checkpoints, alarms, the end of a warm-up, and the step of the exported model; alarms of memory and of the model speak of the machine.",
+  "Files that belong to no step that was executed, and those that no run reads again, such as checkpoints that were set aside.",
 ];
 
 /**
