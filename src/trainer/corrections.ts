@@ -6,6 +6,7 @@
  */
 import { entropyMask, importanceCorrection, klOfCompletions, logprobDifferences } from "../losses/index.js";
 import type { ImportanceOptions, KlEstimator } from "../losses/index.js";
+import { splitUpdates } from "../policy/index.js";
 import type { Policy, RolloutGroup } from "../policy/index.js";
 import { mean } from "../stats/index.js";
 import { extreme } from "./metrics.js";
@@ -35,28 +36,47 @@ export interface Measurement {
 }
 
 /**
- * Log-probabilities of the whole rollout batch, and what else the corrections need.
+ * Log-probabilities of the whole rollout batch, and what else the corrections need. They are asked for update by update:
+ * groups stay with the rank that has theirs, and every update is to be spread evenly over the ranks.
  *
+ * @param options.updates that one pass over the batch is cut into
  * @param options.store keep the log-probabilities on the worker, for updates after the first
  * @returns null where neither the corrections nor the updates need any
  */
 export async function measure(
   policy: Pick<Policy, "logprobs">,
   groups: readonly RolloutGroup[],
-  options: { readonly corrections: Corrections; readonly store: boolean; readonly signal?: AbortSignal | undefined },
+  options: {
+    readonly corrections: Corrections;
+    readonly updates: number;
+    readonly store: boolean;
+    readonly signal?: AbortSignal | undefined;
+  },
 ): Promise<Measurement | null> {
-  const { corrections, store } = options;
+  const { corrections, updates, store } = options;
   const { importance, topEntropyQuantile, klInReward } = corrections;
-  if (!store && importance === null && topEntropyQuantile === 1 && klInReward === null) return null;
+  const entropy = topEntropyQuantile < 1;
+  if (!store && importance === null && !entropy && klInReward === null) return null;
   const signal = options.signal === undefined ? {} : { signal: options.signal };
   const nothing = groups.map(({ completions }) => completions.map(() => 0));
   const batch = toTrainBatch(groups, nothing);
-  const own =
-    topEntropyQuantile < 1
-      ? await policy.logprobs(batch, { of: "policy", store, entropy: true, ...signal })
-      : { logprobs: await policy.logprobs(batch, { of: "policy", store, ...signal }), entropies: null };
-  const reference = klInReward === null ? null : await policy.logprobs(batch, { of: "reference", ...signal });
-  return { id: batch.id, ...own, reference };
+  const logprobs: Float32Array[][] = [];
+  const entropies: Float32Array[][] = [];
+  const reference: Float32Array[][] = [];
+  for (const part of splitUpdates(batch, updates)) {
+    if (entropy) {
+      const found = await policy.logprobs(part, { of: "policy", store, entropy, ...signal });
+      logprobs.push(...found.logprobs);
+      entropies.push(...found.entropies);
+    } else logprobs.push(...(await policy.logprobs(part, { of: "policy", store, ...signal })));
+    if (klInReward !== null) reference.push(...(await policy.logprobs(part, { of: "reference", ...signal })));
+  }
+  return {
+    id: batch.id,
+    logprobs,
+    entropies: entropy ? entropies : null,
+    reference: klInReward === null ? null : reference,
+  };
 }
 
 /** What the corrections make of a rollout batch. */

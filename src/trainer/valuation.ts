@@ -36,7 +36,7 @@ export async function valueRollout(
   observer.onScored(rolled, kept);
 
   const reused = updates * iterations > 1;
-  const measured = await measure(policy, kept.groups, { corrections, store: reused, signal });
+  const measured = await measure(policy, kept.groups, { corrections, updates, store: reused, signal });
   const corrected = correct(kept.groups, kept.earned.totals, measured, corrections);
   observer.onCorrected(corrected.metrics);
 

@@ -18,10 +18,10 @@ from thurstone_runtime.errors import EngineError
 from thurstone_runtime.families import load_model
 from thurstone_runtime.families.loading import (
     choose_attention,
-    choose_device,
     choose_dtype,
     end_token_ids,
     read_image_constants,
+    take_device,
 )
 
 
@@ -341,15 +341,28 @@ def test_chooses_the_compute_type(name: str, device: str, source: torch.dtype, e
             lambda: choose_attention("flex", device_type="cpu", dtype=torch.float32, flash_installed=False),
             "bad_argument",
         ),
-        (lambda: choose_device("tpu"), "bad_argument"),
-        (lambda: choose_device("cuda:x"), "bad_argument"),
-        (lambda: choose_device("cuda:99"), "device_unavailable"),
+        (lambda: take_device("tpu"), "bad_argument"),
+        (lambda: take_device("cuda:x"), "bad_argument"),
+        (lambda: take_device("cuda:99"), "device_unavailable"),
     ],
 )
 def test_refuses_choices_it_does_not_know(call: Any, code: str) -> None:
     with pytest.raises(EngineError) as caught:
         call()
     assert caught.value.code == code
+
+
+def test_one_of_several_devices_is_the_current_one_before_anything_touches_cuda(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made_current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "set_device", made_current.append)
+    for name in ("cpu", "cuda", "cuda:3"):
+        with pytest.raises(EngineError) as caught:
+            load_model(str(tmp_path), device=name)
+        assert caught.value.code == "checkpoint_invalid"
+    assert made_current == [torch.device("cuda:3")]
 
 
 def test_collects_every_end_token(loaded: Any) -> None:

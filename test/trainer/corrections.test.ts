@@ -145,6 +145,23 @@ describe("a step of a run", () => {
     expect(loss).toMatchObject({ loss: { old: "stored" }, batch_id: stored["batch_id"] });
   });
 
+  it("asks for them update by update, so that every rank has its share of each", async () => {
+    let drawn = 0;
+    // All at once, the longest of the batch would decide who has which.
+    const complete = ({ sample }: { sample: number }): string =>
+      `${"x".repeat(7 * (drawn++ % 5))}<answer>${sample + 1}</answer>`;
+    const asked = { prompts_per_step: 8, num_generations: 2, num_processes: 2 } as const;
+    const updates = { per_device_train_batch_size: 2, gradient_accumulation_steps: 1, max_steps: 4 } as const;
+    const { worker } = await run("ranks", { ...asked, ...updates }, { complete, ranks: 2 });
+    const counts = (rank: number, method: string): number[] =>
+      worker.calls
+        .filter((call) => call.rank === rank && call.method === method)
+        .map(({ tensors }) => tensors["completion_lengths"]!.data.length);
+    for (const method of ["logprobs", "forwardBackward"]) {
+      for (const rank of [0, 1]) expect(counts(rank, method), `${method} of rank ${rank}`).toEqual([2, 2, 2, 2]);
+    }
+  });
+
   it("trains on the tokens of the highest entropy only", async () => {
     const entropy = (token: number): number => (token === 110 ? 2 : 0.5);
     const { worker, events } = await run("entropy", { top_entropy_quantile: 0.05 }, { entropy });

@@ -78,7 +78,7 @@ def load_model(
     Raises EngineError: `unsupported_model`, `checkpoint_invalid`, `device_unavailable`, `attention_unavailable`,
     `bad_argument`, `package_missing`.
     """
-    chosen_device = choose_device(device)
+    chosen_device = take_device(device)
     config = _read("config", lambda: AutoConfig.from_pretrained(path_or_id, revision=revision, trust_remote_code=False))
     _check_supported(config, path_or_id)
     source_dtype = _source_dtype(config)
@@ -136,8 +136,12 @@ def load_model(
     )
 
 
-def choose_device(name: str) -> torch.device:
-    """auto: the first of cuda, mps, cpu that is there. A device that is named and absent is `device_unavailable`."""
+def take_device(name: str) -> torch.device:
+    """auto: the first of cuda, mps, cpu that is there. A device that is named and absent is `device_unavailable`.
+
+    One of several of CUDA is its current device from now on: `fully_shard` moves weights to whichever that is, and sets
+    one itself only while nothing has touched CUDA yet.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind, _, index = name.partition(":")
@@ -151,7 +155,10 @@ def choose_device(name: str) -> torch.device:
         )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise EngineError("device_unavailable", 'device "mps" was asked for, but PyTorch does not see one here.')
-    return torch.device(name)
+    device = torch.device(name)
+    if kind == "cuda" and index:
+        torch.cuda.set_device(device)
+    return device
 
 
 def choose_dtype(name: str, device_type: str, source: torch.dtype) -> torch.dtype:
