@@ -5,6 +5,9 @@
 #
 # Arguments given to this script are passed on and win over the flags below: `--num_processes 8` for eight GPUs, `--deepspeed
 # none` for one without DeepSpeed (which is installed by `pip install deepspeed==0.19.8`). `--dry-run` shows the plan.
+#
+# The script that this one is taken from saves the model only (`--save_only_model true`), from which no run can go on. With
+# `--save_only_model false --requeue` SIGTERM saves the run, and the same command goes on with it (docs/reliability.md).
 set -euo pipefail
 
 : "${IMAGE_FOLDER:?set it to the folder of the KADID-10K pictures}"
@@ -12,7 +15,8 @@ set -euo pipefail
 MODEL="${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct}"
 RUN_NAME="${RUN_NAME:-KADID-10K}"
 
-exec npx thurstone train \
+# Not by npx, which keeps SIGTERM to itself.
+exec node "$(dirname "$0")/../../dist/cli/main.js" train \
   --deepspeed "$(dirname "$0")/../../configs/zero3.json" \
   --output_dir "output/$RUN_NAME" \
   --model_name_or_path "$MODEL" \

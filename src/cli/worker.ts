@@ -70,7 +70,12 @@ async function runWorker(
   });
   child.stdout.setEncoding("utf8").on("data", (text: string) => io.stdout.write(text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => io.stderr.write(text));
-  const passOn = (signal: NodeJS.Signals): void => void child.kill(signal);
+  let terminated = false;
+  const passOn = (signal: NodeJS.Signals): void => {
+    // Schedulers send SIGTERM again and again, and torchrun has to be told once.
+    if (signal !== "SIGTERM" || !terminated) child.kill(signal);
+    terminated ||= signal === "SIGTERM";
+  };
   for (const signal of SIGNALS) process.on(signal, passOn);
   try {
     const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
