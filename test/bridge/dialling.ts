@@ -10,7 +10,10 @@ import type { AwaitWorkersOptions, JoinedWorkers } from "../../src/bridge/index.
 import { readControlKeys } from "../../src/bridge/curve-keys.js";
 import { PYTHON, RUNTIME } from "./selftest-worker.js";
 
-/** An address of the loopback with two free ports. */
+/**
+ * An address of the loopback with two free ports. Where a worker dials in before anybody listens it must not be 127.0.0.1:
+ * on that one a connection may be given the very port it looks for, and reaches itself.
+ */
 export async function freeAddress(host = "127.0.0.1"): Promise<string> {
   for (;;) {
     const port = await tryPort(host, 0);

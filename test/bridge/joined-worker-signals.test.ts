@@ -6,7 +6,7 @@ import { eventually } from "./selftest-worker.js";
 /** A worker that has joined, and its control plane. */
 async function joined(leaveSigterm?: number) {
   const { control, fileOf } = await keyFolder("node1");
-  const address = await freeAddress();
+  const address = await freeAddress("127.0.0.2");
   const worker = dialIn(address, fileOf("node1"));
   const [, all] = listen({ address, keyFile: control, worldSize: 1, ...(leaveSigterm && { leaveSigterm }) });
   const workers = await all;
@@ -56,7 +56,7 @@ describe("a worker that dialled in", () => {
 
   it("ends with its connection although SIGTERM was left to the control plane", async () => {
     const { control, fileOf } = await keyFolder("node1", "node2");
-    const address = await freeAddress();
+    const address = await freeAddress("127.0.0.2");
     const [first, second] = ["node1", "node2"].map((name, rank) =>
       dialIn(address, fileOf(name), "--rank", `${rank}`, "--world-size", "2", "--rendezvous", "127.0.0.1:1"),
     );

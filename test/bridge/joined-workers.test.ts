@@ -98,7 +98,7 @@ describe("workers that dial in", () => {
 
   it("end as documented, without a traceback, where they cannot even try or nobody is there", async () => {
     const { fileOf } = await keyFolder("node1");
-    const address = await freeAddress();
+    const address = await freeAddress("127.0.0.2");
     const key = JSON.parse(readFileSync(fileOf("node1"), "utf8")) as object;
     writeFileSync(fileOf("number"), JSON.stringify({ ...key, public_key: 7 }), { mode: 0o600 });
     const waiting = dialIn(address, fileOf("node1"));

@@ -12,7 +12,7 @@ const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 /** The command, its workers, and their control plane. */
 async function joined(worldSize: number, ...torchrun: string[]) {
   const { folder, control, fileOf } = await keyFolder("node1");
-  const address = await freeAddress();
+  const address = await freeAddress("127.0.0.2");
   const python = join(folder, "python");
   writeFileSync(python, `#!/bin/sh\nexec "${PYTHON}" "$@" --engine selftest\n`, { mode: 0o755 });
   const { RANK: _rank, WORLD_SIZE: _size, MASTER_ADDR: _host, ...env } = process.env;

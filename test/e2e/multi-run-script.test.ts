@@ -21,12 +21,12 @@ it("a run under the script is saved when SIGTERM comes to all that is in its gro
   const workspace = await createWorkspace();
   onTestFinished(() => workspace.remove());
   const clone = await cloneOf(workspace);
-  const [port, rendezvous] = await Promise.all([freeAddress(), freeAddress()]);
+  const [port, rendezvous] = await Promise.all([freeAddress("0.0.0.0"), freeAddress("0.0.0.0")]);
   const environment = {
     NNODES: "1",
     NODE_RANK: "0",
     GPUS: "1",
-    MASTER_ADDR: "127.0.0.1",
+    MASTER_ADDR: "127.0.0.2",
     PORT: new URL(port).port,
     RENDEZVOUS_PORT: new URL(rendezvous).port,
     PYTHON_BIN: findPython().python,
