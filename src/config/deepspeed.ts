@@ -62,13 +62,27 @@ const settingsSchema = z.record(z.string(), z.unknown());
  * @throws ConfigError CONFIG_DEEPSPEED with everything that is wrong in `fields.problems`
  */
 export async function readDeepSpeed(file: string, config: DeepSpeedKeys): Promise<DeepSpeedSettings> {
-  let settings: DeepSpeedSettings;
+  const settings = await parseDeepSpeed(file);
+  acceptDeepSpeed(file, settings, config);
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => !OWN_SECTIONS.includes(name)));
+}
+
+/**
+ * What a file says, whether or not it goes with a configuration.
+ *
+ * @throws ConfigError CONFIG_DEEPSPEED for a file that is no map of settings
+ */
+export async function parseDeepSpeed(file: string): Promise<DeepSpeedSettings> {
   try {
-    settings = settingsSchema.parse(JSON.parse(await readFile(file, "utf8")));
+    return settingsSchema.parse(JSON.parse(await readFile(file, "utf8")));
   } catch (cause) {
     const reason = cause instanceof z.ZodError ? "it is no map of settings" : String(cause);
     throw failure(file, [`it cannot be read as DeepSpeed's JSON: ${reason}`], cause);
   }
+}
+
+/** @throws ConfigError CONFIG_DEEPSPEED where what a file says does not go with a configuration */
+export function acceptDeepSpeed(file: string, settings: DeepSpeedSettings, config: DeepSpeedKeys): void {
   const problems = [
     ...foreignNames(settings),
     ...contradictions(settings, config),
@@ -76,7 +90,6 @@ export async function readDeepSpeed(file: string, config: DeepSpeedKeys): Promis
     ...openValues(settings),
   ];
   if (problems.length > 0) throw failure(file, problems);
-  return Object.fromEntries(Object.entries(settings).filter(([name]) => !OWN_SECTIONS.includes(name)));
 }
 
 /** How the settings spread a model, in the words of the memory plan. */

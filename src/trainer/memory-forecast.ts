@@ -4,86 +4,63 @@
  * @module
  */
 import {
-  chooseGeneration,
-  computeDtype,
-  deepSpeedSpread,
-  findRemedies,
+  acceptDeepSpeed,
+  forecastRun,
   isSharded,
-  planMemory,
-  readDeepSpeed,
+  parseDeepSpeed,
   readModelFiles,
-  savesBesideTraining,
-  sftPassTokens,
-  trainingStrategy,
+  resolveConfig,
+  resolveSftConfig,
+  sftWorkload,
+  trainWorkload,
 } from "../config/index.js";
 import type {
-  MemoryOptions,
-  MemoryPlan,
-  ModelFiles,
+  PlannedRun,
+  PromptSizes,
   Remedy,
   ResolvedConfig,
   ResolvedSftConfig,
+  RowCounts,
+  RunForecast,
   SharedConfig,
   Workload,
 } from "../config/index.js";
+import type { Row } from "../data/index.js";
 import { ConfigError } from "../errors.js";
+import { checkRewards } from "../rewards/index.js";
 import { findDeviceMemory } from "./device-memory.js";
 import type { DeviceMemory } from "./device-memory.js";
 import type { PreparedRun, RunBasis } from "./prepare.js";
 import { measurePrompts } from "./prompt-sizes.js";
-import type { PromptSizes } from "./prompt-sizes.js";
 import type { PreparedSft } from "./sft-prepare.js";
 import { lastAnswer } from "./sft-examples.js";
 
-export interface MemoryForecast {
-  readonly options: MemoryOptions;
-  readonly plan: MemoryPlan;
+export interface MemoryForecast extends RunForecast {
   readonly available: DeviceMemory;
-  /** Bytes that the ranks of one device take together. */
-  readonly needed: number;
-  readonly fits: boolean;
-  /** The cheapest changes with which it would fit; none where it fits. */
-  readonly remedies: readonly Remedy[];
 }
 
 /** @returns null where the model's shape is not known: a hub id that is not one of the released Qwen2.5-VL */
-export async function forecastTraining({ config, plan, ...run }: PreparedRun): Promise<MemoryForecast | null> {
-  const model = await readModelFiles(config.model_name_or_path);
-  if (model === null) return null;
-  const sizes = await measurePrompts(run, config, model);
-  const work: Workload = {
-    ...sharedWork(config, sizes, run),
-    prompts: plan.promptsPerStep,
-    promptsPerUpdate: Math.ceil(plan.completionsPerUpdate / config.num_generations),
-    samples: config.num_generations,
-    completionTokens: config.max_completion_length,
-    sampled: true,
-    tempered: config.temperature !== 1,
-    tokensPerPass: config.max_tokens_per_part,
-    completionsPerPass: config.per_device_train_batch_size,
-  };
-  const pairs = config.reward_funcs.some((name) => name !== "format");
-  return forecast(config, { model, work, reference: config.beta > 0, leastPrompts: pairs ? 2 : 1, sizes });
+export async function forecastTraining(prepared: PreparedRun): Promise<MemoryForecast | null> {
+  const { rewards } = prepared;
+  const customRewards = rewards.map(({ name }) => name);
+  return forecast<ResolvedConfig>(prepared, {
+    workload: trainWorkload,
+    resolve(config) {
+      const { prompts_per_step: promptsPerStep, num_generations: numGenerations } = resolveConfig(config, {
+        customRewards,
+      });
+      checkRewards(rewards, { promptsPerStep, numGenerations });
+    },
+  });
 }
 
 /** The same of a supervised run. */
-export async function forecastSft({ config, plan, ...run }: PreparedSft): Promise<MemoryForecast | null> {
-  const model = await readModelFiles(config.model_name_or_path);
-  if (model === null) return null;
-  const sizes = await measurePrompts(run, config, model, lastAnswer);
-  const evaluated = run.heldOut.length;
-  const work: Workload = {
-    ...sharedWork(config, sizes, run),
-    prompts: evaluated > 0 ? evaluated : plan.promptsPerStep,
-    promptsPerUpdate: plan.promptsPerStep,
-    samples: 1,
-    completionTokens: sizes.answerTokens,
-    sampled: evaluated > 0,
-    tempered: false,
-    tokensPerPass: sftPassTokens(config),
-    completionsPerPass: config.packing ? null : config.per_device_train_batch_size,
-  };
-  return forecast(config, { model, work, reference: false, leastPrompts: Number.POSITIVE_INFINITY, sizes });
+export async function forecastSft(prepared: PreparedSft): Promise<MemoryForecast | null> {
+  return forecast<ResolvedSftConfig>(prepared, {
+    workload: sftWorkload,
+    resolve: (config) => resolveSftConfig(config),
+    answer: lastAnswer,
+  });
 }
 
 /** What the forecast decided: how to sample where weights lie in pieces and the configuration leaves it open. */
@@ -121,9 +98,9 @@ export function refuseTooLarge(forecast: MemoryForecast | null): void {
   );
 }
 
-/** "gradient_checkpointing: true and beta: 0 (21.3 GiB)". */
+/** "num_processes: 8 and strategy: fsdp2 and remove deepspeed (21.3 GiB)". */
 export function remedyText({ settings, plan: { needed } }: Remedy): string {
-  const keys = Object.entries(settings).map(([key, value]) => `${key}: ${value}`);
+  const keys = Object.entries(settings).map(([key, value]) => (value === null ? `remove ${key}` : `${key}: ${value}`));
   return `${keys.join(" and ")} (${gib(needed)} GiB)`;
 }
 
@@ -131,98 +108,35 @@ function gib(bytes: number): string {
   return (bytes / 2 ** 30).toFixed(1);
 }
 
-interface Asked {
-  readonly model: ModelFiles;
-  readonly work: Workload;
-  readonly reference: boolean;
-  readonly leastPrompts: number;
-  readonly sizes: PromptSizes;
+/** The parts in which the tasks differ. */
+interface Asked<Config extends ResolvedConfig | ResolvedSftConfig> extends Pick<PlannedRun<Config>, "resolve"> {
+  readonly workload: (config: Config, sizes: PromptSizes, rows: RowCounts) => Workload;
+  /** What of a row's messages is trained for; nothing of it unless given. */
+  readonly answer?: (row: Row) => string;
 }
 
-async function forecast(config: ResolvedConfig | ResolvedSftConfig, asked: Asked): Promise<MemoryForecast> {
-  const { model, work, sizes } = asked;
+async function forecast<Config extends ResolvedConfig | ResolvedSftConfig>(
+  { config, heldOut, rowCount, sampler }: RunBasis & { readonly config: Config },
+  { workload, resolve, answer }: Asked<Config>,
+): Promise<MemoryForecast | null> {
+  const model = await readModelFiles(config.model_name_or_path);
+  if (model === null) return null;
+  const sizes = await measurePrompts({ sampler }, config, model, answer);
+  const rows = { trained: rowCount, heldOut: heldOut.length };
+  const { pixelsOfOne } = sizes(config);
   const available = await findDeviceMemory(config);
-  const use: MemoryOptions = {
-    architecture: model.architecture,
-    precision: precisionOf(config, model, available),
-    device: available.device,
-    ranks: config.num_processes,
-    ...(await spreadOf(config)),
-    adapter: adapterOf(config, model),
-    freezeVision: config.freeze_vision_modules,
-    gradientCheckpointing: config.gradient_checkpointing,
-    activationOffloading: config.activation_offloading,
-    optimizer: config.optim,
-    reference: asked.reference,
-    generation: config.ds3_gather_for_generation === false ? "layerwise" : "gather",
-    asyncSave: savesBesideTraining(config, available.device),
-    work,
-  };
-  const { bytes } = available;
-  // On a CPU only where it is asked for.
-  const choosesGeneration = config.ds3_gather_for_generation === null && available.device === "cuda";
-  const options = choosesGeneration && bytes !== null ? { ...use, generation: chooseGeneration(use, bytes) } : use;
-  const plan = planMemory(options);
-  const ranksPerDevice = available.device === "cpu" ? options.ranks : 1;
-  const fits = bytes === null || plan.needed * ranksPerDevice <= bytes;
-  const leeway = {
-    devices: available.devices,
-    leastPrompts: asked.leastPrompts,
-    pixels: sizes.pixelsOfOne === 0 ? null : sizes.pixelsOfOne,
-    choosesGeneration,
-  };
-  return {
-    options,
-    plan,
-    available,
-    needed: plan.needed * ranksPerDevice,
-    fits,
-    remedies: fits ? [] : findRemedies(options, bytes / ranksPerDevice, leeway),
-  };
-}
-
-async function spreadOf(config: SharedConfig): Promise<Pick<MemoryOptions, "strategy" | "offload">> {
-  const strategy = trainingStrategy(config);
-  return strategy === "deepspeed"
-    ? deepSpeedSpread(await readDeepSpeed(config.deepspeed!, config))
-    : { strategy, offload: false };
-}
-
-/** What the worker chooses, where the configuration leaves it to it. */
-function precisionOf(
-  config: SharedConfig,
-  { architecture }: ModelFiles,
-  { device }: DeviceMemory,
-): MemoryOptions["precision"] {
-  const asked = computeDtype(config);
-  if (asked !== "auto") return asked;
-  return device === "cuda" && architecture.storedBytes === 2 ? "bfloat16" : "float32";
-}
-
-/** The worker's, where the configuration leaves the rank to it. */
-const DEFAULT_RANK = 16;
-
-function adapterOf(config: SharedConfig, { adapterRank }: ModelFiles): MemoryOptions["adapter"] {
-  if (!config.use_peft) return null;
-  return {
-    rank: config.lora_r ?? adapterRank ?? DEFAULT_RANK,
-    targets: config.lora_target_modules,
-    magnitudes: config.use_dora === true,
-    fourBit: config.load_in_4bit,
-  };
-}
-
-function sharedWork(
-  config: SharedConfig,
-  sizes: PromptSizes,
-  { rowCount }: Pick<RunBasis, "rowCount">,
-): Pick<Workload, "promptTokens" | "imageTokens" | "patches" | "pictureBytes" | "pictureLimit"> {
-  const { textTokens, imageTokens, patches, pixels } = sizes;
-  return {
-    promptTokens: Math.min(textTokens + imageTokens, config.max_prompt_length ?? Number.POSITIVE_INFINITY),
-    imageTokens,
-    patches,
-    pictureBytes: rowCount * pixels * 3,
-    pictureLimit: config.image_cache_bytes,
-  };
+  const deepspeed = config.deepspeed === null ? null : await parseDeepSpeed(config.deepspeed);
+  const found = forecastRun<Config>({
+    config,
+    model,
+    memory: available,
+    deepspeed,
+    work: (changed) => workload(changed, sizes(changed), rows),
+    pixels: pixelsOfOne === 0 ? null : pixelsOfOne,
+    resolve(changed) {
+      resolve(changed);
+      if (changed.deepspeed !== null) acceptDeepSpeed(changed.deepspeed, deepspeed!, changed);
+    },
+  });
+  return { ...found, available };
 }

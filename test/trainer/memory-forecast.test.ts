@@ -6,7 +6,16 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ConfigInput } from "../../src/config/index.js";
-import { forecastSft, forecastTraining, prepareRun, prepareSft, probe, train } from "../../src/trainer/index.js";
+import {
+  forecastSft,
+  forecastTraining,
+  prepareRun,
+  prepareSft,
+  probe,
+  remedyText,
+  train,
+} from "../../src/trainer/index.js";
+import { defineReward } from "../../src/rewards/index.js";
 import { withForecast } from "../../src/trainer/memory-forecast.js";
 import { createDataSet } from "../support/data-set.js";
 import type { DataSet } from "../support/data-set.js";
@@ -53,6 +62,75 @@ describe("a run that does not fit", () => {
   it("goes on where the model's shape is not known", async () => {
     const unknown = { ...small, model_name_or_path: "somebody/a-model" };
     await expect(train(config(unknown), { connect }).result).rejects.toThrowError("a worker was started");
+  });
+});
+
+describe("what would make a run fit", () => {
+  const seven = { model_name_or_path: SEVEN, device: "cuda" };
+  const zero2 = fileURLToPath(new URL("../../configs/zero2.json", import.meta.url));
+  const four = { num_processes: 4, per_device_train_batch_size: 12, num_generations: 6, prompts_per_step: 8 };
+
+  it.each<[string, Partial<ConfigInput>]>([
+    ["DeepSpeed", { ...seven, num_processes: 8, deepspeed: zero2, device_memory_gb: 40 }],
+    ["weights in 4 bits", { ...seven, use_peft: true, load_in_4bit: true, device_memory_gb: 10 }],
+    ["a pace of the tower's own", { ...seven, vision_learning_rate: 1e-7, device_memory_gb: 24 }],
+    ["batches of a size", { ...seven, ...four, device_memory_gb: 40 }],
+    ["a reward that compares", { ...seven, prompts_per_step: 2, device_memory_gb: 40 }],
+    ["nothing else", { ...seven, device_memory_gb: 24 }],
+  ])("is taken by the configuration and fits, beside %s", async (_, changes) => {
+    const { fits, remedies } = await forecast(changes);
+    expect(fits).toBe(false);
+    expect(remedies).not.toHaveLength(0);
+    for (const { settings, plan } of remedies) {
+      expect(await forecast({ ...changes, ...settings })).toMatchObject({ fits: true, plan });
+    }
+  });
+
+  it("is to remove DeepSpeed where another strategy takes its place", async () => {
+    const spreadBy = { num_processes: 8, deepspeed: zero2, gradient_checkpointing: true };
+    const { remedies } = await forecast({ ...seven, ...spreadBy, device_memory_gb: 40 });
+    const spread = remedies.find(({ settings }) => settings["strategy"] === "fsdp2")!;
+    expect(spread.settings).toEqual({ num_processes: 8, strategy: "fsdp2", deepspeed: null });
+    expect(remedyText(spread)).toMatch(/^num_processes: 8 and strategy: fsdp2 and remove deepspeed \(\d+\.\d GiB\)$/);
+  });
+
+  it("leaves a reward of one's own the prompts that it needs", async () => {
+    const wide = { use_peft: true, gradient_checkpointing: true, max_tokens_per_part: 40, num_generations: 32 };
+    const halves = { ...wide, max_completion_length: 512, beta: 0, async_save: false };
+    const needed = async (prompts_per_step: number) => (await forecast({ ...halves, prompts_per_step })).needed;
+    const device_memory_gb = (await needed(4)) / 2 ** 30 + 0.001;
+    expect(device_memory_gb).toBeLessThan((await needed(8)) / 2 ** 30);
+    const proposed = async (minimumPrompts: number) => {
+      const own = defineReward({ name: "own", minimumPrompts, score: () => 1 });
+      const run = await prepareRun(config({ ...halves, prompts_per_step: 8, device_memory_gb }), { own });
+      return (await forecastTraining(run))!.remedies.map(({ settings }) => settings);
+    };
+    expect(await proposed(4)).toContainEqual({ prompts_per_step: 4 });
+    for (const changed of await proposed(5)) expect(changed).not.toHaveProperty("prompts_per_step");
+  });
+
+  it("holds in supervised training as well, where prompts_per_step is no key", async () => {
+    const sft = async (changes: object) =>
+      (await forecastSft(
+        await prepareSft({
+          ...seven,
+          model_name_or_path: SEVEN,
+          data_file_paths: [set.data],
+          image_folders: [set.images],
+          output_dir: set.folder,
+          device_memory_gb: 40,
+          bf16: true,
+          ...changes,
+        }),
+      ))!;
+    const { remedies } = await sft({});
+    expect(remedies).not.toHaveLength(0);
+    for (const { settings, plan } of remedies) expect(await sft(settings)).toMatchObject({ fits: true, plan });
+    const spread = remedies.filter(({ settings }) => "strategy" in settings);
+    // Which keeps the size of an update.
+    for (const { settings } of spread) {
+      expect(Number(settings["num_processes"]) * Number(settings["per_device_train_batch_size"])).toBe(8);
+    }
   });
 });
 
