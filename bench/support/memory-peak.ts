@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { z } from "zod";
-import { planMemory, readArchitecture, sum } from "../../src/config/index.js";
+import { NOTHING_OFFLOADED, planMemory, readArchitecture, sum } from "../../src/config/index.js";
 import type { MemoryOptions, MemoryStage } from "../../src/config/index.js";
 import { findPython } from "../../src/python/index.js";
 
@@ -79,7 +79,7 @@ export async function plannedMemory(task: MemoryTask): Promise<MemoryMeasurement
     device: "cpu",
     strategy: "single",
     ranks: 1,
-    offload: false,
+    offload: NOTHING_OFFLOADED,
     adapter: task.loraRank === null ? null : { rank: task.loraRank, targets: null, magnitudes: false, fourBit: false },
     freezeVision: task.freezeVision,
     gradientCheckpointing: task.gradientCheckpointing,

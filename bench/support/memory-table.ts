@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { planMemory, releasedArchitecture } from "../../src/config/index.js";
+import { NOTHING_OFFLOADED, planMemory, releasedArchitecture } from "../../src/config/index.js";
 import type { MemoryOptions } from "../../src/config/index.js";
 
 export const GIB = 2 ** 30;
@@ -26,7 +26,7 @@ export function kadidUse(size: Size, changes: Partial<MemoryOptions> = {}): Memo
     device: "cuda",
     strategy: "single",
     ranks,
-    offload: false,
+    offload: NOTHING_OFFLOADED,
     adapter: null,
     freezeVision: false,
     gradientCheckpointing: true,
@@ -52,6 +52,9 @@ export function kadidUse(size: Size, changes: Partial<MemoryOptions> = {}): Memo
   };
 }
 
+const OPTIMIZER = { optimizer: true, weights: false };
+const ALL = { optimizer: true, weights: true };
+
 const WAYS: readonly (readonly [string, Partial<MemoryOptions>])[] = [
   ["single", {}],
   ["single, frozen tower", { freezeVision: true }],
@@ -64,7 +67,9 @@ const WAYS: readonly (readonly [string, Partial<MemoryOptions>])[] = [
   ["zero2 x 8", { strategy: "zero2", ranks: 8 }],
   ["zero3 x 8", { strategy: "zero3", ranks: 8 }],
   ["zero3 x 8, layer by layer", { strategy: "zero3", ranks: 8, generation: "layerwise" }],
-  ["zero3 x 8, offload, layer by layer", { strategy: "zero3", ranks: 8, offload: true, generation: "layerwise" }],
+  ["zero2 x 8, optimizer offloaded", { strategy: "zero2", ranks: 8, offload: OPTIMIZER }],
+  ["zero3 x 8, optimizer offloaded", { strategy: "zero3", ranks: 8, offload: OPTIMIZER, generation: "layerwise" }],
+  ["zero3 x 8, weights as well", { strategy: "zero3", ranks: 8, offload: ALL, generation: "layerwise" }],
   ["LoRA", { adapter: ADAPTER }],
   ["LoRA, fsdp2 x 2", { adapter: ADAPTER, strategy: "fsdp2", ranks: 2 }],
   ["LoRA, fsdp2 x 8", { adapter: ADAPTER, strategy: "fsdp2", ranks: 8 }],

@@ -9,6 +9,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { ConfigError } from "../errors.js";
+import type { Offload } from "./memory/storage.js";
 import type { SharedConfig } from "./schema.js";
 import { foreignNames } from "./deepspeed-names.js";
 import { computeDtype } from "./training.js";
@@ -93,10 +94,11 @@ export function acceptDeepSpeed(file: string, settings: DeepSpeedSettings, confi
 }
 
 /** How the settings spread a model, in the words of the memory plan. */
-export function deepSpeedSpread(settings: DeepSpeedSettings): { strategy: "zero2" | "zero3"; offload: boolean } {
+export function deepSpeedSpread(settings: DeepSpeedSettings): { strategy: "zero2" | "zero3"; offload: Offload } {
+  const onCpu = (name: string): boolean => at(settings, `zero_optimization.${name}.device`) === "cpu";
   return {
     strategy: at(settings, "zero_optimization.stage") === 2 ? "zero2" : "zero3",
-    offload: at(settings, "zero_optimization.offload_optimizer.device") === "cpu",
+    offload: { optimizer: onCpu("offload_optimizer"), weights: onCpu("offload_param") },
   };
 }
 

@@ -32,6 +32,7 @@ export type { Workload } from "./memory/passes.js";
 export type { Remedy } from "./memory/remedies.js";
 export { forecastRun } from "./memory/run-forecast.js";
 export type { PlannedRun, RunForecast } from "./memory/run-forecast.js";
+export { NOTHING_OFFLOADED } from "./memory/storage.js";
 export { sftWorkload, trainWorkload } from "./memory/workload.js";
 export type { PromptSizes, RowCounts } from "./memory/workload.js";
 export { nearestName } from "./nearest.js";

@@ -40,9 +40,9 @@ const zero = { zero_optimization: { stage: 3 } };
 
 describe("the files that come along", () => {
   it.each([
-    ["zero2", { strategy: "zero2", offload: false }],
-    ["zero3", { strategy: "zero3", offload: false }],
-    ["zero3_offload", { strategy: "zero3", offload: true }],
+    ["zero2", { strategy: "zero2", offload: { optimizer: false, weights: false } }],
+    ["zero3", { strategy: "zero3", offload: { optimizer: false, weights: false } }],
+    ["zero3_offload", { strategy: "zero3", offload: { optimizer: true, weights: true } }],
   ])("%s goes with every configuration", async (name, spread) => {
     const file = path.join(import.meta.dirname, `../../configs/${name}.json`);
     for (const input of [{ bf16: true }, { torch_dtype: "float32" as const, max_grad_norm: 0 }]) {
@@ -51,6 +51,15 @@ describe("the files that come along", () => {
       expect(Object.keys(settings).sort()).toEqual(["bf16", "zero_optimization"]);
     }
   });
+});
+
+it("tells the two offloads apart", async () => {
+  const cpu = { device: "cpu" };
+  const spread = async (sections: object) =>
+    deepSpeedSpread((await read({ zero_optimization: { stage: 3, ...sections } })) as Record<string, unknown>).offload;
+  expect(await spread({ offload_optimizer: cpu })).toEqual({ optimizer: true, weights: false });
+  expect(await spread({ offload_param: cpu })).toEqual({ optimizer: false, weights: true });
+  expect(await spread({ stage: 2, offload_optimizer: cpu })).toEqual({ optimizer: true, weights: false });
 });
 
 it("has nothing to gather where every rank has all weights", async () => {
@@ -145,6 +154,6 @@ it("takes a file as Hugging Face's examples have it", async () => {
   };
   expect(deepSpeedSpread((await read(settings)) as Record<string, unknown>)).toEqual({
     strategy: "zero3",
-    offload: false,
+    offload: { optimizer: false, weights: false },
   });
 });

@@ -91,7 +91,7 @@ it("asks for DeepSpeed with a file that goes with its flags", async () => {
   const config = await loadConfig([], parseFlags(runScript().args.slice(2)));
   expect(deepSpeedSpread(await readDeepSpeed(config.deepspeed!, config))).toEqual({
     strategy: "zero3",
-    offload: false,
+    offload: { optimizer: false, weights: false },
   });
 });
 

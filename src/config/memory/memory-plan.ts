@@ -23,7 +23,6 @@ export interface MemoryOptions extends ModelUse {
   readonly activationOffloading?: boolean;
   /** How ranks that hold pieces sample: with all weights put together, or layer by layer, all ranks in step. */
   readonly generation: "gather" | "layerwise";
-  readonly device: "cpu" | "cuda";
   /** Checkpoints are written from a copy in the machine's memory, while training goes on. Default false. */
   readonly asyncSave?: boolean;
 }

@@ -16,6 +16,7 @@ import type { ModelFiles } from "./model-files.js";
 import type { Workload } from "./passes.js";
 import { findRemedies } from "./remedies.js";
 import type { Remedy } from "./remedies.js";
+import { NOTHING_OFFLOADED } from "./storage.js";
 
 /** A run that is to be planned. */
 export interface PlannedRun<Config extends ResolvedConfig | ResolvedSftConfig> {
@@ -127,7 +128,7 @@ type Known = Pick<PlannedRun<ResolvedConfig>, "model" | "memory" | "deepspeed">;
 
 function spreadOf({ deepspeed }: Known, config: SharedConfig): Pick<MemoryOptions, "strategy" | "offload"> {
   const strategy = trainingStrategy(config);
-  return strategy === "deepspeed" ? deepSpeedSpread(deepspeed!) : { strategy, offload: false };
+  return strategy === "deepspeed" ? deepSpeedSpread(deepspeed!) : { strategy, offload: NOTHING_OFFLOADED };
 }
 
 /** What the worker chooses, where the configuration leaves it to it. */

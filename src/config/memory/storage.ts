@@ -3,7 +3,8 @@
  *
  * `single`, `ddp` and `fsdp2` are the worker's. `zero2` and `zero3` follow the arithmetic that DeepSpeed publishes
  * (`estimate_zero2_model_states_mem_needs`, `estimate_zero3_model_states_mem_needs`): weights and gradients in the type of the
- * computation, float32 copies and moments in pieces.
+ * computation, float32 copies and moments in pieces. Where what is offloaded lies follows the code of the version that we
+ * fix (`stage_1_and_2.py`, `stage3.py`, `partition_parameters.py`).
  *
  * @module
  */
@@ -14,14 +15,27 @@ import type { Architecture } from "./architecture.js";
 /** How a model in training is spread over ranks. */
 export type Spreading = "single" | "ddp" | "fsdp2" | "zero2" | "zero3";
 
+/** What ZeRO keeps in the machine's memory instead of the device's. */
+export interface Offload {
+  /** Float32 weights, gradients and moments (`offload_optimizer`): AdamW steps there. */
+  readonly optimizer: boolean;
+  /** Pieces of weights in the type of the computation, also of a reference (`offload_param`); stage 3 only. */
+  readonly weights: boolean;
+}
+
+/** That of every other strategy. */
+export const NOTHING_OFFLOADED: Offload = { optimizer: false, weights: false };
+
 export interface ModelUse {
   readonly architecture: Architecture;
+  /** A CPU has one memory, in which nothing moves. */
+  readonly device: "cpu" | "cuda";
   /** Of the matrix products. Weights that are trained are float32 in any case. */
   readonly precision: "float32" | "bfloat16";
   readonly strategy: Spreading;
   readonly ranks: number;
-  /** Weights and optimizer in the machine's memory; `zero3` only. */
-  readonly offload: boolean;
+  /** Read by `zero2` and `zero3` alone. */
+  readonly offload: Offload;
   /** An adapter of the language model, which is then all that is trained; null: the model itself is. */
   readonly adapter: (AdapterShape & { readonly fourBit: boolean }) | null;
   readonly freezeVision: boolean;
@@ -85,7 +99,8 @@ export function storageOf(use: ModelUse): Storage {
   const base = frozenBytes(counts.text, adapter?.fourBit ? FOUR_BIT : bytes) + ends + frozenBytes(counts.vision, bytes);
   const own = deepspeed ? bytes * counts.total : 4 * counts.total;
   const whole = adapter === null ? own : base + 4 * trained;
-  const masters = deepspeed && adapter === null && bytes === 2 ? 4 * trained * part(true) : 0;
+  // Also where the computation is in float32: DeepSpeed copies the weights in any case.
+  const masters = deepspeed && adapter === null ? 4 * trained * part(true) : 0;
 
   const headTrained = adapter === null;
   const castHead = counts.head === 0 || headTrained ? counts.embedding : 0;
@@ -97,20 +112,47 @@ export function storageOf(use: ModelUse): Storage {
   const tiedHead = bytes === 2 && counts.head === 0 ? 2 * counts.embedding : 0;
   const multiplied = adapter === null ? copy + frozenBytes(counts.vision, bytes) : whole;
   const layer = counts.textLayer * (adapter === null ? (deepspeed ? bytes : 4) : bytes);
-  const held = {
-    weights: whole * part(sharded) + masters,
-    gradients: trained * gradientBytes,
-    optimizer: trained * STATE_BYTES[use.optimizer] * part(sharded || deepspeed),
-    reference: referenceWhole * part(sharded),
-    cast: bytes === 2 && !deepspeed ? 2 * (products + castHead) : 0,
-    gathered: deepspeed ? whole : multiplied + tiedHead,
-    root: adapter === null ? (deepspeed ? bytes : 4) * (counts.embedding + counts.head) : ends,
-    layers: LAYERS_TOGETHER * layer + (adapter === null ? 2 * layer : 0),
-    headGradient: headTrained ? 4 * counts.embedding : 0,
-    visionGradients: frozenVision ? 0 : vision * gradientBytes,
-    saved: (trained * (4 + STATE_BYTES[use.optimizer])) / ranks,
+  return withOffload(
+    use,
+    { masters, gradients: 4 * trained * part(true) },
+    {
+      weights: whole * part(sharded) + masters,
+      gradients: trained * gradientBytes,
+      optimizer: trained * STATE_BYTES[use.optimizer] * part(sharded || deepspeed),
+      reference: referenceWhole * part(sharded),
+      cast: bytes === 2 && !deepspeed ? 2 * (products + castHead) : 0,
+      gathered: deepspeed ? whole : multiplied + tiedHead,
+      root: adapter === null ? (deepspeed ? bytes : 4) * (counts.embedding + counts.head) : ends,
+      layers: LAYERS_TOGETHER * layer + (adapter === null ? 2 * layer : 0),
+      headGradient: headTrained ? 4 * counts.embedding : 0,
+      visionGradients: frozenVision ? 0 : vision * gradientBytes,
+      saved: (trained * (4 + STATE_BYTES[use.optimizer])) / ranks,
+      offloaded: 0,
+    },
+  );
+}
+
+/**
+ * @param inPieces float32 weights, which are part of `held.weights`, and gradients: what a rank's part of the optimizer works
+ *   with
+ */
+function withOffload(
+  { strategy, offload, device }: ModelUse,
+  inPieces: { readonly masters: number; readonly gradients: number },
+  held: Storage,
+): Storage {
+  if (device === "cpu") return held;
+  const optimizer = offload.optimizer && (strategy === "zero2" || strategy === "zero3");
+  const weights = offload.weights && strategy === "zero3";
+  const { masters, gradients } = inPieces;
+  const pieces = held.weights - masters;
+  const moved = (weights ? pieces + held.reference : 0) + (optimizer ? masters + gradients + held.optimizer : 0);
+  return {
+    ...held,
+    weights: (weights ? 0 : pieces) + (optimizer ? 0 : masters),
+    ...(weights && { reference: 0 }),
+    // They leave bucket by bucket, as they are made.
+    ...(optimizer && { gradients: 0, visionGradients: 0, optimizer: 0 }),
+    offloaded: moved * OFFLOAD_BUFFERS,
   };
-  if (!(use.offload && strategy === "zero3")) return { ...held, offloaded: 0 };
-  const moved = held.weights + held.gradients + held.optimizer;
-  return { ...held, weights: 0, gradients: 0, optimizer: 0, offloaded: moved * OFFLOAD_BUFFERS };
 }

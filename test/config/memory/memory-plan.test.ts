@@ -11,6 +11,9 @@ import { ADAPTER, GIB, kadidUse } from "../../../bench/support/memory-table.js";
 
 const P = 8_292_166_656;
 
+const NOTHING = { optimizer: false, weights: false };
+const OFFLOADED = { optimizer: true, weights: true };
+
 describe("what a rank holds of Qwen2.5-VL-7B", () => {
   const held = (changes: Partial<MemoryOptions>) => planMemory(kadidUse("7B", changes)).stages.update;
   const { embedding, head, text, vision } = countParameters(kadidUse("7B").architecture);
@@ -64,7 +67,7 @@ describe("what a rank holds of Qwen2.5-VL-7B", () => {
   it("is whole at the first rank while a model is read that is then cut, in the type it is trained in", () => {
     const loading = (changes: Partial<MemoryOptions>): number => planMemory(kadidUse("7B", changes)).loading;
     expect(loading({ strategy: "fsdp2", ranks: 8, reference: false })).toBe(4 * P);
-    expect(loading({ strategy: "zero3", ranks: 2, offload: true, reference: true })).toBe(8 * P);
+    expect(loading({ strategy: "zero3", ranks: 2, offload: OFFLOADED, reference: true })).toBe(8 * P);
     expect(loading({ strategy: "fsdp2", ranks: 8, adapter: ADAPTER })).toBeLessThan(2.5 * P);
     for (const strategy of ["ddp", "zero2"] as const) expect(loading({ strategy, ranks: 8 })).toBe(0);
   });
@@ -87,9 +90,32 @@ describe("what a rank holds of Qwen2.5-VL-7B", () => {
     const states = ({ weights = 0, gradients = 0, optimizer = 0 }) => weights + gradients + optimizer;
     expect(states(held({ strategy: "zero2", ranks: 8 }))).toBe(4 * P + (16 * P) / 8);
     expect(states(held({ strategy: "zero3", ranks: 8 }))).toBe((18 * P) / 8);
-    expect(states(held({ strategy: "zero3", ranks: 8, offload: true }))).toBe(0);
-    const { host } = planMemory(kadidUse("7B", { strategy: "zero3", ranks: 8, offload: true }));
-    expect(host).toBeGreaterThan((1.5 * 18 * P) / 8);
+  });
+
+  it.each<[MemoryOptions["strategy"], MemoryOptions["offload"], number[], number, number[]]>([
+    // On the device: weights, gradients and moments in P / 8, a reference in eighths; and both in the machine's memory.
+    ["zero2", NOTHING, [2 * 8 + 4, 2 * 8 + 4, 8], 8, [0, 0]],
+    ["zero2", { optimizer: true, weights: false }, [2 * 8, 0, 0], 8, [4 + 4 + 8, 0]],
+    // Which DeepSpeed knows at stage 3 alone.
+    ["zero2", { optimizer: false, weights: true }, [2 * 8 + 4, 2 * 8 + 4, 8], 8, [0, 0]],
+    ["zero3", NOTHING, [2 + 4, 4, 8], 1, [0, 0]],
+    ["zero3", { optimizer: true, weights: false }, [2, 0, 0], 1, [4 + 4 + 8, 0]],
+    ["zero3", { optimizer: false, weights: true }, [4, 4, 8], 0, [2, 1]],
+    ["zero3", OFFLOADED, [0, 0, 0], 0, [2 + 4 + 4 + 8, 1]],
+    ["fsdp2", OFFLOADED, [4, 4, 8], 1, [0, 0]],
+  ])("is under %s with %j what is not offloaded", (strategy, offload, states, shareOfCopy, moved) => {
+    const use = kadidUse("7B", { strategy, ranks: 8, offload });
+    const { weights, gradients, optimizer, reference } = planMemory(use).stages.update;
+    expect([weights, gradients, optimizer]).toEqual(states.map((share) => (share * P) / 8));
+    expect(reference).toBe((shareOfCopy * copy) / 8);
+    const inMachine = planMemory(use).host - planMemory({ ...use, offload: NOTHING }).host;
+    expect(inMachine / 1.5).toBeCloseTo((moved[0]! * P + moved[1]! * copy) / 8, 1);
+    const onCpu = { ...use, device: "cpu" as const };
+    expect(planMemory(onCpu)).toEqual(planMemory({ ...onCpu, offload: NOTHING }));
+  });
+
+  it("is float32 weights for DeepSpeed's optimizer besides, in any precision", () => {
+    expect(held({ strategy: "zero3", ranks: 8, precision: "float32" }).weights).toBe((4 * P + 4 * P) / 8);
   });
 });
 
