@@ -95,6 +95,7 @@ export async function plannedMemory(task: MemoryTask): Promise<MemoryMeasurement
       imageTokens,
       patches,
       sampled: true,
+      evaluation: null,
       tempered: task.temperature !== 1,
       tokensPerPass:
         (task.prompts / task.passes) * (task.textTokens + imageTokens + task.samples * task.completionTokens),

@@ -42,6 +42,7 @@ export function kadidUse(size: Size, changes: Partial<MemoryOptions> = {}): Memo
       imageTokens: 252,
       patches: 1008,
       sampled: true,
+      evaluation: null,
       tempered: false,
       tokensPerPass: null,
       completionsPerPass: null,

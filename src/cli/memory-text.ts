@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { countAdapter, countParameters, isSharded, MEMORY_PARTS, sum } from "../config/index.js";
+import { countAdapter, countParameters, isSharded, MEMORY_PARTS, sampledBatches, sum } from "../config/index.js";
 import type { MemoryOptions } from "../config/index.js";
 import { remedyText } from "../trainer/index.js";
 import type { MemoryForecast } from "../trainer/index.js";
@@ -24,7 +24,7 @@ export function memoryLines(model: string, forecast: MemoryForecast | null): str
   const there = available.bytes === null ? "unknown" : bytesText(available.bytes);
   return [
     ...modelLines(options),
-    ...(isSharded(options) && options.work.sampled ? [GENERATION[options.generation]] : []),
+    ...(isSharded(options) && sampledBatches(options.work).length > 0 ? [GENERATION[options.generation]] : []),
     ...table(["", ...stages], [...rows, total]),
     `${place}, with libraries and fragments: about ${bytesText(needed)} at its peak (${plan.peak})`,
     ...(plan.host === 0 ? [] : [`in the machine's memory besides: about ${bytesText(plan.host)}`]),

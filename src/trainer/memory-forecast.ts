@@ -28,6 +28,7 @@ import type {
 import type { Row } from "../data/index.js";
 import { ConfigError } from "../errors.js";
 import { checkRewards } from "../rewards/index.js";
+import { ROWS_PER_CALL } from "./evaluation/index.js";
 import { findDeviceMemory } from "./device-memory.js";
 import type { DeviceMemory } from "./device-memory.js";
 import type { PreparedRun, RunBasis } from "./prepare.js";
@@ -60,6 +61,7 @@ export async function forecastSft(prepared: PreparedSft): Promise<MemoryForecast
     workload: sftWorkload,
     resolve: (config) => resolveSftConfig(config),
     answer: lastAnswer,
+    rates: ({ mos }) => mos !== undefined,
   });
 }
 
@@ -113,16 +115,18 @@ interface Asked<Config extends ResolvedConfig | ResolvedSftConfig> extends Pick<
   readonly workload: (config: Config, sizes: PromptSizes, rows: RowCounts) => Workload;
   /** What of a row's messages is trained for; nothing of it unless given. */
   readonly answer?: (row: Row) => string;
+  /** Whether a held-out row is rated; all are unless given. */
+  readonly rates?: (row: Row) => boolean;
 }
 
 async function forecast<Config extends ResolvedConfig | ResolvedSftConfig>(
   { config, heldOut, rowCount, sampler }: RunBasis & { readonly config: Config },
-  { workload, resolve, answer }: Asked<Config>,
+  { workload, resolve, answer, rates = () => true }: Asked<Config>,
 ): Promise<MemoryForecast | null> {
   const model = await readModelFiles(config.model_name_or_path);
   if (model === null) return null;
   const sizes = await measurePrompts({ sampler }, config, model, answer);
-  const rows = { trained: rowCount, heldOut: heldOut.length };
+  const rows = { trained: rowCount, rated: Math.min(ROWS_PER_CALL, heldOut.filter(rates).length) };
   const { pixelsOfOne } = sizes(config);
   const available = await findDeviceMemory(config);
   const deepspeed = config.deepspeed === null ? null : await parseDeepSpeed(config.deepspeed);

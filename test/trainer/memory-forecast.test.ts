@@ -5,6 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { sum } from "../../src/config/index.js";
 import type { ConfigInput } from "../../src/config/index.js";
 import {
   forecastSft,
@@ -24,10 +25,14 @@ const part = fileURLToPath(new URL("../../assets/part", import.meta.url));
 const SEVEN = "Qwen/Qwen2.5-VL-7B-Instruct";
 
 let set: DataSet;
+let held: DataSet;
 beforeAll(async () => {
-  set = await createDataSet();
+  [set, held] = await Promise.all([createDataSet(), createDataSet({ rows: 70 })]);
 });
-afterAll(() => set.remove());
+afterAll(() => {
+  set.remove();
+  held.remove();
+});
 
 function config(changes: Partial<ConfigInput>): ConfigInput {
   return { ...set.config("run"), device: "cpu", model_name_or_path: part, ...changes };
@@ -168,6 +173,28 @@ describe("what a run asks of memory", () => {
     expect(await prepared({ device_memory_gb: 20, strategy: "ddp" })).toEqual(["gather", null]);
   });
 
+  it("holds the rows of an evaluation, as many as are asked about in one go", async () => {
+    const eval_data_file_paths = [held.data];
+    const evaluated = async (changes: Partial<ConfigInput>) =>
+      forecast({ eval_data_file_paths, eval_image_folders: [held.images], max_completion_length: 40, ...changes });
+    const [none, sampled] = [await forecast({ max_completion_length: 40 }), await evaluated({ eval_samples: 6 })];
+    const answers = { prompts: 64, samples: 6, completionTokens: 40 };
+    expect(none.options.work.evaluation).toBeNull();
+    expect(sampled.options.work.evaluation).toEqual({ answers, tokensAheadOfScore: null });
+    expect(sum(sampled.plan.stages.generate)).toBeGreaterThan(2 * sum(none.plan.stages.generate));
+    const work = async (changes: Partial<ConfigInput>) => (await evaluated(changes)).options.work.evaluation;
+    const greedy = { ...answers, samples: 1 };
+    expect(await work({})).toEqual({ answers: greedy, tokensAheadOfScore: null });
+    expect(await work({ eval_estimators: ["expected"] })).toEqual({ answers: greedy, tokensAheadOfScore: 40 });
+    expect(await work({ eval_estimators: ["expected"], eval_expected_after: "prefix" })).toMatchObject({
+      answers: null,
+      tokensAheadOfScore: 8,
+    });
+    expect(await work({ eval_data_file_paths: [], eval_image_folders: [], val_split_ratio: 0.25 })).toMatchObject({
+      answers: { prompts: 2 },
+    });
+  });
+
   it("takes pictures at the size at which the model sees them", async () => {
     const { options } = await forecast({ max_pixels: 56 * 56, min_pixels: 56 * 56 });
     expect(options.work).toMatchObject({ patches: 16, imageTokens: 4, pictureBytes: 8 * 56 * 56 * 3 });
@@ -179,20 +206,28 @@ describe("what a run asks of memory", () => {
   });
 
   it("is one completion per row, and nothing to sample, in supervised training", async () => {
-    const prepared = await prepareSft({
+    const input = {
       model_name_or_path: part,
       data_file_paths: [set.data],
       image_folders: [set.images],
       output_dir: set.folder,
       per_device_train_batch_size: 2,
       device: "cpu",
-    });
-    const found = (await forecastSft(prepared))!;
+    };
+    const found = (await forecastSft(await prepareSft(input)))!;
     expect(found.options.work).toMatchObject({
       samples: 1,
       sampled: false,
       promptsPerUpdate: 2,
       completionsPerPass: 2,
+      evaluation: null,
+    });
+    // Answers of held-out rows are written, whatever those of the data are.
+    const rated = await prepareSft({ ...input, val_split_ratio: 0.25, max_completion_length: 24 });
+    expect((await forecastSft(rated))!.options.work).toMatchObject({
+      sampled: false,
+      promptsPerUpdate: 2,
+      evaluation: { answers: { prompts: 2, samples: 1, completionTokens: 24 } },
     });
     expect(found.options.reference).toBe(false);
     expect(found.fits).toBe(true);

@@ -7,8 +7,8 @@
  * @module
  */
 import type { ResolvedConfig, ResolvedSftConfig } from "../schema.js";
-import { isSharded } from "./memory-plan.js";
-import type { MemoryOptions } from "./memory-plan.js";
+import { isSharded } from "./options.js";
+import type { MemoryOptions } from "./options.js";
 
 /** As it is to be written into the configuration; null: the key is to be removed. */
 export type Settings = Readonly<Record<string, number | boolean | string | null>>;

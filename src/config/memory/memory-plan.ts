@@ -8,43 +8,15 @@
  *
  * @module
  */
-import { keptPerPatch, keptPerToken, passingPerPatch, passingPerToken } from "./activations.js";
-import type { PassKind } from "./activations.js";
-import { countAdapter, countParameters, keyValueSize } from "./parameters.js";
-import { largestPass, promptsPerCall, toldPerToken } from "./passes.js";
-import type { Pass, Workload } from "./passes.js";
+import { keptPerPatch, keptPerToken } from "./activations.js";
+import { featureBytes, isSharded, passKind } from "./options.js";
+import type { MemoryOptions, MemoryParts } from "./options.js";
+import { countParameters } from "./parameters.js";
+import { largestPass, LOGITS, toldPerToken } from "./passes.js";
+import type { Pass } from "./passes.js";
+import { samplingMoments } from "./sampling.js";
 import { storageOf } from "./storage.js";
-import type { ModelUse, Storage } from "./storage.js";
-
-export interface MemoryOptions extends ModelUse {
-  readonly work: Workload;
-  readonly gradientCheckpointing: boolean;
-  /** Inputs of layers that compute again are kept in the machine's memory. Default false. */
-  readonly activationOffloading?: boolean;
-  /** How ranks that hold pieces sample: with all weights put together, or layer by layer, all ranks in step. */
-  readonly generation: "gather" | "layerwise";
-  /** Checkpoints are written from a copy in the machine's memory, while training goes on. Default false. */
-  readonly asyncSave?: boolean;
-}
-
-/** What memory is taken for, in the order in which people read it. */
-export const MEMORY_PARTS = [
-  "weights",
-  "cast weights",
-  "gradients",
-  "optimizer",
-  "reference",
-  "activations",
-  "vision features",
-  "logits",
-  "keys and values",
-  "gathered weights",
-  "pictures",
-  "copy to be saved",
-] as const;
-
-/** Bytes by what they are taken for; 0 where a part is left out. */
-export type MemoryParts = Readonly<Partial<Record<(typeof MEMORY_PARTS)[number], number>>>;
+import type { Storage } from "./storage.js";
 
 /** The stages of a step in which memory differs. */
 export type MemoryStage = "generate" | "train" | "update";
@@ -81,7 +53,7 @@ export function planMemory(options: MemoryOptions): MemoryPlan {
   const held = storageOf(options);
   const fixed = fixedParts(options, held);
   const stages = {
-    generate: options.work.sampled ? highest(generating(options, held, fixed)) : fixed,
+    generate: highest([fixed, ...samplingMoments(options, held).map((moment) => ({ ...fixed, ...moment }))]),
     train: highest(training(options, held, fixed)),
     update: {
       ...fixed,
@@ -162,30 +134,8 @@ function pictures(options: MemoryOptions): number {
   return Math.min(pictureLimit, pictureBytes) + (frozen ? Math.min(pictureLimit, shown * feature) : 0);
 }
 
-function featureBytes({ architecture, precision }: ModelUse, tokens: number): number {
-  return tokens * architecture.text.hiddenSize * numberBytes(precision);
-}
-
-function numberBytes(precision: ModelUse["precision"]): 2 | 4 {
-  return precision === "bfloat16" ? 2 : 4;
-}
-
-function passKind({ adapter, architecture, precision }: MemoryOptions): PassKind {
-  return {
-    bytes: numberBytes(precision),
-    adapter: adapter && { ...countAdapter(architecture, adapter), rank: adapter.rank },
-  };
-}
-
-/** Whether no rank has all weights. */
-export function isSharded({ strategy }: Pick<ModelUse, "strategy">): boolean {
-  return strategy === "fsdp2" || strategy === "zero3";
-}
-
 /** Rows of exponentials that are made at a time; `token_logprobs.BYTES_AT_A_TIME`. */
 const EXPONENTIALS = 2 ** 24;
-/** Float32 logits held at once; `logprobs.LOGITS_BYTES`. */
-const LOGITS = 512 * 2 ** 20;
 
 /** The largest pass with a gradient, what of a token and of a patch it keeps, and whether the vision tower is trained. */
 function largest(options: MemoryOptions): {
@@ -322,76 +272,4 @@ function bucket({ strategy }: MemoryOptions, { gradients, headGradient }: Storag
  */
 function scratch({ optimizer, device }: MemoryOptions, { headGradient }: Storage): number {
   return optimizer === "adamw_bnb_8bit" && device === "cpu" ? 5 * headGradient : 0;
-}
-
-/** What is sampled from, besides the weights that a rank holds. */
-function sampledFrom(options: MemoryOptions, held: Storage): MemoryParts {
-  if (!isSharded(options)) return { "cast weights": held.cast };
-  const whole = options.adapter === null;
-  // Whole weights have the type of the computation already, but for an adapter's.
-  if (options.generation === "gather") {
-    return { "cast weights": whole ? 0 : held.cast, "gathered weights": held.gathered };
-  }
-  const { embedding, head, textLayer } = countParameters(options.architecture);
-  const headCast = whole || head === 0 ? 2 * embedding : 0;
-  return {
-    "cast weights": held.cast === 0 ? 0 : headCast + (whole ? 2 * textLayer : 0),
-    "gathered weights": held.root + held.layers,
-  };
-}
-
-/** Prompts of one pass when sampling begins; `generation.TOKENS_PER_PREFILL`. */
-const PREFILL_TOKENS = 16_384;
-/** Patches of one pass of the tower; `vision.PATCHES_PER_PASS`. */
-const TOWER_PATCHES = 32_768;
-/** Room for so many tokens at first; `generation.FIRST_ROOM`. */
-const FIRST_ROOM = 256;
-/** Rows that have ended leave when they are an eighth: the others are copied. */
-const COPIED = 1 + 7 / 8;
-/** The room grows by half, while the old one is still there. */
-const GROWTH = 2.5;
-/** Rows x vocabulary that are drawn from at a time, in three tensors of float64; `sampling.ROWS_TIMES_VOCABULARY`. */
-const DRAWN = 2 ** 24;
-
-function generating(options: MemoryOptions, held: Storage, fixed: MemoryParts): MemoryParts[] {
-  const { architecture, work } = options;
-  const { text, vision } = architecture;
-  const kind = passKind(options);
-  const { bytes } = kind;
-  const prompts = promptsPerCall(work, options.ranks);
-  const rows = prompts * work.samples;
-  const frozen = options.freezeVision || options.adapter !== null;
-  const promptTokens = prompts * work.promptTokens;
-  const prefilled = Math.min(promptTokens, Math.max(PREFILL_TOKENS, work.promptTokens));
-  const patches = frozen ? work.patches : Math.min(prompts * work.patches, Math.max(TOWER_PATCHES, work.patches));
-  const pixels = 4 * vision.patchValues * (frozen ? 2 * work.patches : prompts * work.patches + patches);
-
-  const perToken = 2 * keyValueSize(text) * text.layers * bytes;
-  const grown = work.completionTokens > FIRST_ROOM;
-  const own = Math.min(FIRST_ROOM, work.completionTokens) * (grown ? GROWTH : COPIED);
-  const grownOwn = grown ? Math.max(own, work.completionTokens * COPIED) : own;
-
-  const common = { ...fixed, ...sampledFrom(options, held) };
-  const promptLogits = prompts * text.vocabulary * bytes;
-  const drawn = 3 * 8 * Math.min(Math.max(DRAWN, text.vocabulary), rows * text.vocabulary);
-  return [
-    {
-      ...common,
-      activations: pixels + patches * passingPerPatch(vision, bytes),
-      "vision features": featureBytes(options, prompts * work.imageTokens),
-    },
-    {
-      ...common,
-      activations: prefilled * passingPerToken(text, kind),
-      "vision features": 2 * featureBytes(options, prompts * work.imageTokens),
-      logits: promptLogits,
-      "keys and values": promptTokens * perToken,
-    },
-    {
-      ...common,
-      activations: rows * passingPerToken(text, kind),
-      logits: promptLogits + 2 * rows * text.vocabulary * bytes + drawn,
-      "keys and values": (promptTokens + rows * grownOwn) * perToken,
-    },
-  ];
 }

@@ -6,6 +6,23 @@
  */
 import type { TextShape } from "./architecture.js";
 
+/** Completions that are sampled in one go, over all ranks. */
+export interface SampledBatch {
+  readonly prompts: number;
+  /** Completions of a prompt. */
+  readonly samples: number;
+  /** Tokens of a completion. */
+  readonly completionTokens: number;
+}
+
+/** What held-out rows are asked for in one go. */
+export interface EvaluationWork {
+  /** null: nothing is sampled. */
+  readonly answers: SampledBatch | null;
+  /** Tokens between a prompt and the place at which an expected score is read; null: none is. */
+  readonly tokensAheadOfScore: number | null;
+}
+
 /** What a run asks of the model, over all ranks. */
 export interface Workload {
   /** Prompts of one rollout batch, or of one update where nothing is sampled. */
@@ -21,8 +38,10 @@ export interface Workload {
   /** Tokens and patches that the pictures of a prompt come to. */
   readonly imageTokens: number;
   readonly patches: number;
-  /** Whether completions are sampled. */
+  /** Whether completions are sampled to be trained on. */
   readonly sampled: boolean;
+  /** null: no rows are held out. */
+  readonly evaluation: EvaluationWork | null;
   /** Whether log-probabilities are taken at another temperature than 1. */
   readonly tempered: boolean;
   /** Most tokens of a pass; null: groups up to `PART_ACTIVATIONS`. */
@@ -33,6 +52,9 @@ export interface Workload {
   readonly pictureBytes: number;
   readonly pictureLimit: number;
 }
+
+/** Bytes of float32 logits held at once; `logprobs.LOGITS_BYTES`. */
+export const LOGITS = 512 * 2 ** 20;
 
 /** Bytes of activations of one forward and backward pass where `max_tokens_per_part` does not say how many tokens. */
 export const PART_ACTIVATIONS = 2 ** 28;
@@ -90,7 +112,17 @@ export function toldPerToken(text: TextShape, bytes: number, checkpointing: bool
 const SAMPLED_TOKENS = 131_072;
 
 /** Prompts of one call of `generate` on one rank. */
-export function promptsPerCall({ prompts, samples, promptTokens, completionTokens }: Workload, ranks: number): number {
+export function promptsPerCall(
+  { prompts, samples, completionTokens }: SampledBatch,
+  promptTokens: number,
+  ranks: number,
+): number {
   const fitting = Math.floor(SAMPLED_TOKENS / (samples * (promptTokens + completionTokens)));
   return Math.min(Math.ceil(prompts / ranks), Math.max(1, fitting));
+}
+
+/** All that is sampled: rollout batches, and answers of an evaluation. */
+export function sampledBatches({ sampled, evaluation, ...rollout }: Workload): SampledBatch[] {
+  const answers = evaluation?.answers ?? null;
+  return [...(sampled ? [rollout] : []), ...(answers === null ? [] : [answers])];
 }

@@ -11,8 +11,9 @@ import type { ResolvedConfig, ResolvedSftConfig, SharedConfig } from "../schema.
 import { computeDtype, trainingStrategy } from "../training.js";
 import { changesOf } from "./changes.js";
 import { chooseGeneration, planMemory } from "./memory-plan.js";
-import type { MemoryOptions, MemoryPlan } from "./memory-plan.js";
+import type { MemoryPlan } from "./memory-plan.js";
 import type { ModelFiles } from "./model-files.js";
+import type { MemoryOptions } from "./options.js";
 import type { Workload } from "./passes.js";
 import { findRemedies } from "./remedies.js";
 import type { Remedy } from "./remedies.js";

@@ -5,7 +5,10 @@
  */
 import { batchSizes, sftPassTokens, updateSize } from "../batch-arithmetic.js";
 import type { ResolvedConfig, ResolvedSftConfig, SharedConfig } from "../schema.js";
-import type { Workload } from "./passes.js";
+import type { EvaluationWork, Workload } from "./passes.js";
+
+/** Of the tag that an answer is forced to begin with, at most. */
+const ANSWER_TAG_TOKENS = 8;
 
 /** The largest of what was looked at. */
 export interface PromptSizes {
@@ -22,7 +25,8 @@ export interface PromptSizes {
 /** How many rows a run has. */
 export interface RowCounts {
   readonly trained: number;
-  readonly heldOut: number;
+  /** Held-out rows that are rated in one go; 0 where there are none. */
+  readonly rated: number;
 }
 
 /** Of a run of `train`. */
@@ -47,11 +51,11 @@ export function sftWorkload(config: ResolvedSftConfig, sizes: PromptSizes, rows:
   const promptsPerUpdate = updateSize(config)!;
   return {
     ...sharedWork(config, sizes, rows),
-    prompts: rows.heldOut > 0 ? rows.heldOut : promptsPerUpdate,
+    prompts: promptsPerUpdate,
     promptsPerUpdate,
     samples: 1,
     completionTokens: sizes.answerTokens,
-    sampled: rows.heldOut > 0,
+    sampled: false,
     tempered: false,
     tokensPerPass: sftPassTokens(config),
     completionsPerPass: config.packing ? null : config.per_device_train_batch_size,
@@ -61,13 +65,26 @@ export function sftWorkload(config: ResolvedSftConfig, sizes: PromptSizes, rows:
 function sharedWork(
   config: SharedConfig,
   { textTokens, imageTokens, patches, pixels }: PromptSizes,
-  { trained }: RowCounts,
-): Pick<Workload, "promptTokens" | "imageTokens" | "patches" | "pictureBytes" | "pictureLimit"> {
+  { trained, rated }: RowCounts,
+): Pick<Workload, "promptTokens" | "imageTokens" | "patches" | "pictureBytes" | "pictureLimit" | "evaluation"> {
   return {
+    evaluation: rated === 0 ? null : evaluationOf(config, rated),
     promptTokens: Math.min(textTokens + imageTokens, config.max_prompt_length ?? Number.POSITIVE_INFINITY),
     imageTokens,
     patches,
     pictureBytes: trained * pixels * 3,
     pictureLimit: config.image_cache_bytes,
+  };
+}
+
+function evaluationOf(config: SharedConfig, prompts: number): EvaluationWork {
+  const asks = (name: SharedConfig["eval_estimators"][number]): boolean => config.eval_estimators.includes(name);
+  // Where nothing is said it depends on the question: the longer text counts.
+  const thoughtful = asks("expected") && config.eval_expected_after !== "prefix";
+  const { eval_samples, max_completion_length: completionTokens } = config;
+  const samples = asks("sampled") ? eval_samples : asks("greedy") || thoughtful ? 1 : null;
+  return {
+    answers: samples === null ? null : { prompts, samples, completionTokens },
+    tokensAheadOfScore: asks("expected") ? (thoughtful ? completionTokens : ANSWER_TAG_TOKENS) : null,
   };
 }

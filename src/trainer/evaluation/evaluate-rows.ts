@@ -47,7 +47,8 @@ export interface RowsEvaluation {
   readonly predictions: readonly Prediction[];
 }
 
-const ROWS_PER_CALL = 64;
+/** Rows asked about in one go where nothing is said. */
+export const ROWS_PER_CALL = 64;
 
 export async function evaluateRows(
   policy: Policy<Row>,

@@ -11,7 +11,7 @@ export { digestModel } from "./digests.js";
 export type { FileDigest, ModelDigest } from "./digests.js";
 export { evaluate } from "./evaluate.js";
 export type { Evaluation, EvaluationFailure, EvaluationReport } from "./evaluate.js";
-export { evaluateRows } from "./evaluate-rows.js";
+export { evaluateRows, ROWS_PER_CALL } from "./evaluate-rows.js";
 export type { EvaluateRowsOptions, RowsEvaluation } from "./evaluate-rows.js";
 export { ledger, splitGain } from "./ledger.js";
 export type { Ledger, LedgerOptions, LedgerResult, LedgerTemperature, LedgerTerm } from "./ledger.js";

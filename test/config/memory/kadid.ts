@@ -52,7 +52,7 @@ export async function kadidForecast(size: Size, { input, work, most, ...given }:
         const patches = 4 * Math.floor(Math.min(PIXELS, changed.max_pixels ?? PIXELS) / 28 ** 2);
         const pictures = { imageTokens: patches / 4, patches, pixels: 196 * patches, pixelsOfOne: 196 * patches };
         const sizes = { textTokens: 168, answerTokens: 0, ...pictures };
-        return { ...trainWorkload(changed, sizes, { trained: 6125, heldOut: 0 }), ...work };
+        return { ...trainWorkload(changed, sizes, { trained: 6125, rated: 0 }), ...work };
       },
       pixels: PIXELS,
       resolve: (changed) => resolveConfig(changed),

@@ -220,6 +220,35 @@ describe("for every use", () => {
   });
 });
 
+describe("rows that are held out", () => {
+  const use = kadidUse("7B");
+  const { generate: rollout } = planMemory(use).stages;
+  const generate = (evaluation: MemoryOptions["work"]["evaluation"], work: Partial<MemoryOptions["work"]> = {}) =>
+    planMemory({ ...use, work: { ...use.work, evaluation, ...work } }).stages.generate;
+  const answers = { prompts: 64, samples: 6, completionTokens: 256 };
+
+  it("count where more is sampled of them at once than for training", () => {
+    const asked = generate({ answers, tokensAheadOfScore: null });
+    const equal = planMemory({ ...use, work: { ...use.work, prompts: 64 } }).stages.generate;
+    expect(asked).toEqual(equal);
+    expect(sum(asked)).toBeGreaterThan(sum(rollout));
+    expect(generate({ answers: { ...answers, prompts: 4 }, tokensAheadOfScore: null })).toEqual(rollout);
+    expect(generate({ answers, tokensAheadOfScore: null }, { sampled: false })).toEqual(equal);
+  });
+
+  it("count with the passes of the expected score, one row at a time", () => {
+    const alone = { sampled: false, prompts: 1 };
+    const read = generate({ answers: null, tokensAheadOfScore: 4096 }, alone);
+    // 200 tokens with a logit in 16 bits, in float32, and divided by the temperature.
+    expect(read.logits).toBe(200 * 152_064 * (2 + 4 + 4));
+    const shorter = generate({ answers: null, tokensAheadOfScore: 8 }, alone);
+    expect(read.activations! / shorter.activations!).toBeCloseTo((420 + 4096 + 200) / (420 + 8 + 200), 6);
+    expect(generate(null, alone)).toEqual(
+      planMemory({ ...use, work: { ...use.work, sampled: false } }).stages.generate,
+    );
+  });
+});
+
 describe("sampling from weights in pieces", () => {
   const use = kadidUse("32B", { strategy: "fsdp2", ranks: 16 });
 
