@@ -25,7 +25,7 @@ const NAMES: Readonly<Record<string, readonly string[] | null>> = {
   memory_breakdown: null,
   dump_state: null,
   log_level: null,
-  comms_logger: null,
+  comms_logger: ["enabled", "verbose", "prof_all", "debug", "prof_ops"],
   communication_data_type: null,
   zero_allow_untested_optimizer: null,
   zero_force_ds_cpu_optimizer: null,

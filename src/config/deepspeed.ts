@@ -12,6 +12,9 @@ import { ConfigError } from "../errors.js";
 import type { Offload } from "./memory/storage.js";
 import type { SharedConfig } from "./schema.js";
 import { foreignNames } from "./deepspeed-names.js";
+import { at, AUTO, settingsOf, settingsSchema } from "./deepspeed-paths.js";
+import type { DeepSpeedSettings } from "./deepspeed-paths.js";
+import { wrongValues } from "./deepspeed-values.js";
 import { computeDtype } from "./training.js";
 
 /** The keys that DeepSpeed has names of its own for. */
@@ -31,11 +34,6 @@ export type DeepSpeedKeys = Pick<
   | "ds3_gather_for_generation"
 >;
 
-/** DeepSpeed's settings, as its documentation names them. */
-export type DeepSpeedSettings = Readonly<Record<string, unknown>>;
-
-const AUTO = "auto";
-
 /** What the worker sets itself: its optimizer, the learning rate of each step, the parts that make up an update. */
 const OWN_SECTIONS: readonly string[] = [
   "optimizer",
@@ -54,8 +52,6 @@ const LEFT_TO_WORKER: readonly string[] = [
   "zero_optimization.stage3_prefetch_bucket_size",
   "zero_optimization.stage3_param_persistence_threshold",
 ];
-
-const settingsSchema = z.record(z.string(), z.unknown());
 
 /**
  * @param file relative to the current directory
@@ -86,6 +82,7 @@ export async function parseDeepSpeed(file: string): Promise<DeepSpeedSettings> {
 export function acceptDeepSpeed(file: string, settings: DeepSpeedSettings, config: DeepSpeedKeys): void {
   const problems = [
     ...foreignNames(settings),
+    ...wrongValues(settings),
     ...contradictions(settings, config),
     ...refusals(settings, config),
     ...openValues(settings),
@@ -162,12 +159,45 @@ function refusals(settings: DeepSpeedSettings, config: DeepSpeedKeys): string[] 
         ? `zero_optimization.${name}.device is "nvme", which is not built; use "cpu"`
         : null,
     ),
+    ...withoutEffect(settings),
     typeof bf16 === "boolean" && computeDtype(config) !== (bf16 ? "bfloat16" : "float32")
       ? `bf16.enabled is ${bf16}, and the computation is ${computeDtype(config)} (bf16, torch_dtype); write "auto"`
       : null,
     ...["amp.enabled", "torch_autocast.enabled"].map((path) =>
       on(path) ? `${path} is true, and bf16 or torch_dtype say the type of the computation; remove it` : null,
     ),
+  ].filter((problem) => problem !== null);
+}
+
+/** Of a stage, and what the other one would not read: DeepSpeed passes over them. */
+const OF_ONE_STAGE: Readonly<Record<2 | 3, (name: string) => boolean>> = {
+  2: (name) => name === "allgather_bucket_size",
+  3: (name) => name === "sub_group_size" || name.startsWith("stage3_"),
+};
+
+/** What DeepSpeed or the worker would pass over in silence. */
+function withoutEffect(settings: DeepSpeedSettings): string[] {
+  const zero = settingsOf(at(settings, "zero_optimization"));
+  const { stage } = zero;
+  const other = stage === 2 ? 3 : stage === 3 ? 2 : null;
+  const foreign = other === null ? [] : Object.keys(zero).filter(OF_ONE_STAGE[other]);
+  return [
+    settings["zero_force_ds_cpu_optimizer"] === true
+      ? "zero_force_ds_cpu_optimizer is true, and the worker has an AdamW of its own; remove it"
+      : null,
+    settings["zero_allow_untested_optimizer"] === false
+      ? "zero_allow_untested_optimizer is false, and the worker's AdamW is of that kind; remove it"
+      : null,
+    stage === 2 && at(settings, "zero_optimization.offload_param.device") === "cpu"
+      ? "zero_optimization.offload_param would not be read at stage 2, where each rank computes with whole weights; remove it, or use stage 3"
+      : null,
+    zero["stage3_gather_16bit_weights_on_model_save"] === false && stage === 3
+      ? "zero_optimization.stage3_gather_16bit_weights_on_model_save is false, and exports hold whole weights in any case; remove it"
+      : null,
+    zero["allgather_partitions"] === false
+      ? "zero_optimization.allgather_partitions is false, which DeepSpeed no longer reads; remove it"
+      : null,
+    ...foreign.map((name) => `zero_optimization.${name} would not be read at stage ${String(stage)}; remove it`),
   ].filter((problem) => problem !== null);
 }
 
@@ -178,14 +208,4 @@ function openValues(settings: DeepSpeedSettings): string[] {
     return Object.entries(settingsOf(value)).flatMap(([name, entry]) => open(entry, `${path}.${name}`));
   };
   return Object.entries(settings).flatMap(([name, value]) => (OWN_SECTIONS.includes(name) ? [] : open(value, name)));
-}
-
-/** The value at "a.b.c"; undefined where there is none. */
-function at(settings: DeepSpeedSettings, path: string): unknown {
-  return path.split(".").reduce<unknown>((value, name) => settingsOf(value)[name], settings);
-}
-
-function settingsOf(value: unknown): DeepSpeedSettings {
-  const parsed = settingsSchema.safeParse(value);
-  return parsed.success ? parsed.data : {};
 }

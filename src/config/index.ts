@@ -14,7 +14,7 @@ export {
 } from "./batch-arithmetic.js";
 export type { BatchKeys, BatchSizes } from "./batch-arithmetic.js";
 export { acceptDeepSpeed, deepSpeedSpread, parseDeepSpeed, readDeepSpeed } from "./deepspeed.js";
-export type { DeepSpeedSettings } from "./deepspeed.js";
+export type { DeepSpeedSettings } from "./deepspeed-paths.js";
 export { parseFlags, readFlags } from "./flags.js";
 export type { ReadFlags } from "./flags.js";
 export { rewardKeys } from "./keys/rewards.js";

@@ -114,6 +114,40 @@ it.each([
   [{}, /stage is missing/],
   [{ zero_optimization: { stage: 3, offload_param: { device: "nvme" } } }, /offload_param\.device is "nvme"/],
   [{ zero_optimization: { stage: 3, sub_group_size: "auto" } }, /sub_group_size is "auto", which nothing fills in/],
+  [{ ...zero, bf16: true }, /^bf16 is true; it must be a map of settings$/],
+  [{ ...zero, bf16: { enabled: "yes" } }, /^bf16\.enabled is "yes"; it must be true or false$/],
+  [{ ...zero, optimizer: "AdamW" }, /^optimizer is "AdamW"; it must be a map/],
+  [{ ...zero, amp: true }, /^amp is true; it must be a map/],
+  [{ ...zero, comms_logger: true }, /^comms_logger is true; it must be a map/],
+  [{ ...zero, comms_logger: { enable: true } }, /comms_logger\.enable is unknown.*"enabled"\?/],
+  [{ ...zero, comms_logger: { prof_ops: "all_reduce" } }, /prof_ops is "all_reduce"; it must be a list of names/],
+  [{ ...zero, communication_data_type: "fp8" }, /^communication_data_type is "fp8"; it must be one of "fp32", "fp16"/],
+  [{ ...zero, log_level: "loud" }, /^log_level is "loud"; it must be one of "debug"/],
+  [{ ...zero, steps_per_print: "often" }, /^steps_per_print is "often"; it must be a number above 0/],
+  [{ zero_optimization: { stage: 3, offload_param: "cpu" } }, /offload_param is "cpu"; it must be a map/],
+  [{ zero_optimization: { stage: 3, offload_param: { device: "gpu" } } }, /device is "gpu"; it must be one of "none"/],
+  [{ zero_optimization: { stage: 2, overlap_comm: "no" } }, /overlap_comm is "no"; it must be true or false/],
+  [{ zero_optimization: { stage: 2, allgather_bucket_size: 5 } }, /allgather_bucket_size is 5; it must be an even/],
+  [{ ...zero, zero_force_ds_cpu_optimizer: true }, /^zero_force_ds_cpu_optimizer is true, and the worker has an AdamW/],
+  [{ ...zero, zero_allow_untested_optimizer: false }, /^zero_allow_untested_optimizer is false, and the worker's/],
+  [
+    { zero_optimization: { stage: 2, offload_param: { device: "cpu" } } },
+    /^zero_optimization\.offload_param would not be read at stage 2/,
+  ],
+  [
+    { zero_optimization: { stage: 2, stage3_gather_16bit_weights_on_model_save: true } },
+    /on_model_save would not be read at stage 2/,
+  ],
+  [
+    { zero_optimization: { stage: 3, stage3_gather_16bit_weights_on_model_save: false } },
+    /is false, and exports hold whole weights/,
+  ],
+  [{ zero_optimization: { stage: 2, sub_group_size: 1e9 } }, /sub_group_size would not be read at stage 2/],
+  [
+    { zero_optimization: { stage: 3, allgather_bucket_size: 2e8 } },
+    /allgather_bucket_size would not be read at stage 3/,
+  ],
+  [{ zero_optimization: { stage: 2, allgather_partitions: false } }, /allgather_partitions is false, which DeepSpeed/],
   ["not json", /cannot be read as DeepSpeed's JSON/],
   ["[]", /no map of settings/],
 ])("%j is refused", async (settings, message) => {
@@ -122,6 +156,19 @@ it.each([
 
 it("names everything at once", async () => {
   expect(await problems({ zero_optimization: { stage: 0 }, scheduler: {}, gradient_clipping: 3 })).toHaveLength(3);
+});
+
+it("takes what is written as it would be without", async () => {
+  const own = { zero_force_ds_cpu_optimizer: false, zero_allow_untested_optimizer: true };
+  const logged = { log_level: "info", communication_data_type: "fp32", comms_logger: { enabled: true, prof_ops: [] } };
+  const stage2 = {
+    stage: 2,
+    allgather_partitions: true,
+    allgather_bucket_size: 2e8,
+    offload_param: { device: "none" },
+  };
+  expect(await problems({ ...own, ...logged, zero_optimization: stage2 })).toEqual([]);
+  expect(await problems({ zero_optimization: { stage: 3, offload_optimizer: null } })).toEqual([]);
 });
 
 it("takes a file as Hugging Face's examples have it", async () => {

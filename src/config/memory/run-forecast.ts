@@ -5,7 +5,7 @@
  */
 import { ConfigError } from "../../errors.js";
 import { deepSpeedSpread } from "../deepspeed.js";
-import type { DeepSpeedSettings } from "../deepspeed.js";
+import type { DeepSpeedSettings } from "../deepspeed-paths.js";
 import { savesBesideTraining } from "../saving.js";
 import type { ResolvedConfig, ResolvedSftConfig, SharedConfig } from "../schema.js";
 import { computeDtype, trainingStrategy } from "../training.js";
