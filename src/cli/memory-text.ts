@@ -5,7 +5,7 @@
  */
 import { countAdapter, countParameters, isSharded, MEMORY_PARTS, sampledBatches, sum } from "../config/index.js";
 import type { MemoryOptions } from "../config/index.js";
-import { remedyText } from "../trainer/index.js";
+import { remedyText, uncheckedText } from "../trainer/index.js";
 import type { MemoryForecast } from "../trainer/index.js";
 import { count, table } from "./table.js";
 
@@ -21,7 +21,7 @@ export function memoryLines(model: string, forecast: MemoryForecast | null): str
     .map(([part, ...bytes]) => [part, ...bytes.map((one) => (one === 0 ? "-" : bytesText(one)))]);
   const total = ["together", ...stages.map((stage) => bytesText(sum(plan.stages[stage])))];
   const place = available.device === "cpu" ? "as a process" : "on its device";
-  const there = available.bytes === null ? "unknown" : bytesText(available.bytes);
+  const unchecked = uncheckedText(forecast);
   return [
     ...modelLines(options),
     ...(isSharded(options) && sampledBatches(options.work).length > 0 ? [GENERATION[options.generation]] : []),
@@ -31,7 +31,8 @@ export function memoryLines(model: string, forecast: MemoryForecast | null): str
     ...(plan.loading === 0
       ? []
       : [`while it is loaded, in the machine's memory of the first rank: about ${bytesText(plan.loading)}`]),
-    `there are ${there} (${available.source}): ${available.bytes === null ? "not checked" : fits ? "it fits" : "IT DOES NOT FIT"}`,
+    unchecked ??
+      `there are ${bytesText(available.bytes!)} (${available.source}): ${fits ? "it fits" : "IT DOES NOT FIT"}`,
     ...(fits ? [] : remedyLines(remedies)),
   ];
 }

@@ -29,16 +29,18 @@ const GIB = 2 ** 30;
 export async function findDeviceMemory(
   config: Pick<SharedConfig, "device" | "device_memory_gb" | "python_bin" | "worker_address">,
 ): Promise<DeviceMemory> {
-  const { device, device_memory_gb: told } = config;
+  const { device, device_memory_gb: told, worker_address: address } = config;
   const named = device.startsWith("cuda");
-  const possible = named || (device === "auto" && DRIVER.some((file) => existsSync(file)));
+  // What this machine has says nothing of workers of other machines, which have devices as a rule.
+  const driver = address !== null || DRIVER.some((file) => existsSync(file));
+  const possible = named || (device === "auto" && driver);
   if (told !== null) {
     const source = "device_memory_gb";
     return { device: possible ? "cuda" : "cpu", bytes: told * GIB, source, devices: possible ? MOST_DEVICES : 1 };
   }
-  if (config.worker_address !== null) {
+  if (address !== null) {
     const source = "workers of other machines, which are not asked before the run";
-    return { device: device === "cpu" ? "cpu" : "cuda", bytes: null, source, devices: MOST_DEVICES };
+    return { device: possible ? "cuda" : "cpu", bytes: null, source, devices: MOST_DEVICES };
   }
   const found = possible ? await cudaMemory(config) : [];
   const own = found[Number(device.split(":")[1] ?? 0)];

@@ -33,7 +33,7 @@ export type { ScoreOptions } from "./metric-stream.js";
 export { connectPython, openPolicy } from "./open-policy.js";
 export type { Connection, OpenPolicyOptions } from "./open-policy.js";
 export { loadOwnRewards, namedRewards } from "./own-rewards.js";
-export { forecastSft, forecastTraining, refuseTooLarge, remedyText } from "./memory-forecast.js";
+export { forecastSft, forecastTraining, refuseTooLarge, remedyText, uncheckedText } from "./memory-forecast.js";
 export type { MemoryForecast } from "./memory-forecast.js";
 export { prepareRun } from "./prepare.js";
 export type { PreparedRun } from "./prepare.js";

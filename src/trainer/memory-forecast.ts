@@ -31,6 +31,7 @@ import { checkRewards } from "../rewards/index.js";
 import { ROWS_PER_CALL } from "./evaluation/index.js";
 import { findDeviceMemory } from "./device-memory.js";
 import type { DeviceMemory } from "./device-memory.js";
+import type { OpenPolicyOptions } from "./open-policy.js";
 import type { PreparedRun, RunBasis } from "./prepare.js";
 import { measurePrompts } from "./prompt-sizes.js";
 import type { PreparedSft } from "./sft-prepare.js";
@@ -98,6 +99,29 @@ export function refuseTooLarge(forecast: MemoryForecast | null): void {
       },
     },
   );
+}
+
+/**
+ * Of a run that nobody could refuse: what it needs, and which key would have it checked. null where it was checked.
+ */
+export function uncheckedText(forecast: MemoryForecast | null): string | null {
+  if (forecast === null || forecast.available.bytes !== null) return null;
+  const { options, plan, needed, available } = forecast;
+  const gathered = isSharded(options) && options.generation === "gather";
+  return (
+    `the memory plan is not checked (${available.source}): a rank needs about ${gib(needed)} GiB at its peak (${plan.peak})` +
+    `${gathered ? ", with all weights put together to sample, whether or not they fit" : ""}. ` +
+    "Set device_memory_gb to what the smallest device has, and a run that does not fit is refused (docs/memory.md)."
+  );
+}
+
+/** Says so where a run starts, before its workers are waited for. */
+export function tellUnchecked(
+  forecast: MemoryForecast | null,
+  { onStderr, onNews = onStderr }: Pick<OpenPolicyOptions, "onStderr" | "onNews">,
+): void {
+  const text = uncheckedText(forecast);
+  if (text !== null) onNews?.(text);
 }
 
 /** "num_processes: 8 and strategy: fsdp2 and remove deepspeed (21.3 GiB)". */

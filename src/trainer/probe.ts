@@ -8,7 +8,7 @@ import { closeRewards, openRewards } from "../rewards/index.js";
 import { completionMetrics, rewardMetrics, rolloutMetrics } from "./metrics.js";
 import type { MetricValues } from "./metrics.js";
 import { openPolicy } from "./open-policy.js";
-import { forecastTraining, refuseTooLarge, withForecast } from "./memory-forecast.js";
+import { forecastTraining, refuseTooLarge, tellUnchecked, withForecast } from "./memory-forecast.js";
 import { prepareRun } from "./prepare.js";
 import { rollOut, spreadAdvantages } from "./rollout.js";
 import { rolloutRecords } from "./rollout-records.js";
@@ -45,6 +45,7 @@ export async function probe(config: ConfigInput | ResolvedConfig, options: Train
   const prepared = await prepareRun(config, options.rewards);
   const forecast = await forecastTraining(prepared);
   refuseTooLarge(forecast);
+  tellUnchecked(forecast, options);
   const resolved = withForecast(prepared, forecast).config;
   await openRewards(prepared.rewards, { ...(signal && { signal }) });
   await using _closed = { [Symbol.asyncDispose]: () => closeRewards(prepared.rewards) };

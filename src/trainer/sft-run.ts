@@ -16,7 +16,7 @@ import type { RunKind, RunOptions } from "./run-loop.js";
 import { evaluateSft } from "./sft-evaluate.js";
 import { encodeExamples } from "./sft-examples.js";
 import type { SftExample } from "./sft-examples.js";
-import { forecastSft, refuseTooLarge, withForecast } from "./memory-forecast.js";
+import { forecastSft, refuseTooLarge, tellUnchecked, withForecast } from "./memory-forecast.js";
 import { prepareSft } from "./sft-prepare.js";
 import type { PreparedSft } from "./sft-prepare.js";
 import { sftStep } from "./sft.js";
@@ -49,6 +49,7 @@ export function sftKind(
       const prepared = await prepareSft(config);
       const forecast = await forecastSft(prepared);
       refuseTooLarge(forecast);
+      tellUnchecked(forecast, options);
       return withForecast(prepared, forecast);
     },
     open: (prepared, signal) =>

@@ -13,7 +13,7 @@ import type { StepMetrics } from "./events.js";
 import { grpoStep } from "./grpo.js";
 import type { GrpoObjective } from "./grpo.js";
 import { ratingOptions } from "./hold-out.js";
-import { forecastTraining, refuseTooLarge, withForecast } from "./memory-forecast.js";
+import { forecastTraining, refuseTooLarge, tellUnchecked, withForecast } from "./memory-forecast.js";
 import type { Recipe, Run } from "./milestones.js";
 import { openPolicy } from "./open-policy.js";
 import type { OpenPolicyOptions } from "./open-policy.js";
@@ -53,6 +53,7 @@ export function grpoKind(
       const prepared = await prepareRun(config, options.rewards, options.curriculum);
       const forecast = await forecastTraining(prepared);
       refuseTooLarge(forecast);
+      tellUnchecked(forecast, options);
       await openRewards(prepared.rewards, options);
       return withForecast(prepared, forecast);
     },

@@ -5,6 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { memoryLines } from "../../src/cli/memory-text.js";
 import { sum } from "../../src/config/index.js";
 import type { ConfigInput } from "../../src/config/index.js";
 import {
@@ -67,6 +68,42 @@ describe("a run that does not fit", () => {
   it("goes on where the model's shape is not known", async () => {
     const unknown = { ...small, model_name_or_path: "somebody/a-model" };
     await expect(train(config(unknown), { connect }).result).rejects.toThrowError("a worker was started");
+  });
+});
+
+describe("workers of other machines", () => {
+  const keys = { worker_address: "tcp://127.0.0.1:5700", worker_key_file: "keys/control.json" };
+  const spread = { num_processes: 16, strategy: "fsdp2" as const, ...keys };
+  const large = { model_name_or_path: "Qwen/Qwen2.5-VL-72B-Instruct", device: "auto", bf16: true, ...spread };
+  const said =
+    /^the memory plan is not checked \(workers of other machines, .*\): a rank needs about \d{3}\.\d GiB at its peak \(\w+\), with all weights put together to sample, whether or not they fit\. Set device_memory_gb to what the smallest device has/;
+
+  it("are not asked for their memory: a run, a probe and the dry run say what it takes, and which key checks it", async () => {
+    const news: string[] = [];
+    const options = { connect, onNews: (sentence: string) => news.push(sentence) };
+    await expect(train(config(large), options).result).rejects.toThrowError("a worker was started");
+    await expect(probe(config(large), options)).rejects.toThrowError("a worker was started");
+    expect(news).toEqual([expect.stringMatching(said), expect.stringMatching(said)]);
+    const found = await forecast(large);
+    expect(found).toMatchObject({ fits: true, available: { bytes: null, device: "cuda" } });
+    expect(memoryLines("72B", found)).toContain(news[0]);
+  });
+
+  it("are held to device_memory_gb, each with its own, whatever this machine has", async () => {
+    for (const device of ["auto", "cuda"]) {
+      const news: string[] = [];
+      const told = { ...large, device, device_memory_gb: 80 };
+      const { available, fits, options, needed, plan } = await forecast(told);
+      expect(available).toMatchObject({ bytes: 80 * 2 ** 30, device: "cuda" });
+      expect([fits, needed, options.generation]).toEqual([false, plan.needed, "layerwise"]);
+      const started = { connect, onNews: (sentence: string) => news.push(sentence) };
+      await expect(train(config(told), started).result).rejects.toMatchObject({ code: "CONFIG_MEMORY" });
+      expect(news).toEqual([]);
+    }
+    // As many devices as ranks are there.
+    const ddp = { ...large, strategy: "ddp" as const, model_name_or_path: SEVEN, device: "cuda", device_memory_gb: 40 };
+    const { remedies } = await forecast({ ...ddp, gradient_checkpointing: true });
+    expect(remedies.map(({ settings }) => settings)).toContainEqual({ num_processes: 16, strategy: "fsdp2" });
   });
 });
 

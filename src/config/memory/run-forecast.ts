@@ -45,6 +45,7 @@ export interface RunForecast {
   readonly plan: MemoryPlan;
   /** Bytes that the ranks of one device take together. */
   readonly needed: number;
+  /** Also where nobody knows how many bytes there are. */
   readonly fits: boolean;
   /** The cheapest changes with which it would fit; none where it fits. */
   readonly remedies: readonly Remedy[];
