@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { memoryLines } from "../../src/cli/memory-text.js";
@@ -134,6 +136,24 @@ describe("what would make a run fit", () => {
     const spread = remedies.find(({ settings }) => settings["strategy"] === "fsdp2")!;
     expect(spread.settings).toEqual({ num_processes: 8, strategy: "fsdp2", deepspeed: null });
     expect(remedyText(spread)).toMatch(/^num_processes: 8 and strategy: fsdp2 and remove deepspeed \(\d+\.\d GiB\)$/);
+  });
+
+  it("does not go against what stays in DeepSpeed's file", async () => {
+    const file = async (enabled: "auto" | false) => {
+      const deepspeed = join(set.folder, `bf16-${enabled}.json`);
+      await writeFile(deepspeed, JSON.stringify({ bf16: { enabled }, zero_optimization: { stage: 3 } }));
+      return { ...seven, num_processes: 8, gradient_checkpointing: true, deepspeed };
+    };
+    const { needed } = await forecast({ ...(await file("auto")), bf16: true, device_memory_gb: 1000 });
+    const float32 = { torch_dtype: "float32" as const, device_memory_gb: needed / 2 ** 30 };
+    const proposed = async (enabled: "auto" | false) =>
+      (await forecast({ ...(await file(enabled)), ...float32 })).remedies.map(({ settings }) => settings);
+    expect(await proposed("auto")).toContainEqual({ bf16: true });
+    const others = await proposed(false);
+    expect(others).not.toHaveLength(0);
+    for (const changed of others) {
+      if (!("deepspeed" in changed)) expect(changed).not.toHaveProperty("bf16");
+    }
   });
 
   it("leaves a reward of one's own the prompts that it needs", async () => {
