@@ -71,14 +71,14 @@ def open_adapted(settings: dict[str, Any], weights: Whereabouts = "device") -> t
     lora = None if settings["lora"] is None else LoraSettings(**settings["lora"])
     saved = find_adapter(settings["model"], settings["revision"])
     _check(settings, lora, saved)
-    base, revision = (settings["model"], settings["revision"]) if saved is None else (saved.base, saved.base_revision)
+    named = (settings["model"], settings["revision"])
+    base, revision = named if saved is None else (saved.config.base, saved.config.base_revision)
     own = {name: settings[name] for name in _MODEL_SETTINGS}
     loaded = load_model(base, revision=revision, frozen=lora is not None, weights=weights, **own)
     if saved is not None:
-        config = saved.config if lora is None else _continued(saved, lora)
-        attach_saved(
-            loaded, config, saved.read, train=settings["train"], reference=settings["train"] and settings["reference"]
-        )
+        config = saved.config.fields if lora is None else _continued(saved, lora)
+        reference = settings["train"] and settings["reference"]
+        attach_saved(loaded, config, saved.config_file, saved.read, train=settings["train"], reference=reference)
         return loaded, Adapter(config, base, revision)
     if lora is not None:
         return loaded, Adapter(attach_new(loaded, lora), base, revision)
@@ -102,7 +102,7 @@ def _check(settings: dict[str, Any], lora: LoraSettings | None, saved: SavedAdap
 
 def _continued(saved: SavedAdapter, lora: LoraSettings) -> dict[str, Any]:
     """The adapter's own configuration; only its dropout may be another than it was."""
-    found = {**DEFAULTS, **saved.config}
+    found = {**DEFAULTS, **saved.config.fields}
     other = [
         f"{name} is {found[name]} there and {value} here"
         for name, value in lora.asked().items()
@@ -116,4 +116,4 @@ def _continued(saved: SavedAdapter, lora: LoraSettings) -> dict[str, Any]:
             f'training is to go on with the adapter "{saved.name}", and settings contradict it: {"; ".join(other)}. '
             "Leave them out, or begin with a model.",
         )
-    return {**saved.config, **({} if lora.dropout is None else {"lora_dropout": lora.dropout})}
+    return {**saved.config.fields, **({} if lora.dropout is None else {"lora_dropout": lora.dropout})}

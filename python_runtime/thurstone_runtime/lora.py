@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -75,6 +76,7 @@ def attach_new(loaded: LoadedModel, settings: LoraSettings) -> dict[str, Any]:
 def attach_saved(
     loaded: LoadedModel,
     config: dict[str, Any],
+    config_file: Path,
     read: Callable[[nn.Module], dict[str, Tensor]],
     *,
     train: bool,
@@ -83,9 +85,13 @@ def attach_saved(
     """An adapter as it was saved; `read` gives the weights for the adapted model, see `parameter_names`.
 
     For training it is float32 and all that is trained, with a frozen twin where a `reference` is asked for; otherwise
-    it has the type of the computation. Raises `bad_argument` where training would reach the vision tower.
+    it has the type of the computation. Raises `bad_argument` where training would reach the vision tower,
+    `checkpoint_invalid` that names the file where peft does not take the configuration for this model.
     """
-    _inject(loaded.model, config, POLICY, seed=0)
+    try:
+        _inject(loaded.model, config, POLICY, seed=0)
+    except (TypeError, ValueError, re.error) as error:
+        raise EngineError("checkpoint_invalid", f"{config_file} does not fit its model: {error}") from error
     if train:
         _check_trained(loaded)
     weights = read(loaded.model)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import warnings
 from pathlib import Path
@@ -16,7 +17,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
-from training_task import Part, Worker, plain_logprobs, refused
+from training_task import Part, Worker, configure_adapter, plain_logprobs, refused
 
 LORA: dict[str, Any] = {"seed": 7, "r": 4, "alpha": 8}
 Q = "base_model.model.model.language_model.layers.0.self_attn.q_proj.lora_A.weight"
@@ -133,11 +134,6 @@ def rewrite(folder: Path, change: Any) -> None:
     save_file(tensors, folder / "adapter_model.safetensors")
 
 
-def configure(folder: Path, **changes: Any) -> None:
-    file = folder / "adapter_config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
-
-
 def test_a_missing_key_is_named(copied):
     rewrite(copied, lambda tensors: {name: tensor for name, tensor in tensors.items() if name != Q})
     message = refused("checkpoint_invalid", Worker, copied, train=False)
@@ -183,31 +179,54 @@ def test_pickles_are_not_read(copied):
     ],
 )
 def test_configurations_that_are_not_understood_are_refused(copied, code, changes, message):
-    configure(copied, **changes)
+    configure_adapter(copied, **changes)
     assert message in refused(code, Worker, copied, train=False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("r", 0, "a whole number from 1; it is 0"),
+        ("lora_alpha", "q", 'a finite number; it is "q"'),
+        ("lora_alpha", math.inf, "a finite number; it is Infinity"),
+        ("lora_dropout", 3, "a number from 0 to 1; it is 3"),
+        ("use_dora", "yes", 'true or false; it is "yes"'),
+        ("target_modules", 7, "a string that is not empty; it is 7"),
+        ("target_modules", "(((", "a regular expression (missing ), unterminated subpattern"),
+        ("target_modules", ["q_proj", 7], "such that [1] is a string that is not empty"),
+        ("exclude_modules", {"q_proj": 1}, "a string that is not empty"),
+        ("rank_pattern", {"q_proj": "a"}, "such that [0] is a whole number from 1"),
+        ("rank_pattern", {"(q_proj": 2}, "a regular expression (missing )"),
+        ("alpha_pattern", ["q_proj"], "a map from names of layers"),
+        ("layers_to_transform", [0, "1"], "such that [1] is a whole number from 0"),
+        ("layers_pattern", "[", "a regular expression (unterminated character set"),
+        ("revision", 3, "a string that is not empty; it is 3"),
+    ],
+)
+def test_a_value_that_is_none_is_named_with_what_was_expected(copied, field, value, expected):
+    configure_adapter(copied, **{field: value})
+    message = refused("checkpoint_invalid", Worker, copied, train=False)
+    assert f"{copied / 'adapter_config.json'} is damaged: {field} must be {expected}" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"layers_to_transform": [0]}, "`layers_to_transform` cannot be used when `target_modules` is a str"),
+        ({"target_modules": ["nothing"]}, "not found in the base model"),
+        ({"target_modules": ["norm"]}, "is not supported"),
+    ],
+)
+def test_what_peft_does_not_take_for_this_model_is_said_in_its_words(copied, changes, words):
+    configure_adapter(copied, **changes)
+    message = refused("checkpoint_invalid", Worker, copied, train=False)
+    assert f"{copied / 'adapter_config.json'} does not fit its model: " in message
+    assert words in message
 
 
 def test_a_folder_that_is_both_model_and_adapter_is_refused(copied, tiny_checkpoint):
     shutil.copy(tiny_checkpoint / "config.json", copied)
     assert "may be a model or an adapter of one" in refused("checkpoint_invalid", Worker, copied, train=False)
-
-
-def test_an_adapter_of_the_vision_tower_is_scored_with_but_not_trained(trained, tiny_checkpoint, tmp_path):
-    from peft import LoraConfig, get_peft_model
-
-    torch.manual_seed(0)
-    plain = AutoModelForImageTextToText.from_pretrained(tiny_checkpoint, dtype="auto")
-    config = LoraConfig(r=2, target_modules=["qkv", "q_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
-    model = get_peft_model(plain, config).eval()
-    model.save_pretrained(tmp_path / "other")
-    worker = Worker(tmp_path / "other", train=False)
-    part, loaded = trained.part, worker.engine._session.loaded
-    with torch.no_grad():
-        expected = plain_logprobs(model, loaded, part.keys[0], part.prompts[0], part.completions[0][0], 1.0)
-    found = worker.logprobs(part)["logprobs"][: len(expected)]
-    assert np.abs(found - expected.numpy()).max() < 1e-5
-    message = refused("bad_argument", Worker, tmp_path / "other", lora={"seed": 0})
-    assert "model.visual.blocks.0.attn.qkv, which is not a linear layer of the language model" in message
 
 
 def test_only_an_adapter_can_be_merged(tiny_checkpoint, tmp_path):

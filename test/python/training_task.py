@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,12 @@ def refused(code: str, call: Any, *arguments: Any, **options: Any) -> str:
         call(*arguments, **options)
     assert caught.value.code == code
     return str(caught.value)
+
+
+def configure_adapter(folder: Path, **changes: Any) -> None:
+    """Other values in the adapter_config.json of the folder."""
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
 def _flat(rows: list[list[int]]) -> np.ndarray:
