@@ -2,8 +2,8 @@
 
     python rank_program.py RANK WORLD FOLDER CASE...
 
-A case is a strategy, or a file of DeepSpeed's in configs/, with what else there is: lora, frozen, checkpointing,
-8bit (moments), bfloat16, which only samples.
+A case is a strategy, or a file of DeepSpeed's in configs/, with what else there is: lora, dora (with lora), vision (its
+own learning rate), frozen (vision), checkpointing, offload (what DeepSpeed moves to the CPU), 8bit (moments), bfloat16.
 
 `test_ranks.py` starts the ranks and holds what they leave against a single process that runs the same script.
 """
@@ -28,14 +28,18 @@ CUT_ANOTHER_WAY = {
     3: {"overlap_comm": True, "sub_group_size": 2000, "stage3_param_persistence_threshold": 0},
 }
 """What users may edit, and what moves pieces to other places."""
+MAX_GRAD_NORMS = (None, 0.5)
+"""Of each update: the first shows the gradient itself, the second is clipped."""
+MAKES_NO_DIFFERENCE = ("checkpointing", "offload")
+"""To any number: one process is asked for neither."""
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
 def shares(image_token: int, world: int) -> list[list[list[Part | None]]]:
-    """[update][rank][part]; None is a part without groups. Uneven, with pictures at some ranks only, and in the second
-    update with more ranks than groups."""
+    """[update][rank][part]; None is a part without groups. Uneven, with pictures at some ranks only, and in the last
+    part of an update with more ranks than groups. The second has pictures when a gradient is there already."""
     first = make_part(image_token, keys=("a", "", "bc", "a"), seed=1).split()
-    second = make_part(image_token, keys=("c",), seed=2).split()
+    second = make_part(image_token, keys=("", "", "c"), seed=2).split()
     return [dealt(parts, world) for parts in (first, second)]
 
 
@@ -43,6 +47,11 @@ def dealt(parts: list[Part], world: int) -> list[list[Part | None]]:
     """One part after the other to each rank in turn; all ranks have as many."""
     padded = [*parts, *[None] * (-len(parts) % world)]
     return [padded[rank::world] for rank in range(world)]
+
+
+def alone(case: str) -> str:
+    """The case of one process."""
+    return " ".join(["single", *(kind for kind in case.split(" ")[1:] if kind not in MAKES_NO_DIFFERENCE)])
 
 
 def in_pieces(case: str) -> bool:
@@ -65,7 +74,7 @@ def steps(case: str, worker: Worker, rank: int, world: int, folder: Path) -> dic
     behind the first update is written behind the second."""
     seen: dict[str, Any] = {**sampling(case, worker, rank, world), "sums": [], "norms": [], "scores": []}
     for number, update in enumerate(shares(worker.description["image_token_id"], world)):
-        sums, norm = trained(worker, update[rank], f"batch {number}")
+        sums, norm = trained(worker, update[rank], number)
         seen["sums"] += sums
         seen["norms"].append(norm)
         save(worker, folder / f"step {number + 1}")
@@ -80,20 +89,21 @@ def steps(case: str, worker: Worker, rank: int, world: int, folder: Path) -> dic
     worker.engine.restore({"path": str(folder / "step 1")}, {}, worker.context)
     seen["restored"] = worker.version
     seen["scores"].append(scores(worker))
-    trained(worker, shares(worker.description["image_token_id"], world)[1][rank], "batch 1")
+    trained(worker, shares(worker.description["image_token_id"], world)[1][rank], 1)
     save(worker, folder / "step 2 again")
     return seen
 
 
-def trained(worker: Worker, parts: list[Part | None], batch: str) -> tuple[list[dict[str, Any]], float]:
-    """One update; the sums of its parts and the norm of the gradient."""
+def trained(worker: Worker, parts: list[Part | None], number: int) -> tuple[list[dict[str, Any]], float]:
+    """One update; the sums of its parts and the norm of the gradient, before it is clipped."""
+    batch = f"batch {number}"
     for part in parts:
         worker.logprobs(part or EMPTY, batch_id=batch, store=True)
     sums = []
     for index, part in enumerate(parts):
         loss = {"beta": 0.1, "old": "stored"}
         sums.append(worker.forward_backward(part or EMPTY, loss=loss, number=index, batch_id=batch)[0])
-    done = worker.optim_step(parts=len(parts), learning_rate=1e-4, max_grad_norm=None)
+    done = worker.optim_step(parts=len(parts), learning_rate=1e-4, max_grad_norm=MAX_GRAD_NORMS[number])
     return sums, done["grad_norm"]
 
 
@@ -108,27 +118,36 @@ def settings_of(case: str) -> dict[str, Any]:
     strategy, *kinds = case.split(" ")
     zero = None
     if strategy.startswith("zero"):
-        config = json.loads((CONFIGS / f"{strategy}.json").read_text())
-        strategy, zero = "deepspeed", {"zero_optimization": config["zero_optimization"]}
-        if "lora" in kinds:
-            zero["zero_optimization"] |= CUT_ANOTHER_WAY[zero["zero_optimization"]["stage"]]
-    optim = "adamw_bnb_8bit" if "8bit" in kinds else "adamw_torch"
+        zero = {"zero_optimization": zero_of(strategy, kinds)}
+        strategy = "deepspeed"
+    optimizer = {
+        **load_parameters(Path())["optimizer"],
+        "optim": "adamw_bnb_8bit" if "8bit" in kinds else "adamw_torch",
+        "vision_rate": 0.25 if "vision" in kinds else 1.0,
+    }
     return {
         "strategy": strategy,
-        "optimizer": {**load_parameters(Path())["optimizer"], "optim": optim},
+        "optimizer": optimizer,
         "torch_dtype": "bfloat16" if "bfloat16" in kinds else "float32",
         "deepspeed": zero,
         "reference": True,
         "freeze_vision": "frozen" in kinds,
         "gradient_checkpointing": "checkpointing" in kinds,
-        "lora": {"seed": 1, "r": 4} if "lora" in kinds else None,
+        "lora": {"seed": 1, "r": 4, "use_dora": "dora" in kinds} if "lora" in kinds else None,
     }
 
 
-def script(case: str, worker: Worker, rank: int, world: int, folder: Path) -> dict[str, Any]:
-    """What the case runs."""
-    own = (case, worker, rank, world)
-    return sampling(*own) if "bfloat16" in case else steps(*own, folder)
+def zero_of(file: str, kinds: list[str]) -> dict[str, Any]:
+    """`zero_optimization` of a file in configs/, with what the kinds change in it."""
+    found = json.loads((CONFIGS / f"{file}.json").read_text())["zero_optimization"]
+    if "lora" in kinds:
+        found |= CUT_ANOTHER_WAY[found["stage"]]
+    if "offload" in kinds:
+        offloaded = zero_of("zero3_offload", [])
+        # Stage 2 has all weights at every rank.
+        names = ("offload_optimizer", "offload_param")[: found["stage"] - 1]
+        found |= {name: offloaded[name] for name in names}
+    return found
 
 
 EMPTY = Part([], [], [], advantages=[np.zeros(0)], weights=[np.zeros(0)])
@@ -197,9 +216,14 @@ def refusals(worker: Worker, rank: int) -> None:
 
 def before(case: str, cases: list[str]) -> str | None:
     """The case in front of it in `cases` with the same model, but another strategy."""
-    kinds = case.split(" ")[1:]
-    same = [other for other in cases if other.split(" ")[1:] == kinds]
+    same = [other for other in cases if alone(other) == alone(case)]
     return None if case == same[0] else same[same.index(case) - 1]
+
+
+def offloads(worker: Worker) -> None:
+    """DeepSpeed does move what it is told to, on a machine without another device as well."""
+    zero = worker.engine._session.trainer.strategy._engine.optimizer
+    assert zero.cpu_offload if hasattr(zero, "cpu_offload") else zero.offload_optimizer and zero.offload_param
 
 
 def own_version_and_values(worker: Worker) -> None:
@@ -246,17 +270,19 @@ def main() -> None:
             allowed_roots=[str(folder)],
             ranks={"rank": rank, "world_size": world, "rendezvous": str(own / "meeting"), "timeout": 60},
         )
-        seen = {**script(case, worker, rank, world, own), "read": read[-1]}
+        seen = {**steps(case, worker, rank, world, own), "read": read[-1]}
         other = before(case, cases)
         if other is not None:
             worker.engine.restore({"path": str(folder / other / "step 1")}, {}, worker.context)
             save(worker, own / "taken over")
-        if "bfloat16" not in case and worker.engine._session.ranks.in_step:
+        if worker.engine._session.ranks.in_step:
             refusals(worker, rank)
             broken(worker, rank)
             without_pictures(worker)
         if settings_of(case)["strategy"] == "deepspeed":
             own_version_and_values(worker)
+        if "offload" in case:
+            offloads(worker)
         (own / f"rank {rank}.json").write_text(json.dumps(seen))
         dist.barrier()
         part(settings_of(case)["strategy"])

@@ -12,15 +12,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from rank_program import script, settings_of
+from rank_program import alone, settings_of, steps
 from training_task import Worker
 
 SECONDS = 600
-
-
-def alone(case: str) -> str:
-    """The case of one process."""
-    return " ".join(["single", *case.split(" ")[1:]])
 
 
 def run_cases(folder: Path, checkpoint: Path, cases: list[str], world: int) -> None:
@@ -51,7 +46,7 @@ def run_cases(folder: Path, checkpoint: Path, cases: list[str], world: int) -> N
     ]
     for case in without_ranks:
         worker = Worker(folder / "checkpoint", **settings_of(case), allowed_roots=[str(folder)])
-        (folder / case / "rank 0.json").write_text(json.dumps(script(case, worker, 0, 1, folder / case)))
+        (folder / case / "rank 0.json").write_text(json.dumps(steps(case, worker, 0, 1, folder / case)))
     said = [rank.communicate(timeout=SECONDS)[0] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0] * world, "\n".join(said)
 
@@ -91,13 +86,11 @@ def state(folder: Path, kind: str) -> dict[str, torch.Tensor]:
     return found
 
 
-def gradient_differences(folder: Path, case: str) -> dict[str, float]:
-    """By tensor, how far its gradient is from that of one process, over its length (or 1e-4, if that is shorter).
-
-    After one update without clipping AdamW's first moment is a tenth of the gradient.
-    """
-    expected = state(folder / alone(case) / "step 1", "optimizer")
-    found = state(folder / case / "step 1", "optimizer")
+def gradient_differences(folder: Path, case: str, step: str = "step 1") -> dict[str, float]:
+    """By tensor, how far AdamW's moments are from those of one process, over their length (or 1e-4, if that is
+    shorter). After one update without clipping the first one is a tenth of the gradient."""
+    expected = state(folder / alone(case) / step, "optimizer")
+    found = state(folder / case / step, "optimizer")
     assert found.keys() == expected.keys()
     return {
         name: ((found[name] - moment).norm() / moment.norm().clamp(min=1e-4)).item()

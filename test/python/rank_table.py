@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from rank_program import in_pieces
-from rank_runs import alone, gradient_differences, run_cases, seen, state, tokens_of, total
+from rank_program import alone, in_pieces
+from rank_runs import gradient_differences, run_cases, seen, state, tokens_of, total
 from test_ranks import CASES
 from thurstone_runtime.make_checkpoint import make_checkpoint
 

@@ -8,21 +8,36 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rank_program import before, in_pieces, settings_of
-from rank_runs import alone, gradient_differences, run_cases, seen, state, tokens_of, total
+from rank_program import MAX_GRAD_NORMS, alone, before, in_pieces, settings_of
+from rank_runs import gradient_differences, run_cases, seen, state, tokens_of, total
 from training_task import Worker
 
 CASES = [f"{strategy}{kind}" for kind in ("", " lora") for strategy in ("ddp", "zero2", "zero3", "fsdp2")]
-STEPPED = [*CASES, "ddp 8bit"]
-SAMPLED = [*STEPPED, "fsdp2 bfloat16"]
+EXACT = [
+    *CASES,
+    "ddp lora dora",
+    "zero3 lora dora",
+    "fsdp2 lora dora checkpointing",
+    "ddp vision checkpointing",
+    "zero2 vision offload",
+    "zero3 vision offload checkpointing",
+    "fsdp2 vision checkpointing",
+    "fsdp2 frozen checkpointing",
+]
+STEPPED = [*EXACT, "ddp 8bit", "fsdp2 bfloat16"]
 WORLD = 2
+
+
+def rounded(case: str) -> bool:
+    """Whether the second update is computed with weights that may have been rounded to the other side."""
+    return "bfloat16" in case
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
     """What two ranks left in every case, and one process alone."""
     own = tmp_path_factory.mktemp("ranks")
-    run_cases(own, tiny_checkpoint, SAMPLED, WORLD)
+    run_cases(own, tiny_checkpoint, STEPPED, WORLD)
     return own
 
 
@@ -33,7 +48,7 @@ def test_one_rank_reads_weights_that_are_cut(folder, case):
     assert second < first / 1000 if in_pieces(case) else second == first
 
 
-@pytest.mark.parametrize("case", SAMPLED)
+@pytest.mark.parametrize("case", STEPPED)
 def test_sampled_tokens_and_scores_are_those_of_one_process(folder, case):
     ranks, [one] = (seen(folder, name) for name in (case, alone(case)))
     expected = one["gathered"]
@@ -45,7 +60,7 @@ def test_sampled_tokens_and_scores_are_those_of_one_process(folder, case):
         assert found == pytest.approx(row, abs=1e-5)
 
 
-@pytest.mark.parametrize("case", [case for case in SAMPLED if in_pieces(case)])
+@pytest.mark.parametrize("case", [case for case in STEPPED if in_pieces(case)])
 def test_layer_by_layer_every_token_and_score_is_that_of_whole_weights(folder, case):
     for rank in seen(folder, case):
         assert rank["layerwise"] == rank["gathered"]
@@ -55,16 +70,24 @@ def test_layer_by_layer_every_token_and_score_is_that_of_whole_weights(folder, c
 def test_sums_and_norms_are_those_of_one_process(folder, case):
     one = seen(folder, alone(case))
     ranks = seen(folder, case)
+    near = 100 if rounded(case) else 1
     for name in ("loss", "kl", "entropy", "tokens", "sequences"):
-        assert total(ranks, name) == pytest.approx(total(one, name), rel=1e-4, abs=1e-6)
+        assert total(ranks, name) == pytest.approx(total(one, name), rel=near * 1e-4, abs=near * 1e-6)
     for rank in ranks:
-        assert rank["norms"] == pytest.approx(one[0]["norms"], rel=1e-5)
+        assert rank["norms"] == pytest.approx(one[0]["norms"], rel=near * 1e-5)
         assert rank["norms"] == ranks[0]["norms"]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*EXACT, "fsdp2 bfloat16"])
 def test_gradients_are_the_sum_over_ranks(folder, case):
     differences = gradient_differences(folder, case)
+    assert max(differences.values()) <= 1e-5, differences
+
+
+@pytest.mark.parametrize("case", EXACT)
+def test_a_clipped_gradient_is_that_of_one_process(folder, case):
+    assert seen(folder, case)[0]["norms"][1] > 2 * MAX_GRAD_NORMS[1]
+    differences = gradient_differences(folder, case, "step 2")
     assert max(differences.values()) <= 1e-5, differences
 
 
@@ -74,7 +97,8 @@ def test_weights_and_exports_are_those_of_one_process_and_any_rank_count_reads_t
     found = state(folder / case / "step 2", "weights")
     assert found.keys() == expected.keys()
     # An update moves a weight by up to the learning rate, whatever the gradient's size.
-    assert max((found[name] - weight).abs().max().item() for name, weight in expected.items()) < 2e-5
+    limit = 2e-4 if rounded(case) else 2e-5
+    assert max((found[name] - weight).abs().max().item() for name, weight in expected.items()) < limit
     assert [rank["restored"] for rank in seen(folder, case)] == [1] * WORLD
     for rank in seen(folder, case):
         first, second, restored = rank["scores"]
@@ -110,10 +134,10 @@ def test_a_snapshot_written_an_update_later_is_the_checkpoint_of_its_moment(fold
     assert later == at_once
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if before(case, CASES)])
+@pytest.mark.parametrize("case", [case for case in STEPPED if before(case, STEPPED)])
 def test_a_state_that_another_strategy_saved_is_taken_over_to_the_bit(folder, case):
     for kind in ("weights", "optimizer"):
-        expected = state(folder / str(before(case, CASES)) / "step 1", kind)
+        expected = state(folder / str(before(case, STEPPED)) / "step 1", kind)
         found = state(folder / case / "taken over", kind)
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
