@@ -120,7 +120,8 @@ async function install(venv, requirements) {
 async function compile(venv) {
   say("Python packages: compiling what a worker loads");
   const PYTHONPATH = [RUNTIME, process.env.PYTHONPATH].filter(Boolean).join(delimiter);
-  const env = { ...process.env, PYTHONPATH };
+  // Images of containers often forbid Python to keep byte code; every worker would compile it all anew then.
+  const env = { ...process.env, PYTHONPATH, PYTHONDONTWRITEBYTECODE: "" };
   if ((await run(pythonOf(venv), ["-m", "thurstone_runtime.compile"], { env })) !== 0) {
     throw new Problem(`pip finished, but the packages in ${venv} cannot be imported (see above).`);
   }

@@ -25,7 +25,10 @@ const repository = join(import.meta.dirname, "../..");
 beforeAll(() => {
   clone = mkdtempSync(join(tmpdir(), "thurstone-clone-"));
   cpSync(join(repository, "run_scripts"), join(clone, "run_scripts"), { recursive: true });
-  write("python_runtime/thurstone_runtime/compile.py", 'print("compiled")\n');
+  write(
+    "python_runtime/thurstone_runtime/compile.py",
+    'import sys\nprint("left nothing" if sys.dont_write_bytecode else "compiled")\n',
+  );
   cpSync(
     join(repository, "python_runtime/thurstone_runtime/environment.py"),
     join(clone, "python_runtime/thurstone_runtime/environment.py"),
@@ -73,7 +76,8 @@ interface Outcome {
 
 async function setup(args: string[] = [], env: Record<string, string> = {}): Promise<Outcome> {
   const child = spawn(process.execPath, [join(clone, "run_scripts/setup.mjs"), ...args], {
-    env: { ...process.env, ...env },
+    // As images of containers have it.
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1", ...env },
   });
   let all = "";
   for (const stream of [child.stdout, child.stderr])
