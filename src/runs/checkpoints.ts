@@ -11,7 +11,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { basename, dirname, join, relative } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { RunError } from "../errors.js";
-import { sync } from "./durable.js";
+import { sync, syncTree } from "./durable.js";
 import { fileFailure, isFileError, writing } from "./failures.js";
 import { RUN_FILES, stepName, stepOf } from "./layout.js";
 
@@ -156,15 +156,13 @@ async function commit(
       throw damaged(draft, name, `has ${bytes} bytes instead of ${told.bytes}`);
     files.push({ name, bytes, sha256: told?.sha256 ?? (await sha256(path)) });
     hashes.delete(name);
-    await sync(path);
   }
   const absent = [...hashes.keys()][0];
   if (absent !== undefined) throw damaged(draft, absent, "is missing");
 
   const content = { format: FORMAT, step, files };
   await writeFile(join(draft, MANIFEST), `${JSON.stringify({ ...content, digest: digestOf(content) }, null, 2)}\n`);
-  await sync(join(draft, MANIFEST));
-  await sync(draft);
+  await syncTree(draft);
   await rm(complete, { recursive: true, force: true });
   await rename(draft, complete);
   await sync(dirname(complete));

@@ -165,7 +165,10 @@ function openWriter(
       open();
       const paths = [...fresh, ...logs.map(({ path }) => path), ...(curves === undefined ? [] : [curves.path])];
       fresh.clear();
-      await writing("sync", folder, () => Promise.all(paths.map(sync)));
+      // One after the other: after many steps there are more of them than files that may be open at once.
+      await writing("sync", folder, async () => {
+        for (const path of paths) await sync(path);
+      });
     },
     close,
     [Symbol.asyncDispose]: close,
