@@ -20,7 +20,7 @@ export {
 export { sync, syncTree } from "./durable.js";
 export { writing } from "./failures.js";
 export { checkRunFolder, isRun, type CheckRunFolderOptions } from "./folder.js";
-export type { LogRecord } from "./jsonl.js";
+export { linesOfStep, type LogRecord } from "./jsonl.js";
 export { RUN_FILES } from "./layout.js";
 export type { Pixels } from "./pictures.js";
 export { findRuns, openRun, type MetricsRecord, type Run, type RunStatus } from "./reader.js";

@@ -15,6 +15,11 @@ import { fileFailure, isFileError, writingSync } from "./failures.js";
 /** One line of a log: a JSON object. */
 export type LogRecord = Readonly<Record<string, unknown>>;
 
+/** The lines of a step in a file of its own, as completions and evaluations have one. */
+export function linesOfStep(type: "rollout" | "evaluation", step: number, records: readonly LogRecord[]): LogRecord[] {
+  return records.map((record, seq) => ({ seq, type, step, ...record }));
+}
+
 /** A file that is appended to, line by line. */
 export interface JsonlWriter {
   readonly path: string;

@@ -15,7 +15,7 @@ import { removeLeftovers } from "./checkpoints.js";
 import { sync } from "./durable.js";
 import { writing, writingSync } from "./failures.js";
 import { refuseMissing, refuseTaken } from "./folder.js";
-import { openJsonl, type JsonlWriter, type LogRecord } from "./jsonl.js";
+import { linesOfStep, openJsonl, type JsonlWriter, type LogRecord } from "./jsonl.js";
 import { RUN_FILES, stepFile } from "./layout.js";
 import { releaseFolder, takeFolder } from "./owner.js";
 import { openPictures, type Pixels } from "./pictures.js";
@@ -123,10 +123,10 @@ function openWriter(
   const open = (): void => {
     if (closed) throw new RunError("RUN_CLOSED", `the run in ${folder} was closed; nothing can be written any more.`);
   };
-  const records = (kind: "rollouts" | "evaluations", type: string, step: number, lines: readonly LogRecord[]): void => {
+  const stepLines = (kind: "rollouts" | "evaluations", step: number, lines: readonly LogRecord[]): void => {
     open();
     const path = stepFile(folder, kind, step);
-    writeWhole(path, lines.map((line, seq) => `${JSON.stringify({ seq, type, step, ...line })}\n`).join(""));
+    writeWhole(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
     fresh.add(path).add(dirname(path));
   };
   const close = async (): Promise<void> => {
@@ -155,8 +155,8 @@ function openWriter(
       checkMetrics(step, values);
       timings.append({ time: now().toISOString(), type: "timings", step, ...values });
     },
-    rollouts: (step, lines) => records("rollouts", "rollout", step, lines),
-    evaluation: (step, lines) => records("evaluations", "evaluation", step, lines),
+    rollouts: (step, records) => stepLines("rollouts", step, linesOfStep("rollout", step, records)),
+    evaluation: (step, records) => stepLines("evaluations", step, linesOfStep("evaluation", step, records)),
     async image(key, pixels) {
       open();
       await pictures.add(key, pixels);

@@ -5,6 +5,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { RUN_FILES } from "../../runs/index.js";
 import type { LogRecord } from "../../runs/index.js";
 import type { Comparisons } from "./comparisons.js";
 
@@ -26,7 +27,7 @@ export function exportedModel(
   events: readonly LogRecord[],
   comparisons: Pick<Comparisons, "compare">,
 ): ExportedModel {
-  const folder = join(runFolder, "model");
+  const folder = join(runFolder, RUN_FILES.model);
   const present = existsSync(folder);
   // Where a run went on after an end and did not come to the next, model/ may be of that end, or of one that was taken back.
   const start = events.findLastIndex(({ type }) => type === "run-start");

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { linesOfStep } from "../../runs/index.js";
 import type { LogRecord, RunEventRecord, RunWriter } from "../../runs/index.js";
 
 /** What was written, as it would be read from the files. */
@@ -25,11 +26,7 @@ export function createMemoryWriter(folder: string): { readonly writer: RunWriter
     event: (event: RunEventRecord) => void events.push(asRead(event)),
     metrics: (step, values) => void metrics.set(step, asRead(values)),
     timings: () => undefined,
-    rollouts: (step, records) =>
-      void rollouts.set(
-        step,
-        records.map((record, seq) => asRead({ seq, type: "rollout", step, ...record })),
-      ),
+    rollouts: (step, records) => void rollouts.set(step, linesOfStep("rollout", step, records).map(asRead)),
     evaluation: () => undefined,
     image: nothing,
     sync: nothing,

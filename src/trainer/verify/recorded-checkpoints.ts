@@ -80,8 +80,15 @@ async function look(
   });
   const whole = files?.some(({ name }) => name === TRAINER_FILE) === true;
   const intact = damage === null;
-  const damaged = damage?.file ?? null;
-  return { step, folder, files, digests, damaged, intact, usable: intact && whole && told.every(Boolean) };
+  return {
+    step,
+    folder,
+    files,
+    digests,
+    damaged: damage?.file ?? null,
+    intact,
+    usable: intact && whole && told.every(Boolean),
+  };
 }
 
 async function filesIn(folder: string): Promise<readonly CheckpointFile[] | null> {
@@ -93,8 +100,8 @@ async function filesIn(folder: string): Promise<readonly CheckpointFile[] | null
   }
 }
 
-/** The first file that is not what was written, null where none can be named, and what is wrong, in words. */
-async function damageOf(folder: string): Promise<{ readonly file: string | null; readonly what: string } | null> {
+/** The first file that is not what was written, and what is wrong, in words; null where every file is. */
+async function damageOf(folder: string): Promise<{ readonly file: string; readonly what: string } | null> {
   try {
     await verifyCheckpoint(folder);
     return null;
